@@ -1,0 +1,25 @@
+# Compiler flags of every target of the project: warnings are errors, and the flavour of the build
+# (sanitizers, simulation, checks).
+add_library(quire_flags INTERFACE)
+target_compile_options(quire_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast
+  -Wcast-align -Wnull-dereference -Werror)
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  target_compile_options(quire_flags INTERFACE -Wthread-safety -Wthread-safety-beta)
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND QUIRE_SANITIZE)
+  # GCC 12 reports null dereferences that only the sanitizers' own branches contain.
+  target_compile_options(quire_flags INTERFACE -Wno-null-dereference -Wno-maybe-uninitialized)
+endif()
+if(QUIRE_SANITIZE)
+  target_compile_options(quire_flags INTERFACE -fsanitize=${QUIRE_SANITIZE} -fno-omit-frame-pointer
+                         -fno-sanitize-recover=all)
+  target_link_options(quire_flags INTERFACE -fsanitize=${QUIRE_SANITIZE})
+endif()
+if(QUIRE_SIM)
+  target_compile_definitions(quire_flags INTERFACE QUIRE_SIM=1)
+endif()
+if(QUIRE_CHECKS OR CMAKE_BUILD_TYPE STREQUAL "Debug")
+  target_compile_definitions(quire_flags INTERFACE QUIRE_CHECKS=1)
+  target_compile_options(quire_flags INTERFACE -UNDEBUG)
+endif()

@@ -1,0 +1,155 @@
+// An open file. Reads and writes go through the cache that opened it and are coherent with those of
+// every other File of the same object, hard links included.
+//
+// Thread-safety: all calls may be made from any number of threads at once, except close(),
+// destruction, move and assignment, which need the File to themselves.
+//
+// Atomicity: a write excludes every other operation that changes bytes or size in its range, so
+// overlapping writes never mix. A read sees each page (4 KiB) whole: all of a write to that page or
+// nothing of it; a read of several pages may see some of them before and some after a write.
+//
+// Errors that every call can give, beside those it names: Errc::kForked in the child of a fork,
+// Errc::kClosed after close(), Errc::kInterrupted and Errc::kTimedOut as the CallOptions ask.
+#ifndef QUIRE_FILE_H_
+#define QUIRE_FILE_H_
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <stop_token>
+#include <variant>
+#include <vector>
+
+#include "quire/export.h"
+#include "quire/limits.h"
+#include "quire/result.h"
+#include "quire/store.h"
+
+namespace quire {
+
+class FileImpl;
+
+// A way out of any wait. The defaults wait for as long as it takes.
+struct CallOptions {
+  // The call gives up with Errc::kInterrupted soon after a stop is requested, even if the store
+  // never answers. What it had begun is finished or left behind by the library.
+  std::stop_token stop = {};
+  // The call gives up with Errc::kTimedOut at this time.
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+};
+
+struct FileStat {
+  std::uint64_t size_bytes = 0;
+  std::uint64_t allocated_bytes = 0;  // on the store, now
+  TimeSpec atime;
+  TimeSpec mtime;  // of the last write through the cache, written back or not
+  TimeSpec ctime;
+  ObjectId id;
+  std::uint32_t mode = 0;
+  std::uint32_t links = 1;
+};
+
+enum class Advice {
+  kNormal,      // the usual readahead
+  kSequential,  // the largest window at once
+  kRandom,      // no readahead
+  kWillNeed,    // read the range into the cache now, as far as memory allows, without waiting
+  kDontNeed,    // write the range back and drop its clean pages
+};
+
+// The requests that File::submit takes. Buffers must stay valid until on_done.
+struct ReadOp {
+  std::span<std::byte> buffer;
+  std::uint64_t offset = 0;
+};
+struct WriteOp {
+  std::span<const std::byte> buffer;
+  std::uint64_t offset = 0;  // ignored by files opened with kAppend
+};
+struct AppendOp {
+  std::span<const std::byte> buffer;
+};
+struct TruncateOp {
+  std::uint64_t size_bytes = 0;
+};
+struct SyncOp {
+  SyncKind kind = SyncKind::kAll;
+};
+using Op = std::variant<ReadOp, WriteOp, AppendOp, TruncateOp, SyncOp>;
+// Receives the result: bytes moved (for AppendOp too), 0 for the others.
+using OnDone = std::function<void(Result<std::size_t>)>;
+
+class QUIRE_EXPORT File {
+ public:
+  File() noexcept;  // closed
+  File(File&&) noexcept;
+  // Closes the file that it held as the destructor does.
+  File& operator=(File&&) noexcept;
+  // Closes. An error of writeback that nobody has asked for is logged.
+  ~File();
+
+  bool is_open() const noexcept;
+
+  // Waits for submitted requests, writes the file's dirty pages to the store and gives the file
+  // back. Returns what could not be written; such pages stay in the cache and are tried again until
+  // the Cache is closed. Does not make data durable: sync() does. The File is closed either way.
+  Status close();
+
+  // Reads up to buffer.size() bytes from `offset`. Returns fewer only at the end of the file or past
+  // limits::kTransferMaxBytes; 0 at or after the end. Errors: EBADF if not open for reading, EIO and
+  // whatever else the store gives, EINVAL if offset + size exceeds limits::kFileSizeMaxBytes.
+  Result<std::size_t> read(std::span<std::byte> buffer, std::uint64_t offset,
+                           const CallOptions& call = {});
+  Result<std::size_t> readv(std::span<const std::span<std::byte>> buffers, std::uint64_t offset,
+                            const CallOptions& call = {});
+
+  // Writes all of `buffer` at `offset` (with kAppend: at the end). Returns fewer bytes than asked
+  // only when something failed after a part was written. Errors: EBADF if not open for writing, EFBIG
+  // past limits::kFileSizeMaxBytes, ENOSPC where the store can tell in time, and the store's error
+  // when so much is dirty that cannot be written that there is no room for more.
+  Result<std::size_t> write(std::span<const std::byte> buffer, std::uint64_t offset,
+                            const CallOptions& call = {});
+  Result<std::size_t> writev(std::span<const std::span<const std::byte>> buffers,
+                             std::uint64_t offset, const CallOptions& call = {});
+  // Writes at the end of the file, wherever that is by then; returns the offset it went to. The bytes
+  // of one append are contiguous. A failure after a part was written is returned as that failure, and
+  // the part stays.
+  Result<std::uint64_t> append(std::span<const std::byte> buffer, const CallOptions& call = {});
+
+  // Sets the size. Shrinking drops what is beyond; growing adds zeros that take no space. On an error
+  // nothing has changed. Errors: EBADF, EFBIG, the store's.
+  Status truncate(std::uint64_t size_bytes, const CallOptions& call = {});
+
+  // Writes every dirty page and makes data and metadata durable. After an error the pages stay dirty
+  // and readable, and each later sync fails until they have reached the store.
+  Status sync(const CallOptions& call = {});
+  // The same without metadata that is not needed to read the data back (time stamps).
+  Status datasync(const CallOptions& call = {});
+  // datasync() of the pages that [offset, offset + length) touches; length 0: to the end.
+  Status sync_range(std::uint64_t offset, std::uint64_t length, const CallOptions& call = {});
+
+  // Tells how a range will be used; length 0: to the end. Never fails for want of memory.
+  Status advise(std::uint64_t offset, std::uint64_t length, Advice advice);
+
+  Result<FileStat> stat();
+  // Sets the time stamps; they survive the writeback of earlier writes. Null: leave as it is.
+  Status set_times(const TimeSpec* atime, const TimeSpec* mtime);
+
+  // Starts `op` and returns. `on_done` runs exactly once, on a thread of the library that holds no
+  // lock, possibly before submit returns; it may call anything but close(), and should be short.
+  // Errors, and then on_done never runs: Errc::kBusy when limits::kSubmitMax requests are
+  // outstanding, Errc::kClosed.
+  Status submit(Op op, OnDone on_done, const CallOptions& call = {});
+
+ private:
+  friend class Cache;
+  explicit File(std::unique_ptr<FileImpl> impl) noexcept;
+  std::unique_ptr<FileImpl> impl_;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_FILE_H_

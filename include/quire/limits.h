@@ -1,0 +1,67 @@
+// Every limit of the library, in one place. Units are the last word of each name.
+#ifndef QUIRE_LIMITS_H_
+#define QUIRE_LIMITS_H_
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace quire::limits {
+
+// A page: the unit of caching. Also the largest IO alignment that a Store may ask for.
+inline constexpr std::size_t kPageBytes = 4096;
+inline constexpr unsigned kPageShift = 12;
+
+// The largest file, as with Linux: the last byte is at offset 2^63 - 2.
+inline constexpr std::uint64_t kFileSizeMaxBytes = (std::uint64_t{1} << 63) - 1;
+
+// The smallest and largest memory budget of a cache.
+inline constexpr std::size_t kMemoryMinBytes = std::size_t{8} << 20;
+inline constexpr std::size_t kMemoryMaxBytes = std::size_t{1} << 43;  // 2^31 frames of 4 KiB
+inline constexpr std::size_t kMemoryDefaultBytes = std::size_t{256} << 20;
+
+// One store request moves at most this much; larger ones are cut.
+inline constexpr std::size_t kStoreIoMaxBytes = std::size_t{1} << 20;
+// ... in at most this many pieces of memory.
+inline constexpr std::size_t kStoreIoMaxPieces = kStoreIoMaxBytes / kPageBytes;
+
+// A read or write of more bytes returns short, as on Linux (0x7ffff000).
+inline constexpr std::size_t kTransferMaxBytes = 0x7ffff000;
+// Buffers in one vectored read or write (IOV_MAX).
+inline constexpr std::size_t kVectorMax = 1024;
+
+// Paths: as on Linux, without a terminating zero.
+inline constexpr std::size_t kPathMaxBytes = 4095;
+inline constexpr std::size_t kNameMaxBytes = 255;
+
+// Readahead: the first window, and the largest unless the cache's options say less.
+inline constexpr std::size_t kReadaheadMinBytes = std::size_t{16} << 10;
+inline constexpr std::size_t kReadaheadMaxBytes = std::size_t{1} << 20;
+
+// Dirty data older than this is written (CacheOptions::dirty_age).
+inline constexpr std::chrono::seconds kDirtyAgeDefault{30};
+
+// Writeback requests in flight at once, each of kStoreIoMaxBytes at most.
+inline constexpr std::size_t kWritebackDepth = 4;
+
+// Threads that can be copying from the cache at once without falling back to counted pins.
+inline constexpr std::size_t kHazardSlots = 1024;
+
+// File::submit: requests accepted and not yet completed, per cache.
+inline constexpr std::size_t kSubmitMax = 4096;
+
+// Files open at once, per cache.
+inline constexpr std::size_t kOpenFilesMax = std::size_t{1} << 20;
+
+// What cannot be written: after an error a page is tried again after this long, doubling ...
+inline constexpr std::chrono::milliseconds kWritebackRetryMin{100};
+// ... up to this, until it succeeds or the cache is closed.
+inline constexpr std::chrono::milliseconds kWritebackRetryMax{10000};
+// A write that waits for dirty pages to be written, while none can be, fails after this long.
+inline constexpr std::chrono::milliseconds kDirtyStallMax{5000};
+// How often Cache::close() tries again to write what cannot be written.
+inline constexpr int kCloseAttemptsMax = 3;
+
+}  // namespace quire::limits
+
+#endif  // QUIRE_LIMITS_H_

@@ -1,0 +1,38 @@
+// How a Cache is set up. Every field has a default that suits a program that says nothing.
+#ifndef QUIRE_OPTIONS_H_
+#define QUIRE_OPTIONS_H_
+
+#include <chrono>
+#include <cstddef>
+
+#include "quire/limits.h"
+#include "quire/log.h"
+
+namespace quire {
+
+struct CacheOptions {
+  // All memory for pages, for the trees that find them, for their descriptors and for IO buffers, in
+  // bytes. Range: limits::kMemoryMinBytes to limits::kMemoryMaxBytes. The cache never exceeds it.
+  std::size_t memory_bytes = limits::kMemoryDefaultBytes;
+
+  // From this many dirty bytes on, writeback starts in the background. 0: a tenth of memory_bytes.
+  std::size_t dirty_background_bytes = 0;
+  // At this many dirty bytes a writer waits for writeback. 0: four tenths of memory_bytes. At most
+  // half of it.
+  std::size_t dirty_max_bytes = 0;
+  // Dirty data is written when it gets this old. At least 10 ms.
+  std::chrono::milliseconds dirty_age = limits::kDirtyAgeDefault;
+
+  // The largest readahead window. 0 turns readahead off; at most limits::kReadaheadMaxBytes.
+  std::size_t readahead_max_bytes = limits::kReadaheadMaxBytes;
+
+  // Threads that run File::submit requests. 1 to 64.
+  unsigned worker_threads = 4;
+
+  // Receives the library's messages; empty: they are dropped.
+  LogFunction log;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_OPTIONS_H_

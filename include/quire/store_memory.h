@@ -1,0 +1,75 @@
+// The memory store: objects in memory, with latency and errors on request. For tests of Quire and of
+// programs that use it: a disk that is slow, full, sick or silent, as the test chooses.
+//
+// Durability is modelled: a write is volatile until a sync of its object succeeds; crash() throws
+// away what is volatile, and a sync that fails by injection throws away, at the test's choice, what
+// was written since the last good one (as ext4 was seen to do).
+#ifndef QUIRE_STORE_MEMORY_H_
+#define QUIRE_STORE_MEMORY_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "quire/export.h"
+#include "quire/store.h"
+
+namespace quire {
+
+enum class StoreOp { kRead, kWrite, kTruncate, kSync, kCut, kReserve, kOpen };
+
+// One request as the store sees it, for MemoryStore::set_hook.
+struct StoreRequest {
+  StoreOp op;
+  std::string path;  // the name the object was made under
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+  IoMode mode = IoMode::kAsync;
+};
+
+// What the hook answers.
+struct StoreVerdict {
+  std::error_code error;      // non-zero: fail with this, changing nothing
+  bool hold = false;          // keep the request until release_held()
+  bool drop_unsynced = false; // with kSync and an error: forget what was written since the last good sync
+};
+
+struct MemoryStoreOptions {
+  // Each asynchronous request takes this long (0: it completes before the call returns).
+  std::chrono::microseconds latency{0};
+  // Bytes that all objects together may allocate, in pages; more gives ENOSPC.
+  std::uint64_t capacity_bytes = ~std::uint64_t{0};
+  // As a device would ask for; requests off alignment fail with EINVAL.
+  std::uint32_t io_alignment_bytes = 1;
+  bool reserves_space = false;
+};
+
+class QUIRE_EXPORT MemoryStore : public Store {
+ public:
+  static std::shared_ptr<MemoryStore> create(MemoryStoreOptions options = {});
+
+  // Called for each request before it is carried out, on the submitting thread, under no lock. Set it
+  // before the store is used, or while nothing is in flight.
+  virtual void set_hook(std::function<StoreVerdict(const StoreRequest&)> hook) = 0;
+  // Carries out what was held: the oldest `count` of them. Returns how many there were to carry out.
+  virtual std::size_t release_held(std::size_t count = ~std::size_t{0}) = 0;
+  virtual std::size_t held() const = 0;
+
+  // The bytes of an object as a reader of the medium would see them now / after a crash now.
+  virtual std::vector<std::byte> contents(const std::string& path) const = 0;
+  virtual std::vector<std::byte> durable_contents(const std::string& path) const = 0;
+  // Changes an object behind the cache's back, stamps included.
+  virtual void poke(const std::string& path, std::vector<std::byte> bytes) = 0;
+  virtual void link(const std::string& existing, const std::string& path) = 0;
+  // Forgets everything that no sync made durable. REQUIRES: no request in flight.
+  virtual void crash() = 0;
+  virtual void set_capacity(std::uint64_t bytes) = 0;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_STORE_MEMORY_H_
