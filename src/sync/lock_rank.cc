@@ -1,0 +1,116 @@
+#include "sync/lock_rank.h"
+
+#ifdef QUIRE_CHECKS
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <vector>
+
+#include "sync/check.h"
+#include "sync/thread_local.h"
+
+namespace quire::sync::lock_rank {
+namespace {
+
+struct Entry {
+  Rank rank;
+  const void* what;
+};
+
+struct HeldTag {};
+
+// What this thread holds, in the order taken. The ranks never fall from one entry to the next.
+std::vector<Entry>& held() {
+  return ThreadLocal<std::vector<Entry>, HeldTag>::get();
+}
+
+const char* name(Rank rank) noexcept {
+  switch (rank) {
+    case Rank::kFileStructure:
+      return "file structure";
+    case Rank::kWriteRange:
+      return "write range";
+    case Rank::kGate:
+      return "gate";
+    case Rank::kPage:
+      return "page";
+    case Rank::kStoreInternals:
+      return "store internals";
+  }
+  return "unknown rank";
+}
+
+bool has_order_of_its_own(Rank rank) noexcept {
+  return rank == Rank::kPage || rank == Rank::kStoreInternals;
+}
+
+[[noreturn]] void fail(const char* act, Rank rank, const void* what,
+                       const Entry* holding) noexcept {
+  std::array<char, 200> text{};
+  if (holding != nullptr) {
+    std::snprintf(text.data(), text.size(), "lock order: %s %s %p while holding %s %p", act,
+                  name(rank), what, name(holding->rank), holding->what);
+  } else {
+    std::snprintf(text.data(), text.size(), "lock order: %s %s %p, which this thread does not hold",
+                  act, name(rank), what);
+  }
+  check_failed(text.data(), __FILE__, __LINE__);
+}
+
+// Removes this thread's newest hold of `what`; false if it has none.
+bool drop(Rank rank, const void* what) noexcept {
+  auto& entries = held();
+  const auto newest = std::find_if(entries.rbegin(), entries.rend(), [&](const Entry& e) {
+    return e.rank == rank && e.what == what;
+  });
+  if (newest == entries.rend()) return false;
+  entries.erase(std::next(newest).base());
+  return true;
+}
+
+}  // namespace
+
+void acquired(Rank rank, const void* what) noexcept {
+  auto& entries = held();
+  if (!entries.empty()) {
+    const Entry& innermost = entries.back();
+    const bool in_order =
+        innermost.rank < rank || (innermost.rank == rank && has_order_of_its_own(rank));
+    if (!in_order) fail("taking", rank, what, &innermost);
+  }
+  entries.push_back({rank, what});
+}
+
+void released(Rank rank, const void* what) noexcept {
+  drop(rank, what);
+}
+
+void handed_over(Rank rank, const void* what) noexcept {
+  if (!drop(rank, what)) fail("handing over", rank, what, nullptr);
+}
+
+void assert_may_wait_for_memory() noexcept {
+  const auto& entries = held();
+  if (!entries.empty() && entries.back().rank >= Rank::kGate) {
+    const Entry& innermost = entries.back();
+    fail("waiting for memory or touching caller memory under", innermost.rank, innermost.what,
+         &innermost);
+  }
+}
+
+void assert_none_held() noexcept {
+  const auto& entries = held();
+  if (!entries.empty()) {
+    const Entry& innermost = entries.back();
+    fail("leaving the library under", innermost.rank, innermost.what, &innermost);
+  }
+}
+
+std::size_t held_count() noexcept {
+  return held().size();
+}
+
+}  // namespace quire::sync::lock_rank
+
+#endif  // QUIRE_CHECKS
