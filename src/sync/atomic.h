@@ -2,8 +2,8 @@
 // scheduler in `sim` builds. Everything that threads share without a lock is one of these.
 //
 // Memory order: state words, stripes and parking use sequentially consistent read-modify-writes, so
-// that exploring interleavings one at a time is sound for them. A weaker order needs a benchmark that
-// shows the gain and a written argument beside it.
+// that exploring interleavings one at a time is sound for them. A weaker order needs a benchmark
+// that shows the gain and a written argument beside it.
 #ifndef QUIRE_SYNC_ATOMIC_H_
 #define QUIRE_SYNC_ATOMIC_H_
 
@@ -24,11 +24,15 @@ using Atomic = std::atomic<T>;
 #endif
 
 // Tells the processor that this is a spin loop. In the simulation: lets somebody else run.
-#ifdef QUIRE_SIM
-inline void spin_pause() { sim::spin(); }
-#else
-inline void spin_pause() { __builtin_ia32_pause(); }
+inline void spin_pause() noexcept {
+#if defined(QUIRE_SIM)
+  sim::spin();
+#elif defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
 #endif
+}
 
 }  // namespace quire::sync
 

@@ -5,7 +5,15 @@
 #define QUIRE_SYNC_CHECK_H_
 
 namespace quire::sync {
+
+// Writes "file:line: check failed: expression" and what the hook adds to standard error, then
+// aborts.
 [[noreturn]] void check_failed(const char* expression, const char* file, int line) noexcept;
+
+// Called by check_failed() before it aborts; null for none. The simulation names its seed here.
+using CheckHook = void (*)() noexcept;
+void set_check_hook(CheckHook hook) noexcept;
+
 }  // namespace quire::sync
 
 #define QUIRE_CHECK(expression) \

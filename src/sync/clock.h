@@ -22,7 +22,10 @@ struct Clock {
 };
 
 // `timeout` from now, or kNever if that is out of range.
-Clock::time_point deadline_after(Clock::duration timeout) noexcept;
+inline Clock::time_point deadline_after(Clock::duration timeout) noexcept {
+  const Clock::time_point now = Clock::now();
+  return timeout >= Clock::kNever - now ? Clock::kNever : now + timeout;
+}
 
 }  // namespace quire::sync
 

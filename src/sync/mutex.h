@@ -31,6 +31,8 @@ class CAPABILITY("mutex") Mutex {
   void unlock() RELEASE() { raw_.unlock(); }
 
  private:
+  friend class Condition;  // lends raw_ to the wait
+
   RawMutex raw_;
 };
 

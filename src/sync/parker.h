@@ -1,8 +1,8 @@
-// Parker: the one primitive by which a thread of Quire sleeps until another wakes it. Everything that
-// waits (gate, range lock, pages, frames, queues, completions) is built on it.
+// Parker: the one primitive by which a thread of Quire sleeps until another wakes it. Everything
+// that waits (gate, range lock, pages, frames, queues, completions) is built on it.
 //
-// A Parker is a one-slot permit, like a binary semaphore: unpark() makes the permit available and is
-// remembered, park() takes it or sleeps until it comes. The owner parks; anybody unparks.
+// A Parker is a one-slot permit, like a binary semaphore: unpark() makes the permit available and
+// is remembered, park() takes it or sleeps until it comes. The owner parks; anybody unparks.
 //
 // The pattern that loses no wake-up: publish the waiter (put the Parker where the waker will find
 // it), look again at what is waited for, then park.
@@ -16,6 +16,21 @@
 //  4. What the waker did before unpark() is visible to the owner after park() returned kReady.
 //  5. unpark() touches the Parker only up to the point where the owner can see the permit, so the
 //     owner may destroy it as soon as park() returns kReady.
+//
+// The state word (normal builds) is a set of three bits, changed only by atomic read-modify-writes:
+//
+//                 unpark                          kPermit    set by unpark(); cleared by the owner
+//        {} ----------------> {permit}                       who takes it. Never held back by the
+//        | ^ \                   |                           other bits.
+//  sleep | |  \ stop             | take           kSleeping  set by the owner before it sleeps on
+//        v |   v                 v                           the futex, cleared when it gives up
+//  {sleeping}  {interrupt}       {}                          or takes the permit; tells wakers that
+//                                                            a system call is needed.
+//                                                 kInterrupt set by the stop callback; cleared by
+//                                                            the owner once the callback is gone.
+//
+//   unpark           Parker::unpark            take, sleep   Parker::wait
+//   stop             Parker::interrupt, called by the std::stop_callback of Parker::park_until
 #ifndef QUIRE_SYNC_PARKER_H_
 #define QUIRE_SYNC_PARKER_H_
 
@@ -35,8 +50,9 @@ class Parker {
 
   // Waits for a permit for as long as it takes. Only for waits that library code bounds elsewhere.
   void park() noexcept;
-  // Waits for a permit within `limit`. A permit that is there wins over a stop or a passed deadline.
-  WaitStatus park_until(const WaitLimit& limit) noexcept;
+  // Waits for a permit within `limit`. A permit that is there wins over a stop or a passed
+  // deadline.
+  [[nodiscard]] WaitStatus park_until(const WaitLimit& limit) noexcept;
   // Makes the permit available. From any thread; never blocks. Not a yield point in the simulation,
   // so that it may be called from a std::stop_callback.
   void unpark() noexcept;
@@ -46,8 +62,12 @@ class Parker {
   bool permit_ = false;
   void* sleeper_ = nullptr;  // the fiber that waits, for the simulation's scheduler
 #else
-  enum State : std::uint32_t { kEmpty = 0, kPermit = 1, kSleeping = 2 };
-  std::atomic<std::uint32_t> state_{kEmpty};
+  enum State : std::uint32_t { kPermit = 1, kSleeping = 2, kInterrupt = 4 };
+
+  WaitStatus wait(Clock::time_point deadline) noexcept;
+  void interrupt() noexcept;
+
+  std::atomic<std::uint32_t> state_{0};
 #endif
 };
 

@@ -1,5 +1,5 @@
-// Random numbers for the engine's own choices (jitter, sampling, never data). Seeded from the system
-// in normal builds and from the simulation's seed in `sim` builds.
+// Random numbers for the engine's own choices (jitter, sampling, never data). Seeded from the
+// system in normal builds and from the simulation's seed in `sim` builds.
 #ifndef QUIRE_SYNC_RANDOM_H_
 #define QUIRE_SYNC_RANDOM_H_
 

@@ -1,5 +1,7 @@
 // The library's threads: named, with every signal blocked, joined by their owner. In `sim` builds a
 // Thread is a fiber of the scheduler.
+//
+// Thread-safety: start() from any thread; a Thread object belongs to one owner.
 #ifndef QUIRE_SYNC_THREAD_H_
 #define QUIRE_SYNC_THREAD_H_
 
@@ -14,18 +16,23 @@ class Thread {
  public:
   Thread() noexcept;
   Thread(Thread&&) noexcept;
+  // REQUIRES: *this is not joinable.
   Thread& operator=(Thread&&) noexcept;
   // REQUIRES: not joinable.
   ~Thread();
 
-  // Starts a thread that runs `body`. `name`: at most 15 bytes, shown by ps and gdb. Errors: EAGAIN.
+  // Starts a thread that runs `body`, which must not throw. `name`: at most 15 bytes, shown by ps
+  // and gdb. Errors: EAGAIN.
   static Result<Thread> start(const char* name, std::function<void()> body);
 
   bool joinable() const noexcept;
+  // REQUIRES: joinable, and not called by the thread itself.
   void join();
 
  private:
   struct State;
+  explicit Thread(std::unique_ptr<State> state) noexcept;
+
   std::unique_ptr<State> state_;
 };
 

@@ -1,5 +1,5 @@
-// Clang's thread-safety annotations under short names; nothing with other compilers. `./test --lint`
-// and every clang build check them as errors.
+// Clang's thread-safety annotations under short names; nothing with other compilers. `./test
+// --lint` and every clang build check them as errors.
 #ifndef QUIRE_SYNC_THREAD_ANNOTATIONS_H_
 #define QUIRE_SYNC_THREAD_ANNOTATIONS_H_
 
