@@ -30,7 +30,7 @@ struct CacheOptions {
   unsigned worker_threads = 4;
 
   // Receives the library's messages; empty: they are dropped.
-  LogFunction log;
+  LogFunction log = {};
 };
 
 }  // namespace quire

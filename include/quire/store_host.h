@@ -26,7 +26,7 @@ struct HostStoreOptions {
   unsigned threads = 4;
   // Direct IO where the file system allows it. Off: always through the kernel's cache.
   bool direct = true;
-  LogFunction log;
+  LogFunction log = {};
 };
 
 // Opens `directory`. Blocks. Errors: ENOENT, ENOTDIR, EACCES, Errc::kInUse, EINVAL for options out of

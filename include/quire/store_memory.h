@@ -33,7 +33,7 @@ struct StoreRequest {
 
 // What the hook answers.
 struct StoreVerdict {
-  std::error_code error;      // non-zero: fail with this, changing nothing
+  std::error_code error = {}; // non-zero: fail with this, changing nothing
   bool hold = false;          // keep the request until release_held()
   bool drop_unsynced = false; // with kSync and an error: forget what was written since the last good sync
 };
