@@ -46,27 +46,27 @@ bool has_order_of_its_own(Rank rank) noexcept {
 }
 
 [[noreturn]] void fail(const char* act, Rank rank, const void* what,
-                       const Entry* holding) noexcept {
+                       const Entry& holding) noexcept {
   std::array<char, 200> text{};
-  if (holding != nullptr) {
-    std::snprintf(text.data(), text.size(), "lock order: %s %s %p while holding %s %p", act,
-                  name(rank), what, name(holding->rank), holding->what);
-  } else {
-    std::snprintf(text.data(), text.size(), "lock order: %s %s %p, which this thread does not hold",
-                  act, name(rank), what);
-  }
+  std::snprintf(text.data(), text.size(), "lock order: %s %s %p while holding %s %p", act,
+                name(rank), what, name(holding.rank), holding.what);
   check_failed(text.data(), __FILE__, __LINE__);
 }
 
-// Removes this thread's newest hold of `what`; false if it has none.
-bool drop(Rank rank, const void* what) noexcept {
+[[noreturn]] void fail(const char* act, const Entry& holding) noexcept {
+  std::array<char, 200> text{};
+  std::snprintf(text.data(), text.size(), "lock order: %s while holding %s %p", act,
+                name(holding.rank), holding.what);
+  check_failed(text.data(), __FILE__, __LINE__);
+}
+
+// Removes this thread's newest hold of `what`, if it has one.
+void drop(Rank rank, const void* what) noexcept {
   auto& entries = held();
-  const auto newest = std::find_if(entries.rbegin(), entries.rend(), [&](const Entry& e) {
-    return e.rank == rank && e.what == what;
+  const auto newest = std::find_if(entries.rbegin(), entries.rend(), [&](const Entry& entry) {
+    return entry.rank == rank && entry.what == what;
   });
-  if (newest == entries.rend()) return false;
-  entries.erase(std::next(newest).base());
-  return true;
+  if (newest != entries.rend()) entries.erase(std::next(newest).base());
 }
 
 }  // namespace
@@ -77,7 +77,7 @@ void acquired(Rank rank, const void* what) noexcept {
     const Entry& innermost = entries.back();
     const bool in_order =
         innermost.rank < rank || (innermost.rank == rank && has_order_of_its_own(rank));
-    if (!in_order) fail("taking", rank, what, &innermost);
+    if (!in_order) fail("taking", rank, what, innermost);
   }
   entries.push_back({rank, what});
 }
@@ -87,24 +87,18 @@ void released(Rank rank, const void* what) noexcept {
 }
 
 void handed_over(Rank rank, const void* what) noexcept {
-  if (!drop(rank, what)) fail("handing over", rank, what, nullptr);
+  drop(rank, what);
 }
 
 void assert_may_wait_for_memory() noexcept {
   const auto& entries = held();
-  if (!entries.empty() && entries.back().rank >= Rank::kGate) {
-    const Entry& innermost = entries.back();
-    fail("waiting for memory or touching caller memory under", innermost.rank, innermost.what,
-         &innermost);
-  }
+  if (entries.empty() || entries.back().rank < Rank::kGate) return;
+  fail("waiting for memory or touching the caller's", entries.back());
 }
 
 void assert_none_held() noexcept {
   const auto& entries = held();
-  if (!entries.empty()) {
-    const Entry& innermost = entries.back();
-    fail("leaving the library under", innermost.rank, innermost.what, &innermost);
-  }
+  if (!entries.empty()) fail("leaving the library", entries.back());
 }
 
 std::size_t held_count() noexcept {

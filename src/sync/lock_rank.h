@@ -39,7 +39,8 @@ namespace lock_rank {
 void acquired(Rank rank, const void* what) noexcept;
 // This thread gives `what` back. Nothing happens if an operation held it.
 void released(Rank rank, const void* what) noexcept;
-// This thread's hold of `what` belongs to an operation from now on. Aborts if it holds none.
+// This thread's hold of `what` belongs to an operation from now on. Nothing happens if it did
+// before.
 void handed_over(Rank rank, const void* what) noexcept;
 // Aborts if this thread holds a gate, a page or a store's internals.
 void assert_may_wait_for_memory() noexcept;
