@@ -1,0 +1,32 @@
+// DirtyFiles: the files that the flusher has to look at. A file enters when its dirty list gets its
+// first page and leaves when the flusher finds the list empty.
+//
+// Invariant: a file with a non-empty dirty list is here, or became_dirty() is about to put it here.
+#ifndef QUIRE_CACHE_DIRTY_FILES_H_
+#define QUIRE_CACHE_DIRTY_FILES_H_
+
+#include <memory>
+#include <vector>
+
+#include "sync/mutex.h"
+
+namespace quire::cache {
+
+class FilePages;
+
+class DirtyFiles {
+ public:
+  void add(FilePages& pages) noexcept;
+  // All of them, oldest first. Files whose list is empty by now are taken out and not returned.
+  std::vector<std::shared_ptr<FilePages>> take_stock();
+  // Forgets `pages`, which is going away.
+  void remove(FilePages& pages) noexcept;
+
+ private:
+  sync::Mutex mutex_;
+  std::vector<std::shared_ptr<FilePages>> files_ GUARDED_BY(mutex_);
+};
+
+}  // namespace quire::cache
+
+#endif  // QUIRE_CACHE_DIRTY_FILES_H_

@@ -1,0 +1,125 @@
+#include "cache/dirty_list.h"
+
+#include "sync/check.h"
+
+namespace quire::cache {
+
+DirtyList::~DirtyList() {
+  QUIRE_CHECK(size_ == 0 && flushes_ == nullptr);
+}
+
+bool DirtyList::add(FrameNumber frame) noexcept {
+  FrameDescriptor& d = at(frame);
+  sync::MutexLock lock(mutex_);
+  if (d.on_dirty_list) return false;
+  d.on_dirty_list = true;
+  d.dirty_sequence = ++sequence_;
+  d.dirtied_at_ns = sync::Clock::now().time_since_epoch().count();
+  d.dirty_previous = last_;
+  d.dirty_next = kNoFrame;
+  (last_ != kNoFrame ? at(last_).dirty_next : first_) = frame;
+  last_ = frame;
+  return size_++ == 0;
+}
+
+bool DirtyList::put_back(FrameNumber frame) noexcept {
+  FrameDescriptor& d = at(frame);
+  sync::MutexLock lock(mutex_);
+  if (d.on_dirty_list) return false;
+  d.on_dirty_list = true;
+  d.dirty_previous = kNoFrame;
+  d.dirty_next = first_;
+  (first_ != kNoFrame ? at(first_).dirty_previous : last_) = frame;
+  first_ = frame;
+  return size_++ == 0;
+}
+
+void DirtyList::unlink(FrameNumber frame) noexcept {
+  FrameDescriptor& d = at(frame);
+  (d.dirty_previous != kNoFrame ? at(d.dirty_previous).dirty_next : first_) = d.dirty_next;
+  (d.dirty_next != kNoFrame ? at(d.dirty_next).dirty_previous : last_) = d.dirty_previous;
+  d.dirty_next = d.dirty_previous = kNoFrame;
+  d.on_dirty_list = false;
+  --size_;
+}
+
+void DirtyList::remove(FrameNumber frame) noexcept {
+  sync::MutexLock lock(mutex_);
+  unlink(frame);
+}
+
+std::uint64_t DirtyList::newest_sequence() const noexcept {
+  sync::MutexLock lock(mutex_);
+  return sequence_;
+}
+
+std::size_t DirtyList::size() const noexcept {
+  sync::MutexLock lock(mutex_);
+  return size_;
+}
+
+sync::Clock::time_point DirtyList::oldest() const noexcept {
+  sync::MutexLock lock(mutex_);
+  if (first_ == kNoFrame) return sync::Clock::kNever;
+  return sync::Clock::time_point(sync::Clock::duration(at(first_).dirtied_at_ns));
+}
+
+void DirtyList::begin_flush(Flush& flush) noexcept {
+  sync::MutexLock lock(mutex_);
+  flush.number_ = ++flush_number_;
+  flush.next_ = flushes_;
+  if (flushes_ != nullptr) flushes_->previous_ = &flush;
+  flushes_ = &flush;
+}
+
+void DirtyList::end_flush(Flush& flush, std::error_code error) noexcept {
+  sync::MutexLock lock(mutex_);
+  if (error) ++failures_;
+  (flush.previous_ != nullptr ? flush.previous_->next_ : flushes_) = flush.next_;
+  if (flush.next_ != nullptr) flush.next_->previous_ = flush.previous_;
+  flush.next_ = flush.previous_ = nullptr;
+  Waiter** link = &waiters_;
+  while (*link != nullptr) {
+    Waiter& waiter = **link;
+    if (flushes_left(waiter.up_to)) {
+      link = &waiter.next;
+      continue;
+    }
+    *link = waiter.next;
+    waiter.linked = false;
+    waiter.parker.unpark();
+  }
+}
+
+bool DirtyList::flushes_left(std::uint64_t up_to) const noexcept {
+  for (const Flush* f = flushes_; f != nullptr; f = f->next_) {
+    if (f->number_ <= up_to) return true;
+  }
+  return false;
+}
+
+sync::WaitStatus DirtyList::wait_flushes(const sync::WaitLimit& limit) {
+  Waiter waiter;
+  {
+    sync::MutexLock lock(mutex_);
+    waiter.up_to = flush_number_;
+    if (!flushes_left(waiter.up_to)) return sync::WaitStatus::kReady;
+    waiter.next = waiters_;
+    waiters_ = &waiter;
+  }
+  const sync::WaitStatus status = waiter.parker.park_until(limit);
+  if (status == sync::WaitStatus::kReady) return status;
+  sync::MutexLock lock(mutex_);
+  if (!waiter.linked) return sync::WaitStatus::kReady;
+  Waiter** link = &waiters_;
+  while (*link != &waiter) link = &(*link)->next;
+  *link = waiter.next;
+  return status;
+}
+
+std::uint64_t DirtyList::failures() const noexcept {
+  sync::MutexLock lock(mutex_);
+  return failures_;
+}
+
+}  // namespace quire::cache

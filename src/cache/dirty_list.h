@@ -1,0 +1,152 @@
+// DirtyList: the dirty pages of one file that no request to the store carries yet, in the order in
+// which they became dirty, linked through the frames' descriptors. Also the file's *flushes*: those
+// who took pages off the list and have not seen them written yet. A sync waits for both.
+//
+// Who calls: writers at the end of a store into a page, writeback, and cuts; from any thread. The
+// mutex is held for the list's sake only: nobody waits or calls out under it.
+//
+// Invariants:
+//  1. A page in state dirty or rewritten is on the list, or its writer still holds `writing`, or
+//  the
+//     page is sealed and about to be dropped. A page on the list is in one of these states.
+//  2. Sequence numbers grow with every page put on the list. A page that comes back after a failed
+//     request keeps its number and its age.
+//  3. A flush is registered before it takes a page off the list and until every such page has been
+//     written or put back. So: list and flushes empty of what is older than a moment means that all
+//     of it is on the store.
+#ifndef QUIRE_CACHE_DIRTY_LIST_H_
+#define QUIRE_CACHE_DIRTY_LIST_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <system_error>
+#include <vector>
+
+#include "cache/frame_pool.h"
+#include "sync/clock.h"
+#include "sync/mutex.h"
+#include "sync/parker.h"
+#include "sync/wait.h"
+
+namespace quire::cache {
+
+// One taker's claim on pages of a file, from the list to the store.
+class Flush {
+ public:
+  Flush() = default;
+  Flush(const Flush&) = delete;
+  Flush& operator=(const Flush&) = delete;
+
+ private:
+  friend class DirtyList;
+  std::uint64_t number_ = 0;
+  Flush* next_ = nullptr;
+  Flush* previous_ = nullptr;
+};
+
+// A page as writeback takes it.
+struct DirtyPage {
+  std::uint64_t index = 0;
+  FrameNumber frame = kNoFrame;
+};
+
+class DirtyList {
+ public:
+  explicit DirtyList(FramePool& pool) : pool_(pool) {}
+  ~DirtyList();
+  DirtyList(const DirtyList&) = delete;
+  DirtyList& operator=(const DirtyList&) = delete;
+
+  // Puts the page in `frame` at the end, unless it is on the list. True if the list was empty.
+  bool add(FrameNumber frame) noexcept;
+  // Puts a page whose write failed back at the front, with the number and age it had, unless it is on
+  // the list. True if the list was empty.
+  bool put_back(FrameNumber frame) noexcept;
+  // Takes a page that is being dropped off the list.
+  void remove(FrameNumber frame) noexcept;
+
+  struct Wanted {
+    std::uint64_t first_index = 0;
+    std::uint64_t last_index = ~std::uint64_t{0};
+    std::uint64_t newest_sequence = ~std::uint64_t{0};            // pages dirtied up to here
+    sync::Clock::time_point dirtied_until = sync::Clock::kNever;  // ... and then
+  };
+  struct Taken {
+    std::size_t pages = 0;  // appended to `out`
+    bool busy = false;      // a wanted page could not be taken now ...
+    DirtyPage busy_page;    // ... this one
+  };
+  // Takes up to `pages_max` wanted pages off the list, each for which begin(page) says true: it
+  // makes the page's transition to writeback. `out` must have the room.
+  template <class Begin>
+  Taken take(const Wanted& wanted, std::size_t pages_max, std::vector<DirtyPage>& out,
+             Begin&& begin) noexcept;
+
+  // The number of the newest page that is or was on the list.
+  std::uint64_t newest_sequence() const noexcept;
+  std::size_t size() const noexcept;
+  // When the oldest page became dirty; kNever for an empty list.
+  sync::Clock::time_point oldest() const noexcept;
+
+  void begin_flush(Flush& flush) noexcept;
+  // `error`: a request of it failed, and its pages are on the list again.
+  void end_flush(Flush& flush, std::error_code error) noexcept;
+  // Waits until no flush that began before now is left. REQUIRES: the caller has none of its own: two
+  // that did would wait for each other.
+  sync::WaitStatus wait_flushes(const sync::WaitLimit& limit);
+  // Flushes that failed, ever.
+  std::uint64_t failures() const noexcept;
+
+ private:
+  struct Waiter {
+    std::uint64_t up_to = 0;  // waits for flushes numbered up to this
+    sync::Parker parker;
+    Waiter* next = nullptr;
+    bool linked = true;
+  };
+  FrameDescriptor& at(FrameNumber frame) const noexcept { return pool_.descriptor(frame); }
+  void unlink(FrameNumber frame) noexcept REQUIRES(mutex_);
+  bool flushes_left(std::uint64_t up_to) const noexcept REQUIRES(mutex_);
+
+  FramePool& pool_;
+  mutable sync::Mutex mutex_;
+  FrameNumber first_ GUARDED_BY(mutex_) = kNoFrame;
+  FrameNumber last_ GUARDED_BY(mutex_) = kNoFrame;
+  std::size_t size_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t sequence_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t flush_number_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t failures_ GUARDED_BY(mutex_) = 0;
+  Flush* flushes_ GUARDED_BY(mutex_) = nullptr;
+  Waiter* waiters_ GUARDED_BY(mutex_) = nullptr;
+};
+
+template <class Begin>
+DirtyList::Taken DirtyList::take(const Wanted& wanted, std::size_t pages_max,
+                                 std::vector<DirtyPage>& out, Begin&& begin) noexcept {
+  Taken taken;
+  sync::MutexLock lock(mutex_);
+  for (FrameNumber frame = first_; frame != kNoFrame && taken.pages < pages_max;) {
+    FrameDescriptor& d = at(frame);
+    const FrameNumber next = d.dirty_next;
+    const DirtyPage page{d.index.load(), frame};
+    const bool is_wanted = page.index >= wanted.first_index && page.index <= wanted.last_index &&
+                           d.dirty_sequence <= wanted.newest_sequence &&
+                           d.dirtied_at_ns <= wanted.dirtied_until.time_since_epoch().count();
+    if (is_wanted) {
+      if (begin(page)) {
+        unlink(frame);
+        out.push_back(page);
+        ++taken.pages;
+      } else {
+        taken.busy = true;
+        taken.busy_page = page;
+      }
+    }
+    frame = next;
+  }
+  return taken;
+}
+
+}  // namespace quire::cache
+
+#endif  // QUIRE_CACHE_DIRTY_LIST_H_

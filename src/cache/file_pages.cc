@@ -1,0 +1,174 @@
+#include "cache/file_pages.h"
+
+#include "sync/check.h"
+
+namespace quire::cache {
+namespace {
+
+std::uint64_t next_serial() noexcept {
+  static sync::Atomic<std::uint64_t> last{0};
+  return last.fetch_add(1) + 1;
+}
+
+// Gives tree nodes straight back to the pool.
+class PoolNodes {
+ public:
+  explicit PoolNodes(FramePool& pool) : pool_(pool) {}
+  void* allocate() noexcept { return nullptr; }
+  void deallocate(void* node) noexcept { pool_.free(pool_.frame_of(node)); }
+
+ private:
+  FramePool& pool_;
+};
+
+}  // namespace
+
+FilePages::FilePages(PageCache& cache, std::uint64_t size_bytes)
+    : cache_(cache),
+      serial_(next_serial()),
+      size_bytes_(size_bytes),
+      dirty_(cache.memory().pool()) {}
+
+FilePages::~FilePages() { QUIRE_CHECK(empty()); }
+
+void FilePages::became_dirty() noexcept {
+  cache_.dirty_files().add(*this);
+  cache_.flusher().wake();  // the page's age counts from now
+}
+
+sync::WaitStatus FilePages::wait_idle(const sync::WaitLimit& limit) {
+  // Not a page's key, or hardly: a false match costs one look.
+  const PageKey idle = key(~std::uint64_t{0});
+  while (requests_.load() != 0) {
+    const sync::WaitStatus status = cache_.lot().wait_where(
+        idle,
+        [&] {
+          idle_wanted_.store(true);
+          return requests_.load() != 0;
+        },
+        limit);
+    if (status != sync::WaitStatus::kReady) return status;
+  }
+  return sync::WaitStatus::kReady;
+}
+
+void FilePages::end_request() noexcept {
+  if (requests_.fetch_sub(1) == 1 && idle_wanted_.exchange(false)) {
+    cache_.lot().wake(key(~std::uint64_t{0}));
+  }
+}
+
+sync::WaitStatus FilePages::wait_unreadable(std::uint64_t index, const sync::WaitLimit& limit) {
+  const std::uint32_t slot = Hazards::slot_of_thread();
+  if (slot == Hazards::kNoSlot) {
+    const Walker walker(*this);
+    PageWord* const word = find(index);
+    if (word == nullptr) return sync::WaitStatus::kReady;
+    const PageValue seen = word->load();
+    if (seen.absent() || seen.readable()) return sync::WaitStatus::kReady;
+    return cache_.lot().wait(key(index), *word, seen, [] {}, limit);
+  }
+  Hazards::Guard guard(slot, key(index));
+  PageWord* const word = find(index);
+  if (word == nullptr) return sync::WaitStatus::kReady;
+  const PageValue seen = word->load();
+  if (seen.absent() || seen.readable()) return sync::WaitStatus::kReady;
+  return cache_.lot().wait(key(index), *word, seen, [&] { guard.clear(); }, limit);
+}
+
+sync::WaitStatus FilePages::wait_changed(std::uint64_t index, PageWord& word, PageValue seen,
+                                         const sync::WaitLimit& limit) {
+  return cache_.lot().wait(key(index), word, seen, [] {}, limit);
+}
+
+FrameNumber FilePages::leaf_frame(const PageWord& word) const noexcept {
+  return cache_.memory().pool().frame_of(&word);
+}
+
+std::size_t FilePages::add_run(std::uint64_t first, std::size_t count, FrameSet& frames,
+                               FrameNumber* added) {
+  FramePool& pool = cache_.memory().pool();
+  PageWord* const word = tree_.find_or_add(first, frames);
+  if (word == nullptr) return 0;
+  FrameDescriptor& leaf = pool.descriptor(leaf_frame(*word));
+  leaf.index.store(PageTree::leaf_first(first));
+  leaf.owner.store(this);
+  leaf.is_leaf.store(1);
+
+  std::size_t n = 0;
+  for (; n < count && frames.size() > 0 && first + n <= PageTree::leaf_last(first); ++n) {
+    const FrameNumber frame = frames.take();
+    FrameDescriptor& d = pool.descriptor(frame);
+    d.index.store(first + n);
+    d.owner.store(this);
+    if (!word[n].begin_fill(frame)) {
+      d.owner.store(nullptr);
+      frames.put(frame);
+      break;
+    }
+    added[n] = frame;
+  }
+  leaf.leaf_pages.fetch_add(static_cast<std::uint32_t>(n));
+  resident_.fetch_add(n);
+  cache_.counters().cached_pages.fetch_add(n);
+  return n;
+}
+
+bool FilePages::leave_leaf(const PageWord& word) noexcept {
+  resident_.fetch_sub(1);
+  cache_.counters().cached_pages.fetch_sub(1);
+  return cache_.memory().pool().descriptor(leaf_frame(word)).leaf_pages.fetch_sub(1) == 1;
+}
+
+void FilePages::forget_page(std::uint64_t /*index*/, PageWord& word, FrameNumber frame) noexcept {
+  Memory& memory = cache_.memory();
+  memory.exclude_eviction([&] {
+    if (leave_leaf(word)) memory.unused_leaves_.fetch_add(1);
+  });
+  memory.release(frame);
+}
+
+std::size_t FilePages::prune(std::uint64_t index) noexcept {
+  if (!gate_.try_enter(sync::GateSide::kBlock)) return 0;
+  PoolNodes nodes(cache_.memory().pool());
+  const std::size_t freed = tree_.prune(
+      index, nodes, [](PageWord& word) { return word.load().absent(); },
+      [&](std::uint64_t first, std::uint64_t last) {
+        return walkers_.load() == 0 && !Hazards::named_in(serial_, first, last);
+      });
+  gate_.leave(sync::GateSide::kBlock);
+  return freed;
+}
+
+void FilePages::forget_all() noexcept {
+  Memory& memory = cache_.memory();
+  std::uint64_t dirty_pages = 0;
+  tree_.for_each(0, ~std::uint64_t{0}, [&](std::uint64_t index, PageWord& word) {
+    // Nothing is under way here, but eviction may be at any page for a moment.
+    for (;;) {
+      PageValue value = word.load();
+      if (value.absent()) return true;
+      if (!word.begin_seal(value)) {
+        sync::spin_pause();
+        continue;
+      }
+      if (value.state() == PageState::kDirty) {
+        dirty_.remove(value.frame());
+        ++dirty_pages;
+      }
+      memory.remove(value.frame());
+      (void)word.drop();
+      (void)index;
+      forget_page(index, word, value.frame());
+      return true;
+    }
+  });
+  cache_.dirty().give(dirty_pages);
+  memory.exclude_eviction([&] {
+    PoolNodes nodes(memory.pool());
+    tree_.clear(nodes);
+  });
+  memory.note_evictable();
+}
+
+}  // namespace quire::cache

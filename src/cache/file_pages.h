@@ -1,0 +1,169 @@
+// FilePages: the cached pages of one file: its page tree, its gate, its dirty list, its size. The unit
+// that the kernel calls an address space. What is done with the pages stands in files of its own:
+// page_read (hits), fill (misses, readahead), page_write, writeback, seal (cuts). The file floor derives
+// its Inode from it.
+//
+// Who calls: the file floor, with a shared_ptr held for as long as anything is under way; eviction,
+// through the descriptors of frames; the store, through the requests that fill and writeback started.
+//
+// Invariants:
+//  1. Pages are added under the gate's add side only, and never while a blocker is in.
+//  2. size_bytes: bytes of a page beyond it are zero. It grows after the bytes it uncovers are in place,
+//     while their page is still `writing` or `filling`; it shrinks after the store has.
+//  3. A tree node with a non-zero word is never freed. A look-up of a page that may be absent needs a
+//     hazard guard on it or a Walker.
+//  4. Destroyed empty: forget_all() first.
+#ifndef QUIRE_CACHE_FILE_PAGES_H_
+#define QUIRE_CACHE_FILE_PAGES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "cache/dirty_list.h"
+#include "cache/hazard.h"
+#include "cache/page_cache.h"
+#include "cache/page_key.h"
+#include "cache/page_tree.h"
+#include "cache/page_word.h"
+#include "quire/limits.h"
+#include "quire/store.h"
+#include "sync/atomic.h"
+#include "sync/gate.h"
+#include "sync/wait.h"
+
+namespace quire::cache {
+
+inline constexpr std::uint64_t page_index(std::uint64_t offset) {
+  return offset >> limits::kPageShift;
+}
+inline constexpr std::uint64_t page_offset(std::uint64_t index) {
+  return index << limits::kPageShift;
+}
+// Pages that `size_bytes` bytes touch.
+inline constexpr std::uint64_t pages_of(std::uint64_t size_bytes) {
+  return (size_bytes >> limits::kPageShift) + ((size_bytes & (limits::kPageBytes - 1)) != 0);
+}
+
+class FilePages : public std::enable_shared_from_this<FilePages> {
+ public:
+  FilePages(PageCache& cache, std::uint64_t size_bytes);
+  virtual ~FilePages();
+  FilePages(const FilePages&) = delete;
+  FilePages& operator=(const FilePages&) = delete;
+
+  PageCache& cache() noexcept { return cache_; }
+  sync::Gate& gate() noexcept { return gate_; }
+  DirtyList& dirty() noexcept { return dirty_; }
+  const DirtyList& dirty() const noexcept { return dirty_; }
+  std::uint64_t serial() const noexcept { return serial_; }
+  PageKey key(std::uint64_t index) const noexcept { return PageKey::of(serial_, index); }
+
+  std::uint64_t size_bytes() const noexcept { return size_bytes_.load(); }
+  void set_size_bytes(std::uint64_t size) noexcept { size_bytes_.store(size); }
+
+  // The store's handles: for reading, and for writing once the file was opened so. Set by the file
+  // floor before the first request and kept until the last has ended.
+  ObjectHandle read_handle() const noexcept { return {read_handle_.load()}; }
+  ObjectHandle write_handle() const noexcept { return {write_handle_.load()}; }
+  void set_handles(ObjectHandle read, ObjectHandle write) noexcept {
+    read_handle_.store(read.value);
+    write_handle_.store(write.value);
+  }
+
+  // The dirty list is no longer empty: the flusher shall know the file.
+  void became_dirty() noexcept;
+  // For the file floor. A request wrote these pages; called by the store's thread, before they are
+  // clean, under no lock. Must not block.
+  virtual void note_written(std::uint64_t /*first*/, std::size_t /*count*/) noexcept {}
+  // A flush wrote pages of this file; called in the flushing thread, under no lock.
+  virtual void after_flush() noexcept {}
+
+  // Requests to the store under way on the file's handles.
+  void begin_request() noexcept { requests_.fetch_add(1); }
+  // The caller holds a reference to the file that outlives the call.
+  void end_request() noexcept;
+  // Waits until no request is under way.
+  sync::WaitStatus wait_idle(const sync::WaitLimit& limit);
+  std::uint32_t requests() const noexcept { return requests_.load(); }
+
+  // The word of a page, or null where the tree has no leaf. See invariant 3.
+  PageWord* find(std::uint64_t index) const noexcept { return tree_.find(index); }
+  PageTree& tree() noexcept { return tree_; }
+
+  // While one exists no tree node is freed, so that a range can be walked.
+  class Walker {
+   public:
+    explicit Walker(FilePages& pages) noexcept : pages_(&pages) { pages.walkers_.fetch_add(1); }
+    ~Walker() {
+      if (pages_ != nullptr) pages_->walkers_.fetch_sub(1);
+    }
+    Walker(Walker&& other) noexcept : pages_(std::exchange(other.pages_, nullptr)) {}
+    Walker& operator=(Walker&&) = delete;
+
+   private:
+    FilePages* pages_;
+  };
+
+  // Waits until the page that was seen unreadable changes. Returns at once if it has.
+  sync::WaitStatus wait_unreadable(std::uint64_t index, const sync::WaitLimit& limit);
+  // Waits until the page no longer has the value `seen`. REQUIRES: `word` cannot go away (invariant 3).
+  sync::WaitStatus wait_changed(std::uint64_t index, PageWord& word, PageValue seen,
+                                const sync::WaitLimit& limit);
+  // After a transition of the page: wakes whoever waited for it.
+  void wake(std::uint64_t index, PageValue before) noexcept {
+    if (before.waiters()) [[unlikely]] cache_.lot().wake(key(index));
+  }
+
+  // Adds pages from `first` on, as many as follow in the same leaf, are absent and have a frame in
+  // `frames`, at most `count`; all become filling. The caller holds the gate's add side. 0 where the
+  // first is not absent or `frames` has no node for it. Appends the frames used to `added`.
+  std::size_t add_run(std::uint64_t first, std::size_t count, FrameSet& frames, FrameNumber* added);
+  // The most frames that adding one page at `index` can take, tree nodes included.
+  std::size_t frames_for(std::uint64_t index) const noexcept {
+    return 1 + tree_.nodes_missing(index);
+  }
+
+  // A page became absent: its leaf has one page less, its frame is free. Not for eviction.
+  void forget_page(std::uint64_t index, PageWord& word, FrameNumber frame) noexcept;
+  // For eviction, under the policy's lock: frees the leaf of `index` if no page is in it and nobody
+  // looks. Returns frames freed into the pool.
+  std::size_t prune(std::uint64_t index) noexcept;
+  // Drops every page, clean and dirty. REQUIRES: nothing is under way on this file.
+  void forget_all() noexcept;
+  bool empty() const noexcept { return tree_.empty(); }
+  // Pages that are not absent.
+  std::uint64_t resident_pages() const noexcept { return resident_.load(); }
+
+ private:
+  friend class Memory;
+  friend class DirtyFiles;
+  FrameNumber leaf_frame(const PageWord& word) const noexcept;
+  // Counts a page out of its leaf. REQUIRES: policy lock, or something that bars prune.
+  bool leave_leaf(const PageWord& word) noexcept;
+
+  PageCache& cache_;
+  const std::uint64_t serial_;
+  sync::Atomic<std::uint64_t> size_bytes_;
+  sync::Atomic<std::uint64_t> read_handle_{0};
+  sync::Atomic<std::uint64_t> write_handle_{0};
+  sync::Atomic<std::uint32_t> walkers_{0};
+  sync::Atomic<std::uint32_t> requests_{0};
+  sync::Atomic<bool> idle_wanted_{false};
+  sync::Atomic<std::uint64_t> resident_{0};
+  PageTree tree_;
+  sync::Gate gate_;
+  DirtyList dirty_;
+
+  // For DirtyFiles, guarded by its mutex.
+  bool known_dirty_ = false;
+  // For the flusher's thread: when to try again after an error, and how long to wait after the next.
+  friend class Flusher;
+  sync::Clock::time_point retry_at_{};
+  sync::Clock::duration retry_after_{};
+};
+
+}  // namespace quire::cache
+
+#endif  // QUIRE_CACHE_FILE_PAGES_H_

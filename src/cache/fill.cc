@@ -1,0 +1,234 @@
+#include "cache/fill.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <span>
+
+#include "sync/parker.h"
+
+namespace quire::cache {
+
+// One request that reads a run of filling pages. Shared by the store and, in fill_run, by the reader
+// who waits for it; the last of them deletes it.
+//
+//             CAS by io_done                store by io_done
+//   waited ------------------> publishing ------------------> done     the reader gets the pins
+//      | CAS by the reader, who gives up
+//      v
+//   unwatched ---- io_done publishes without pins ----> deleted
+class FillRequest final : public IoDone {
+ public:
+  FillRequest(FilePages& pages, std::uint64_t first, bool waited)
+      : pages_(pages.shared_from_this()),
+        first_(first),
+        phase_(waited ? Phase::kWaited : Phase::kUnwatched),
+        owners_(waited ? 2 : 1) {}
+
+  FilePages& pages() noexcept { return *pages_; }
+  std::uint64_t first() const noexcept { return first_; }
+  std::size_t count() const noexcept { return count_; }
+  FrameNumber frame(std::size_t i) const noexcept { return frames_[i]; }
+  FrameNumber* frames() noexcept { return frames_.data(); }
+  void set_added(std::size_t count, std::uint64_t size_bytes) noexcept {
+    count_ = count;
+    size_bytes_ = size_bytes;
+  }
+  void set_marker(std::uint64_t index) noexcept { marker_index_ = index; }
+  std::error_code error() const noexcept { return error_; }
+
+  void submit(IoMode mode) noexcept;
+  // Waits for the end. On a give-up the request goes on alone, and `this` is gone.
+  sync::WaitStatus wait(const sync::WaitLimit& limit) noexcept;
+  void disown() noexcept {
+    if (owners_.fetch_sub(1) == 1) delete this;
+  }
+  // A page's pin, taken for the reader.
+  void unpin(std::size_t i) noexcept;
+
+  void io_done(std::error_code error, std::size_t bytes) noexcept override;
+
+ private:
+  enum class Phase : std::uint8_t { kWaited, kUnwatched, kPublishing, kDone };
+
+  void publish(std::error_code error, std::size_t bytes, unsigned pins) noexcept;
+  PageWord& word(std::size_t i) noexcept { return *pages_->find(first_ + i); }
+
+  const std::shared_ptr<FilePages> pages_;
+  const std::uint64_t first_;
+  std::size_t count_ = 0;
+  std::uint64_t size_bytes_ = 0;  // of the file when the pages were added
+  std::uint64_t marker_index_ = ~std::uint64_t{0};
+  std::error_code error_;
+  sync::Atomic<Phase> phase_;
+  sync::Atomic<std::uint32_t> owners_;
+  sync::Parker parker_;
+  std::array<FrameNumber, limits::kStoreIoMaxPieces> frames_;
+  std::array<Store::Buffer, limits::kStoreIoMaxPieces> buffers_;
+};
+
+void FillRequest::submit(IoMode mode) noexcept {
+  Memory& memory = pages_->cache().memory();
+  // Frames that lie side by side are one piece.
+  std::size_t pieces = 0;
+  for (std::size_t i = 0; i < count_; ++i) {
+    std::byte* const bytes = memory.bytes(frames_[i]);
+    if (pieces > 0 && buffers_[pieces - 1].data() + buffers_[pieces - 1].size() == bytes) {
+      buffers_[pieces - 1] = {buffers_[pieces - 1].data(),
+                              buffers_[pieces - 1].size() + limits::kPageBytes};
+    } else {
+      buffers_[pieces++] = {bytes, limits::kPageBytes};
+    }
+  }
+  PageCache& cache = pages_->cache();
+  pages_->begin_request();
+  cache.counters().read_requests.fetch_add(1);
+  cache.store().read(pages_->read_handle(), page_offset(first_), {buffers_.data(), pieces}, mode,
+                     *this);
+}
+
+void FillRequest::publish(std::error_code error, std::size_t bytes, unsigned pins) noexcept {
+  Memory& memory = pages_->cache().memory();
+  // What the store did not give, and what it has past our end of the file, reads as zeros.
+  const std::uint64_t in_file = size_bytes_ - std::min(size_bytes_, page_offset(first_));
+  const std::size_t valid = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, in_file));
+  for (std::size_t i = 0; i < count_; ++i) {
+    PageWord& page = word(i);
+    if (error) {
+      memory.remove(frames_[i]);
+      const PageValue before = page.fail_fill();
+      pages_->forget_page(first_ + i, page, frames_[i]);
+      pages_->wake(first_ + i, before);
+      continue;
+    }
+    const std::size_t begin = i * limits::kPageBytes;
+    const std::size_t have = std::clamp(valid, begin, begin + limits::kPageBytes) - begin;
+    std::memset(memory.bytes(frames_[i]) + have, 0, limits::kPageBytes - have);
+    const std::uint64_t flags = first_ + i == marker_index_ ? PageValue::kMarker : 0;
+    pages_->wake(first_ + i, page.end_fill(pins, flags));
+  }
+  if (!error && pins == 0) memory.note_evictable();
+}
+
+void FillRequest::io_done(std::error_code error, std::size_t bytes) noexcept {
+  Phase expected = Phase::kWaited;
+  const bool waited = phase_.compare_exchange_strong(expected, Phase::kPublishing);
+  error_ = error;
+  publish(error, bytes, waited ? 1 : 0);
+  pages_->end_request();
+  if (waited) {
+    phase_.store(Phase::kDone);
+    parker_.unpark();
+  }
+  disown();
+}
+
+sync::WaitStatus FillRequest::wait(const sync::WaitLimit& limit) noexcept {
+  const sync::WaitStatus status = parker_.park_until(limit);
+  if (status == sync::WaitStatus::kReady) return status;
+  Phase expected = Phase::kWaited;
+  if (phase_.compare_exchange_strong(expected, Phase::kUnwatched)) {
+    disown();
+    return status;
+  }
+  parker_.park();  // it is publishing, or has
+  return sync::WaitStatus::kReady;
+}
+
+void FillRequest::unpin(std::size_t i) noexcept { pages_->wake(first_ + i, word(i).unpin()); }
+
+PinnedRun::~PinnedRun() {
+  if (request_ == nullptr) return;
+  for (std::size_t i = 0; i < request_->count(); ++i) request_->unpin(i);
+  request_->pages().cache().memory().note_evictable();
+  request_->disown();
+}
+
+std::size_t PinnedRun::pages() const noexcept { return request_ == nullptr ? 0 : request_->count(); }
+std::uint64_t PinnedRun::first() const noexcept { return request_->first(); }
+FrameNumber PinnedRun::frame(std::size_t i) const noexcept { return request_->frame(i); }
+
+namespace {
+
+// Adds up to `pages_max` pages from `first` on to the request. The caller holds the gate's add side.
+void add_under_gate(FilePages& pages, std::uint64_t first, std::size_t pages_max, FrameSet& frames,
+                    FillRequest& request) {
+  // Under the gate: nobody shrinks the file. It may grow, by bytes that are not in these pages.
+  const std::uint64_t size = pages.size_bytes();
+  const std::uint64_t end = pages_of(size);
+  if (first >= end) return;
+  const std::size_t count = static_cast<std::size_t>(
+      std::min<std::uint64_t>(std::min(pages_max, limits::kStoreIoMaxPieces), end - first));
+  request.set_added(pages.add_run(first, count, frames, request.frames()), size);
+}
+
+std::size_t frames_wanted(FilePages& pages, std::uint64_t first) noexcept {
+  const FilePages::Walker walker(pages);
+  return pages.frames_for(first);
+}
+
+}  // namespace
+
+std::error_code fill_run(FilePages& pages, std::uint64_t first, std::size_t pages_max,
+                         const sync::WaitLimit& limit, PinnedRun& run) {
+  Memory& memory = pages.cache().memory();
+  FrameSet frames(memory);
+  const std::size_t need = frames_wanted(pages, first);
+  sync::WaitStatus status = memory.acquire(frames, need, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  pages_max = std::clamp<std::size_t>(pages_max, 1, limits::kStoreIoMaxPieces);
+  if (pages_max > 1) memory.try_acquire(frames, need - 1 + pages_max);
+
+  std::unique_ptr<FillRequest> request(new (std::nothrow) FillRequest(pages, first, true));
+  if (request == nullptr) return std::make_error_code(std::errc::not_enough_memory);
+  status = pages.gate().enter(sync::GateSide::kAdd, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  add_under_gate(pages, first, pages_max, frames, *request);
+  pages.gate().leave(sync::GateSide::kAdd);
+  if (request->count() == 0) return {};
+
+  frames.give_back();
+  memory.insert({request->frames(), request->count()}, pages.serial());
+  pages.cache().counters().misses.fetch_add(request->count());
+  // A caller who may want to leave must not be the one who is inside the store.
+  const bool may_leave = limit.stop.stop_possible() || limit.deadline != sync::Clock::kNever;
+  FillRequest* const shared = request.release();
+  shared->submit(may_leave ? IoMode::kAsync : IoMode::kWait);
+  status = shared->wait(limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  const std::error_code error = shared->error();
+  if (error) {
+    shared->disown();
+    return error;
+  }
+  run = PinnedRun(shared);
+  return {};
+}
+
+std::size_t start_fill(FilePages& pages, std::uint64_t first, std::size_t pages_max,
+                       std::uint64_t marker_index) {
+  Memory& memory = pages.cache().memory();
+  FrameSet frames(memory);
+  const std::size_t need = frames_wanted(pages, first);
+  memory.try_acquire(frames, need - 1 + pages_max);
+  if (frames.size() < need) return 0;
+
+  std::unique_ptr<FillRequest> request(new (std::nothrow) FillRequest(pages, first, false));
+  if (request == nullptr) return 0;
+  request->set_marker(marker_index);
+  if (!pages.gate().try_enter(sync::GateSide::kAdd)) return 0;
+  add_under_gate(pages, first, pages_max, frames, *request);
+  pages.gate().leave(sync::GateSide::kAdd);
+  const std::size_t started = request->count();
+  if (started == 0) return 0;
+
+  frames.give_back();
+  memory.insert({request->frames(), started}, pages.serial());
+  pages.cache().counters().readahead_pages.fetch_add(started);
+  request.release()->submit(IoMode::kAsync);
+  return started;
+}
+
+}  // namespace quire::cache

@@ -1,0 +1,63 @@
+// fill: misses. Adds absent pages to a file and reads them from the store.
+//
+// A run of pages is added in one go: frames and tree nodes are in hand before the gate is entered; under
+// the gate the pages become filling; the gate is left; one request to the store reads them all under
+// their filling state; its completion, in whatever thread, makes them clean or, on an error, absent.
+//
+// Who calls: readers and partial writes (fill_run), readahead (start_fill). They hold no gate and no
+// page. fill_run may hold the write range.
+//
+// Invariants:
+//  1. A page that became filling here ends clean or absent whatever the caller does: one who is
+//     interrupted leaves the request to itself.
+//  2. No page at or past the end of the file is added; the size is looked at under the gate.
+//  3. Bytes of the last page past the end of the file are zeroed before it becomes clean.
+#ifndef QUIRE_CACHE_FILL_H_
+#define QUIRE_CACHE_FILL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <system_error>
+#include <utility>
+
+#include "cache/file_pages.h"
+#include "sync/wait.h"
+
+namespace quire::cache {
+
+class FillRequest;
+
+// Pages that fill_run read, each with one pin, from `first()` on. Gives the pins back at its end.
+class PinnedRun {
+ public:
+  PinnedRun() = default;
+  explicit PinnedRun(FillRequest* request) noexcept : request_(request) {}
+  PinnedRun(PinnedRun&& other) noexcept : request_(std::exchange(other.request_, nullptr)) {}
+  PinnedRun& operator=(PinnedRun&& other) noexcept {
+    std::swap(request_, other.request_);
+    return *this;
+  }
+  ~PinnedRun();
+
+  std::size_t pages() const noexcept;  // 0: somebody else was faster, or the file ends before
+  std::uint64_t first() const noexcept;
+  FrameNumber frame(std::size_t i) const noexcept;
+
+ private:
+  FillRequest* request_ = nullptr;
+};
+
+// Reads the absent pages from `first` on, at most `pages_max` of them and as many as follow without a
+// gap and have memory, and waits for them. Errors: the store's, Errc::kTimedOut, Errc::kInterrupted.
+std::error_code fill_run(FilePages& pages, std::uint64_t first, std::size_t pages_max,
+                         const sync::WaitLimit& limit, PinnedRun& run);
+
+// Starts to read up to `pages_max` pages from `first` on, as far as they are absent, memory is free and
+// nobody bars adding; waits for nothing. The page at `marker_index` gets the readahead marker. Returns
+// the pages started.
+std::size_t start_fill(FilePages& pages, std::uint64_t first, std::size_t pages_max,
+                       std::uint64_t marker_index);
+
+}  // namespace quire::cache
+
+#endif  // QUIRE_CACHE_FILL_H_

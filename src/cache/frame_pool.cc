@@ -1,0 +1,112 @@
+#include "cache/frame_pool.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace quire::cache {
+namespace {
+
+constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
+
+}  // namespace
+
+Result<std::unique_ptr<FramePool>> FramePool::create(std::uint32_t frames) {
+  const std::size_t bytes = std::size_t{frames} * limits::kPageBytes;
+  // Room to begin at a huge page. Address space only: what is not touched takes no memory.
+  const std::size_t mapped = bytes + kHugePageBytes;
+  void* const base = mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) {
+    return Error(std::error_code(errno, std::generic_category()),
+                 "mapping the cache's memory; a smaller memory_bytes may fit");
+  }
+  const auto address = reinterpret_cast<std::uintptr_t>(base);
+  const std::uintptr_t begin = (address + kHugePageBytes - 1) & ~(kHugePageBytes - 1);
+  // Both are advice: without huge pages the cache is slower, and with a fork the child refuses
+  // calls.
+  (void)madvise(base, mapped, MADV_HUGEPAGE);
+  (void)madvise(base, mapped, MADV_DONTFORK);
+  // Keep the trimmed ends out of the mapping, so that freeing needs only the slab.
+  if (begin > address) munmap(base, begin - address);
+  const std::uintptr_t end = begin + bytes;
+  if (address + mapped > end) {
+    munmap(reinterpret_cast<void*>(end), address + mapped - end);
+  }
+  return std::unique_ptr<FramePool>(
+      new FramePool(frames, reinterpret_cast<std::byte*>(begin), bytes));
+}
+
+FramePool::FramePool(std::uint32_t frames, std::byte* slab, std::size_t mapped_bytes)
+    : frames_(frames),
+      slab_(slab),
+      mapped_bytes_(mapped_bytes),
+      descriptors_(new FrameDescriptor[frames]),
+      free_count_(frames) {
+  sync::MutexLock lock(mutex_);
+  stack_.reserve(frames);
+  // Lowest numbers on top: a cache that is never full touches only the beginning of the slab.
+  for (std::uint32_t i = frames; i > 0; --i) stack_.push_back(i - 1);
+}
+
+FramePool::~FramePool() {
+  munmap(slab_, mapped_bytes_);
+}
+
+bool FramePool::refill(Stash& stash) noexcept {
+  sync::MutexLock lock(mutex_);
+  const std::size_t take = std::min(stack_.size(), kStashFrames / 2);
+  for (std::size_t i = 0; i < take; ++i) {
+    stash.frames[stash.count++] = stack_.back();
+    stack_.pop_back();
+  }
+  return take > 0;
+}
+
+FrameNumber FramePool::allocate() noexcept {
+  {
+    typename sync::LocalGlobalLock<kStripes>::LocalGuard local(stash_lock_);
+    Stash& stash = stashes_[local.stripe()];
+    if (stash.count > 0 || refill(stash)) {
+      free_count_.fetch_sub(1);
+      return stash.frames[--stash.count];
+    }
+  }
+  return free_count_.load() == 0 ? kNoFrame : steal();
+}
+
+FrameNumber FramePool::steal() noexcept {
+  typename sync::LocalGlobalLock<kStripes>::GlobalGuard all(stash_lock_);
+  for (Stash& stash : stashes_) {
+    if (stash.count == 0) continue;
+    free_count_.fetch_sub(1);
+    return stash.frames[--stash.count];
+  }
+  sync::MutexLock lock(mutex_);
+  if (stack_.empty()) return kNoFrame;
+  const FrameNumber frame = stack_.back();
+  stack_.pop_back();
+  free_count_.fetch_sub(1);
+  return frame;
+}
+
+void FramePool::free(FrameNumber frame) noexcept {
+  QUIRE_DCHECK(frame < frames_);
+  FrameDescriptor& d = descriptors_[frame];
+  d.owner.store(nullptr);
+  d.is_leaf.store(0);
+  d.leaf_pages.store(0);
+  free_count_.fetch_add(1);
+  typename sync::LocalGlobalLock<kStripes>::LocalGuard local(stash_lock_);
+  Stash& stash = stashes_[local.stripe()];
+  if (stash.count == kStashFrames) {
+    sync::MutexLock lock(mutex_);
+    for (std::size_t i = 0; i < kStashFrames / 2; ++i) {
+      stack_.push_back(stash.frames[--stash.count]);
+    }
+  }
+  stash.frames[stash.count++] = frame;
+}
+
+}  // namespace quire::cache

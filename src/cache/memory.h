@@ -1,0 +1,154 @@
+// Memory: frames for those who may wait for them. Joins the frame pool, the replacement policy and
+// the queue of those for whom nothing was free.
+//
+// Who calls: readers, writers and readahead, to get frames; whoever ends a page's stay in a state
+// in which it cannot be evicted, to say so (note_evictable). Nobody calls acquire() while holding a
+// gate, a page or anything else that eviction or writeback may need (lock_rank checks it).
+//
+// How memory is found: from the pool; by evicting clean pages that the policy offers; by freeing
+// tree leaves that no page uses any more; else by asking the flusher for clean pages and waiting.
+//
+// Invariants:
+//  1. Waiters are served in the order they came; only the first may hold frames while it waits, so
+//     two cannot hold what each other needs.
+//  2. No lost wake-up: a waiter looks again after it has joined the queue, and everything that
+//  makes a
+//     frame free or a page evictable calls note_evictable() afterwards.
+//  3. Eviction takes only clean pages that nobody pins, reads, writes or waits for. It needs no
+//  gate.
+//  4. A file whose pages are in the policy's queues is alive: its last act is to take them out,
+//  under
+//     the policy's lock.
+#ifndef QUIRE_CACHE_MEMORY_H_
+#define QUIRE_CACHE_MEMORY_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "cache/frame_pool.h"
+#include "cache/page_wait.h"
+#include "cache/s3fifo.h"
+#include "quire/limits.h"
+#include "sync/mutex.h"
+#include "sync/parker.h"
+#include "sync/wait.h"
+
+namespace quire::cache {
+
+class Memory;
+
+// Frames in hand: taken before the gate is entered, spent under it, the rest given back by the
+// destructor. Also the node source of page trees.
+class FrameSet {
+ public:
+  // A readahead window or one read's run of pages, and the nodes to hang them in.
+  static constexpr std::size_t kFramesMax = limits::kStoreIoMaxPieces + 16;
+
+  explicit FrameSet(Memory& memory) : memory_(memory) {}
+  ~FrameSet();
+  FrameSet(const FrameSet&) = delete;
+  FrameSet& operator=(const FrameSet&) = delete;
+
+  std::size_t size() const noexcept { return count_; }
+  void put(FrameNumber frame) noexcept { frames_[count_++] = frame; }
+  FrameNumber take() noexcept { return frames_[--count_]; }
+  void give_back() noexcept;
+
+  // As a quire::NodeSource.
+  void* allocate() noexcept;
+  void deallocate(void* node) noexcept;
+
+ private:
+  Memory& memory_;
+  std::size_t count_ = 0;
+  std::array<FrameNumber, kFramesMax> frames_;
+};
+
+class Memory {
+ public:
+  // `on_short` is called when frames are wanted and no page can be evicted: it should make clean
+  // pages. It must not block.
+  static Result<std::unique_ptr<Memory>> create(std::uint32_t frames, PageWaitLot& lot,
+                                                std::function<void()> on_short);
+  // Budget spent beside each frame.
+  static std::size_t overhead_per_frame();
+
+  // Fills `set` up to `need` frames, evicting and waiting as needed. On a time-out or an
+  // interruption the set keeps what it had.
+  sync::WaitStatus acquire(FrameSet& set, std::size_t need, const sync::WaitLimit& limit);
+  // Fills `set` up to `want` frames as far as that goes without waiting.
+  void try_acquire(FrameSet& set, std::size_t want) noexcept;
+  // A frame that is in no queue of the policy goes back to the pool.
+  void release(FrameNumber frame) noexcept;
+  // Something happened that may let a waiter find a frame.
+  void note_evictable() noexcept;
+
+  // The frames of pages that were just added. Their descriptors are set.
+  void insert(std::span<const FrameNumber> frames, std::uint64_t serial) noexcept;
+  // Takes a page's frame out of the policy's queues: before it is released other than by eviction.
+  void remove(FrameNumber frame) noexcept;
+  // A page was read again. The hit path: no lock.
+  void touch(FrameNumber frame) noexcept { policy_.touch(frame); }
+
+  // Runs `action` under the policy's lock: no page is evicted and no leaf freed meanwhile.
+  template <class Action>
+  void exclude_eviction(Action&& action) {
+    sync::MutexLock lock(policy_mutex_);
+    action();
+  }
+
+  FramePool& pool() noexcept { return *pool_; }
+  const FramePool& pool() const noexcept { return *pool_; }
+  std::byte* bytes(FrameNumber frame) const noexcept { return pool_->bytes(frame); }
+  std::uint64_t evicted() const noexcept { return evicted_.load(); }
+  // Acquirers that had to wait, ever.
+  std::uint64_t waits() const noexcept { return waits_.load(); }
+
+ private:
+  struct Waiter {
+    sync::Parker parker;
+    Waiter* next = nullptr;
+  };
+  struct Reclaimed {
+    std::size_t frames = 0;  // now free
+    bool passing = false;    // a page was busy with something that ends by itself, soon
+  };
+
+  Memory(std::unique_ptr<FramePool> pool, PageWaitLot& lot, std::function<void()> on_short);
+
+  // Pulls from the pool, evicting where it is dry. True when the set has `need`.
+  bool collect(FrameSet& set, std::size_t need, bool& passing) noexcept;
+  Reclaimed reclaim(std::size_t want) noexcept;
+  std::size_t evict(std::size_t want, bool& passing) noexcept;
+  Eviction try_evict(FrameNumber frame, bool& passing) noexcept;
+  std::size_t free_unused_leaves() noexcept;
+
+  void join(Waiter& waiter) noexcept;
+  void leave(Waiter& waiter) noexcept;
+  bool is_first(const Waiter& waiter) noexcept;
+
+  std::unique_ptr<FramePool> pool_;
+  PageWaitLot& lot_;
+  const std::function<void()> on_short_;
+
+  sync::Mutex policy_mutex_;
+  S3Fifo policy_;  // touch() without, everything else under policy_mutex_
+
+  sync::Mutex queue_mutex_;
+  Waiter* first_waiter_ GUARDED_BY(queue_mutex_) = nullptr;
+  Waiter* last_waiter_ GUARDED_BY(queue_mutex_) = nullptr;
+  sync::Atomic<std::uint32_t> waiting_{0};
+
+  sync::Atomic<std::uint32_t> unused_leaves_{0};  // a hint that free_unused_leaves() finds some
+  sync::Atomic<std::uint64_t> evicted_{0};
+  sync::Atomic<std::uint64_t> waits_{0};
+  friend class FilePages;
+};
+
+}  // namespace quire::cache
+
+#endif  // QUIRE_CACHE_MEMORY_H_

@@ -1,0 +1,105 @@
+#include "cache/page_cache.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cache/counters.h"
+
+namespace quire::cache {
+namespace {
+
+Error bad_option(std::string_view name, std::uint64_t value, std::string_view range) {
+  return Error(std::errc::invalid_argument,
+               fmt::format("CacheOptions::{} is {}; it must be {}", name, value, range));
+}
+
+constexpr std::size_t round_to_pages(std::size_t bytes) {
+  return bytes & ~(limits::kPageBytes - 1);
+}
+
+}  // namespace
+
+Result<Budget> plan_budget(const CacheOptions& o) {
+  if (o.memory_bytes < limits::kMemoryMinBytes || o.memory_bytes > limits::kMemoryMaxBytes) {
+    return bad_option("memory_bytes", o.memory_bytes,
+                      fmt::format("from {} to {}", limits::kMemoryMinBytes,
+                                  limits::kMemoryMaxBytes));
+  }
+  if (o.worker_threads < 1 || o.worker_threads > 64) {
+    return bad_option("worker_threads", o.worker_threads, "from 1 to 64");
+  }
+  if (o.readahead_max_bytes > limits::kReadaheadMaxBytes) {
+    return bad_option("readahead_max_bytes", o.readahead_max_bytes,
+                      fmt::format("at most {}", limits::kReadaheadMaxBytes));
+  }
+  if (o.dirty_age < std::chrono::milliseconds(10)) {
+    return bad_option("dirty_age (milliseconds)", static_cast<std::uint64_t>(std::max<std::int64_t>(
+                                                      o.dirty_age.count(), 0)),
+                      "at least 10");
+  }
+  const std::size_t dirty_max = o.dirty_max_bytes != 0 ? o.dirty_max_bytes
+                                                       : o.memory_bytes / 10 * 4;
+  const std::size_t background =
+      o.dirty_background_bytes != 0 ? o.dirty_background_bytes
+                                    : std::min(o.memory_bytes / 10, dirty_max / 2);
+  const std::size_t dirty_min = 64 * limits::kPageBytes;
+  if (dirty_max > o.memory_bytes / 2 || dirty_max < dirty_min) {
+    return bad_option("dirty_max_bytes", dirty_max,
+                      fmt::format("from {} to half of memory_bytes ({})", dirty_min,
+                                  o.memory_bytes / 2));
+  }
+  if (background > dirty_max) {
+    return bad_option("dirty_background_bytes", background,
+                      fmt::format("at most dirty_max_bytes ({})", dirty_max));
+  }
+
+  Budget b;
+  b.writeback_io_bytes = round_to_pages(
+      std::clamp(o.memory_bytes / 64, std::size_t{64} << 10, limits::kStoreIoMaxBytes));
+  b.fixed_bytes = limits::kWritebackDepth * b.writeback_io_bytes + Counters::bytes();
+  b.per_frame_bytes = limits::kPageBytes + Memory::overhead_per_frame();
+  b.frames = static_cast<std::uint32_t>((o.memory_bytes - b.fixed_bytes) / b.per_frame_bytes);
+  b.dirty_max_pages = dirty_max / limits::kPageBytes;
+  b.dirty_background_pages = std::max<std::size_t>(background / limits::kPageBytes, 1);
+  // A window may not be more than a sixteenth of what there is, or readers evict each other's.
+  b.readahead_max_pages =
+      std::min(o.readahead_max_bytes / limits::kPageBytes, std::size_t{b.frames} / 16);
+  return b;
+}
+
+Result<std::unique_ptr<PageCache>> PageCache::create(std::shared_ptr<Store> store,
+                                                     const CacheOptions& options) {
+  auto budget = plan_budget(options);
+  if (!budget.ok()) return std::move(budget).error();
+
+  std::unique_ptr<PageCache> cache(new PageCache);
+  cache->store_ = std::move(store);
+  cache->traits_ = cache->store_->traits();
+  cache->budget_ = *budget;
+  cache->log_ = options.log;
+  PageCache* const self = cache.get();
+  const auto press = [self] { self->flusher_.press(); };
+  cache->lot_ = std::make_unique<PageWaitLot>();
+  auto memory = Memory::create(budget->frames, *cache->lot_, press);
+  if (!memory.ok()) return std::move(memory).error();
+  cache->memory_ = std::move(*memory);
+  cache->dirty_ = std::make_unique<DirtyBudget>(budget->dirty_max_pages, press);
+  auto snapshots = SnapshotPool::create(limits::kWritebackDepth, budget->writeback_io_bytes);
+  if (!snapshots.ok()) return std::move(snapshots).error();
+  cache->snapshots_ = std::move(*snapshots);
+  if (Status started = cache->flusher_.start(*cache, options.dirty_age); !started.ok()) {
+    return std::move(started).error();
+  }
+  return cache;
+}
+
+std::uint64_t PageCache::memory_used_bytes() const noexcept {
+  const FramePool& pool = memory_->pool();
+  const std::uint64_t used = pool.frames() - pool.free_frames();
+  return budget_.fixed_bytes +
+         std::uint64_t{pool.frames()} * (budget_.per_frame_bytes - limits::kPageBytes) +
+         used * limits::kPageBytes;
+}
+
+}  // namespace quire::cache

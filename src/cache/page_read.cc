@@ -1,0 +1,29 @@
+#include "cache/page_read.h"
+
+namespace quire::cache {
+
+PageCopy copy_page_pinned(FilePages& pages, std::uint64_t offset,
+                          std::span<std::byte> out) noexcept {
+  const std::uint64_t index = page_index(offset);
+  const FilePages::Walker walker(pages);
+  PageWord* const word = pages.find(index);
+  if (word == nullptr) return {};
+  PageValue value = word->load();
+  if (!word->try_pin(value)) {
+    return {value.absent() ? PageLook::kAbsent : PageLook::kUnreadable, false, 0};
+  }
+  PageCopy copy = copy_from_frame(pages, value.frame(), offset, out);
+  copy.marker = value.marker();
+  pages.cache().memory().touch(value.frame());
+  pages.wake(index, word->unpin());
+  pages.cache().memory().note_evictable();
+  return copy;
+}
+
+bool take_marker(FilePages& pages, std::uint64_t index) noexcept {
+  const FilePages::Walker walker(pages);
+  PageWord* const word = pages.find(index);
+  return word != nullptr && word->load().marker() && word->take_marker();
+}
+
+}  // namespace quire::cache

@@ -1,0 +1,71 @@
+// page_read: the hit path. Copies bytes of one cached page to the caller without a lock, a shared
+// counter or a store to anything that another thread uses.
+//
+// Who calls: the file floor's reads, under no lock of the engine. The destination is the caller's
+// memory; nothing is held over the copy but the hazard slot, which bars nobody but a writer, a cut or
+// eviction of this very page.
+#ifndef QUIRE_CACHE_PAGE_READ_H_
+#define QUIRE_CACHE_PAGE_READ_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include "cache/file_pages.h"
+
+namespace quire::cache {
+
+enum class PageLook : std::uint8_t {
+  kCopied,
+  kAbsent,      // not in the cache: fill it
+  kUnreadable,  // filling, being written or being dropped: wait for it
+  kEnd,         // the file ends before these bytes
+};
+
+struct PageCopy {
+  PageLook look = PageLook::kAbsent;
+  bool marker = false;    // the page starts the next readahead
+  std::size_t bytes = 0;  // copied
+};
+
+// Copies from `frame` what lies in the file: the size is read after the page was seen readable, so
+// bytes past the end are never returned.
+inline PageCopy copy_from_frame(FilePages& pages, FrameNumber frame, std::uint64_t offset,
+                                std::span<std::byte> out) noexcept {
+  const std::uint64_t size = pages.size_bytes();
+  if (offset >= size) return {PageLook::kEnd, false, 0};
+  const std::size_t n =
+      static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), size - offset));
+  const std::size_t in_page = offset & (limits::kPageBytes - 1);
+  std::memcpy(out.data(), pages.cache().memory().bytes(frame) + in_page, n);
+  return {PageLook::kCopied, false, n};
+}
+
+// Copies out.size() bytes, all of one page, from `offset` on. `slot`: of the calling thread.
+inline PageCopy copy_page(FilePages& pages, std::uint32_t slot, std::uint64_t offset,
+                          std::span<std::byte> out) noexcept {
+  const std::uint64_t index = page_index(offset);
+  const Hazards::Guard guard(slot, pages.key(index));
+  const PageWord* const word = pages.find(index);
+  if (word == nullptr) return {};
+  const PageValue value = word->load();
+  if (!value.readable()) [[unlikely]] {
+    return {value.absent() ? PageLook::kAbsent : PageLook::kUnreadable, false, 0};
+  }
+  PageCopy copy = copy_from_frame(pages, value.frame(), offset, out);
+  copy.marker = value.marker();
+  pages.cache().memory().touch(value.frame());
+  return copy;
+}
+
+// The same for a thread without a hazard slot, by a pin counted in the page word.
+PageCopy copy_page_pinned(FilePages& pages, std::uint64_t offset, std::span<std::byte> out) noexcept;
+
+// Clears the page's readahead marker; true for the one caller who cleared it.
+bool take_marker(FilePages& pages, std::uint64_t index) noexcept;
+
+}  // namespace quire::cache
+
+#endif  // QUIRE_CACHE_PAGE_READ_H_

@@ -1,0 +1,282 @@
+// The page word: eight bytes that are the whole state of one page of one file in the cache. It
+// lives in a leaf of the file's page tree; zero means that the page is absent. All of the engine
+// that touches pages does so through the functions here; nothing else changes a word.
+//
+//   bits  0..2   state                         bit  3   writing   one thread stores into the page
+//   bit   4      sealed    being dropped       bit  5   waiters   somebody parks on this page
+//   bit   6      marker    reading it starts   bits 8..23  counted pins
+//                          the next readahead  bits 32..63 frame number
+//
+//                 begin_fill            end_fill
+//        absent ----------------> filling ---------------> clean <---------------+
+//          ^  ^     fail_fill        |                       |                   |
+//          |  +----------------------+  end_fill_dirty       | end_write         |
+//          end_writeback(ok) |                         |                       v | |
+//          +-------------------> dirty ----------> writeback | ^  begin_writeback  |     | | drop
+//          (from any state, under seal)               |                   |     | end_write
+//          +---- clean, dirty                                |  end_writeback(x) |     v
+//                                                            +-------------------+  rewritten
+//                                                            +-----------------------+
+//                                                                end_writeback(any)
+//
+// What a state guarantees:
+//   absent     No frame. Only an adder who holds the file's gate may leave this state.
+//   filling    The frame belongs to one thread or one store request. Nobody else reads or writes
+//   it.
+//              Ends only in clean, dirty or absent.
+//   clean      The frame's bytes are the store's.
+//   dirty      The frame's bytes are newer than the store's; the page is on its file's dirty list,
+//   or a
+//              writer who still holds `writing` is about to put it there.
+//   writeback  As dirty, and one request to the store carries a snapshot of the bytes. Not on the
+//   list. rewritten  As writeback, and the bytes have changed since the snapshot. On the dirty
+//   list.
+//
+// Transitions, and the function that makes each:
+//   absent -> filling                  begin_fill        under the gate's add side
+//   filling -> clean (+ pins)          end_fill          the filler
+//   filling -> dirty                   end_fill_dirty    the filler, who wrote every byte of the
+//   page filling -> absent                  fail_fill         the filler any but absent, filling:
+//   +writing  begin_write       then wait for pins and hazards to leave clean, writeback -> dirty,
+//   end_write         the holder of `writing`, which it clears
+//     rewritten (dirty, rewritten stay)
+//   -writing                           cancel_write      the holder, who changed nothing
+//   dirty -> writeback                 begin_writeback   not while writing or sealed
+//   writeback -> clean                 end_writeback     the request succeeded
+//   writeback -> dirty                 end_writeback     it failed
+//   rewritten -> dirty                 end_writeback     either way
+//   clean, dirty: +sealed              begin_seal        then wait for pins and hazards to leave
+//   -sealed                            unseal            the sealer
+//   sealed clean, dirty -> absent      drop              the sealer
+//   +-1 pin                            pin, unpin
+//
+// Invariants:
+//  1. A page that is sealed or being written takes no new pin; whoever wants one waits for the
+//  page.
+//     So a writer is preferred to readers that come after it.
+//  2. Bytes of a frame change only in `filling`, or under `writing` when no pin and no hazard slot
+//  is left.
+//     So every read of one page is untorn.
+//  3. The frame number changes only between absent and filling.
+//  4. `sealed` and `writing` exclude each other, and sealed pages are clean or dirty: a sealer
+//  waits for
+//     filling and writeback to end before it seals.
+//  5. Whoever clears `waiters` wakes the waiters (PageWaitLot).
+#ifndef QUIRE_CACHE_PAGE_WORD_H_
+#define QUIRE_CACHE_PAGE_WORD_H_
+
+#include <cstdint>
+
+#include "sync/atomic.h"
+#include "sync/check.h"
+
+namespace quire::cache {
+
+using FrameNumber = std::uint32_t;
+
+enum class PageState : std::uint8_t {
+  kAbsent = 0,
+  kFilling = 1,
+  kClean = 2,
+  kDirty = 3,
+  kWriteback = 4,
+  kRewritten = 5,
+};
+
+// A page word's value, taken apart.
+struct PageValue {
+  static constexpr std::uint64_t kStateMask = 7;
+  static constexpr std::uint64_t kWriting = 1u << 3;
+  static constexpr std::uint64_t kSealed = 1u << 4;
+  static constexpr std::uint64_t kWaiters = 1u << 5;
+  static constexpr std::uint64_t kMarker = 1u << 6;
+  static constexpr unsigned kPinShift = 8;
+  static constexpr std::uint64_t kOnePin = 1u << kPinShift;
+  static constexpr std::uint64_t kPinMask = std::uint64_t{0xffff} << kPinShift;
+  static constexpr unsigned kFrameShift = 32;
+
+  std::uint64_t bits = 0;
+
+  static constexpr PageValue make(PageState state, FrameNumber frame) {
+    return {static_cast<std::uint64_t>(state) | std::uint64_t{frame} << kFrameShift};
+  }
+
+  constexpr PageState state() const { return static_cast<PageState>(bits & kStateMask); }
+  constexpr FrameNumber frame() const { return static_cast<FrameNumber>(bits >> kFrameShift); }
+  constexpr unsigned pins() const { return static_cast<unsigned>((bits & kPinMask) >> kPinShift); }
+  constexpr bool absent() const { return bits == 0; }
+  constexpr bool writing() const { return (bits & kWriting) != 0; }
+  constexpr bool sealed() const { return (bits & kSealed) != 0; }
+  constexpr bool waiters() const { return (bits & kWaiters) != 0; }
+  constexpr bool marker() const { return (bits & kMarker) != 0; }
+  // The frame holds the file's bytes: clean, dirty, writeback or rewritten.
+  constexpr bool uptodate() const { return (bits & kStateMask) >= 2; }
+  // A reader may take a pin, or copy under a hazard slot.
+  constexpr bool readable() const { return uptodate() && (bits & (kWriting | kSealed)) == 0; }
+  constexpr bool dirty() const { return (bits & kStateMask) >= 3; }
+
+  constexpr PageValue with_state(PageState s) const {
+    return {(bits & ~kStateMask) | static_cast<std::uint64_t>(s)};
+  }
+  constexpr PageValue with(std::uint64_t flags) const { return {bits | flags}; }
+  constexpr PageValue without(std::uint64_t flags) const { return {bits & ~flags}; }
+};
+
+// Transitions that may wake somebody return the value they replaced: where `waiters()` is set in it
+// the caller must call PageWaitLot::wake.
+class PageWord {
+ public:
+  PageWord() = default;
+
+  // Sequentially consistent: half of the handshake with hazard slots (hazard.h).
+  PageValue load() const noexcept { return {word_.load(std::memory_order_seq_cst)}; }
+
+  // absent -> filling. False if somebody was faster.
+  bool begin_fill(FrameNumber frame) noexcept {
+    std::uint64_t expected = 0;
+    return word_.compare_exchange_strong(expected,
+                                         PageValue::make(PageState::kFilling, frame).bits);
+  }
+  // filling -> clean, holding `pins` pins for the caller, `flags` being 0 or kMarker.
+  PageValue end_fill(unsigned pins, std::uint64_t flags = 0) noexcept {
+    return change([&](PageValue v) {
+      QUIRE_CHECK(v.state() == PageState::kFilling);
+      return PageValue{v.with_state(PageState::kClean).bits + pins * PageValue::kOnePin}.with(
+          flags);
+    });
+  }
+  PageValue end_fill_dirty() noexcept {
+    return change([](PageValue v) {
+      QUIRE_CHECK(v.state() == PageState::kFilling);
+      return v.with_state(PageState::kDirty);
+    });
+  }
+  PageValue fail_fill() noexcept {
+    return change([](PageValue v) {
+      QUIRE_CHECK(v.state() == PageState::kFilling);
+      return PageValue{};
+    });
+  }
+
+  // Takes a pin if `seen` is still the value and readable. Updates `seen` where it fails.
+  bool try_pin(PageValue& seen) noexcept {
+    while (seen.readable() && seen.pins() < 0xffff) {
+      if (word_.compare_exchange_weak(seen.bits, seen.bits + PageValue::kOnePin)) return true;
+    }
+    return false;
+  }
+  // Gives a pin back. The value returned asks for a wake-up only if this was the last pin.
+  PageValue unpin() noexcept {
+    PageValue v = load();
+    for (;;) {
+      QUIRE_CHECK(v.pins() > 0);
+      const bool last = v.pins() == 1;
+      PageValue next{v.bits - PageValue::kOnePin};
+      if (last) next = next.without(PageValue::kWaiters);
+      if (word_.compare_exchange_weak(v.bits, next.bits)) {
+        return last ? v : v.without(PageValue::kWaiters);
+      }
+    }
+  }
+
+  // Sets `writing` if the page is up to date and neither sealed nor being written.
+  bool begin_write(PageValue& seen) noexcept {
+    while (seen.readable()) {
+      if (word_.compare_exchange_weak(seen.bits, seen.with(PageValue::kWriting).bits)) return true;
+    }
+    return false;
+  }
+  PageValue end_write() noexcept {
+    return change([](PageValue v) {
+      QUIRE_CHECK(v.writing() && v.uptodate());
+      PageState next = v.state();
+      if (next == PageState::kClean) next = PageState::kDirty;
+      if (next == PageState::kWriteback) next = PageState::kRewritten;
+      return v.with_state(next).without(PageValue::kWriting);
+    });
+  }
+  PageValue cancel_write() noexcept {
+    return change([](PageValue v) {
+      QUIRE_CHECK(v.writing());
+      return v.without(PageValue::kWriting);
+    });
+  }
+
+  // dirty -> writeback. False, and nothing done, in any other state and while writing or sealed.
+  bool begin_writeback() noexcept {
+    PageValue v = load();
+    while (v.state() == PageState::kDirty && !v.writing() && !v.sealed()) {
+      if (word_.compare_exchange_weak(v.bits, v.with_state(PageState::kWriteback).bits))
+        return true;
+    }
+    return false;
+  }
+  PageValue end_writeback(bool ok) noexcept {
+    return change([&](PageValue v) {
+      QUIRE_CHECK(v.state() == PageState::kWriteback || v.state() == PageState::kRewritten);
+      const bool clean = ok && v.state() == PageState::kWriteback;
+      return v.with_state(clean ? PageState::kClean : PageState::kDirty);
+    });
+  }
+
+  // Sets `sealed` on a clean or dirty page that nobody writes or seals. Pins may remain.
+  bool begin_seal(PageValue& seen) noexcept {
+    while (sealable(seen)) {
+      if (word_.compare_exchange_weak(seen.bits, seen.with(PageValue::kSealed).bits)) return true;
+    }
+    return false;
+  }
+  // The same for eviction: only a clean page without pins and waiters.
+  bool begin_evict(PageValue& seen) noexcept {
+    while (seen.state() == PageState::kClean &&
+           (seen.bits & (PageValue::kWriting | PageValue::kSealed | PageValue::kWaiters |
+                         PageValue::kPinMask)) == 0) {
+      if (word_.compare_exchange_weak(seen.bits, seen.with(PageValue::kSealed).bits)) return true;
+    }
+    return false;
+  }
+  PageValue unseal() noexcept {
+    return change([](PageValue v) {
+      QUIRE_CHECK(v.sealed());
+      return v.without(PageValue::kSealed);
+    });
+  }
+  // sealed -> absent. REQUIRES: no pin and no hazard slot is left.
+  PageValue drop() noexcept {
+    return change([](PageValue v) {
+      QUIRE_CHECK(v.sealed() && v.pins() == 0 && v.uptodate());
+      return PageValue{};
+    });
+  }
+
+  // Clears the marker; true for the one caller that cleared it.
+  bool take_marker() noexcept {
+    return (word_.fetch_and(~PageValue::kMarker) & PageValue::kMarker) != 0;
+  }
+  // For PageWaitLot: announces a waiter if the value is still `seen`.
+  bool announce_waiter(PageValue seen) noexcept {
+    return word_.compare_exchange_strong(seen.bits, seen.with(PageValue::kWaiters).bits);
+  }
+
+ private:
+  static constexpr bool sealable(PageValue v) {
+    return (v.state() == PageState::kClean || v.state() == PageState::kDirty) && !v.writing() &&
+           !v.sealed();
+  }
+  // Replaces the value by next(value) with the waiters flag cleared, and returns the old value.
+  template <class Next>
+  PageValue change(Next next) noexcept {
+    PageValue v = load();
+    while (!word_.compare_exchange_weak(v.bits, next(v).without(PageValue::kWaiters).bits)) {
+    }
+    return v;
+  }
+
+  sync::Atomic<std::uint64_t> word_{0};
+};
+
+static_assert(sizeof(PageWord) == 8);
+
+}  // namespace quire::cache
+
+#endif  // QUIRE_CACHE_PAGE_WORD_H_

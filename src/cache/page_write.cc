@@ -1,0 +1,131 @@
+#include "cache/page_write.h"
+
+#include <cstring>
+
+#include "cache/fill.h"
+#include "sync/check.h"
+#include "sync/lock_rank.h"
+
+namespace quire::cache {
+
+std::byte* PageWrite::bytes() const noexcept { return pages_.cache().memory().bytes(frame_); }
+
+std::error_code PageWrite::begin(std::uint64_t index, std::size_t from, std::size_t to,
+                                 const sync::WaitLimit& limit) {
+  QUIRE_DCHECK(hold_ == Hold::kNone);
+  for (;;) {
+    std::error_code error = hold_cached(index, limit);
+    if (error || hold_ != Hold::kNone) return error;
+
+    // Absent. What of the page lies in the file and is not about to be stored must be read.
+    const std::uint64_t size = pages_.size_bytes();
+    const std::uint64_t begins = page_offset(index);
+    const std::uint64_t in_file =
+        size <= begins ? 0 : std::min<std::uint64_t>(size - begins, limits::kPageBytes);
+    const bool covered = (from == 0 || in_file == 0) && to >= in_file;
+    if (covered) {
+      error = add_new(index, from, to, limit);
+    } else {
+      PinnedRun run;
+      error = fill_run(pages_, index, 1, limit, run);
+    }
+    if (error || hold_ != Hold::kNone) return error;
+  }
+}
+
+std::error_code PageWrite::hold_cached(std::uint64_t index, const sync::WaitLimit& limit) {
+  for (;;) {
+    {
+      const FilePages::Walker walker(pages_);
+      PageWord* const word = pages_.find(index);
+      if (word == nullptr) return {};
+      PageValue value = word->load();
+      if (value.absent()) return {};
+      if (word->begin_write(value)) {
+        hold_ = Hold::kCached;
+        index_ = index;
+        word_ = word;
+        frame_ = value.frame();
+      }
+    }
+    if (hold_ == Hold::kCached) {
+      sync::lock_rank::acquired(sync::Rank::kPage, word_);
+      return wait_readers(limit);
+    }
+    const sync::WaitStatus status = pages_.wait_unreadable(index, limit);
+    if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  }
+}
+
+std::error_code PageWrite::wait_readers(const sync::WaitLimit& limit) {
+  sync::WaitStatus status = Hazards::wait_clear(pages_.key(index_), limit);
+  while (status == sync::WaitStatus::kReady) {
+    const PageValue value = word_->load();
+    if (value.pins() == 0) return {};
+    status = pages_.wait_changed(index_, *word_, value, limit);
+  }
+  abandon();
+  return sync::to_error(status);
+}
+
+std::error_code PageWrite::add_new(std::uint64_t index, std::size_t from, std::size_t to,
+                                   const sync::WaitLimit& limit) {
+  Memory& memory = pages_.cache().memory();
+  FrameSet frames(memory);
+  std::size_t need = 0;
+  {
+    const FilePages::Walker walker(pages_);
+    need = pages_.frames_for(index);
+  }
+  sync::WaitStatus status = memory.acquire(frames, need, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  status = pages_.gate().enter(sync::GateSide::kAdd, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  const bool added = pages_.add_run(index, 1, frames, &frame_) == 1;
+  pages_.gate().leave(sync::GateSide::kAdd);
+  if (!added) return {};
+
+  hold_ = Hold::kNew;
+  index_ = index;
+  word_ = pages_.find(index);
+  sync::lock_rank::acquired(sync::Rank::kPage, word_);
+  memory.insert({&frame_, 1}, pages_.serial());
+  std::memset(bytes(), 0, from);
+  std::memset(bytes() + to, 0, limits::kPageBytes - to);
+  return {};
+}
+
+void PageWrite::finish(std::uint64_t end_bytes) noexcept {
+  QUIRE_DCHECK(hold_ != Hold::kNone);
+  // Before the page can be seen or written back: whoever sees it knows how much of it counts. Growing
+  // and shrinking are excluded from each other by the write range; so are two that grow.
+  if (end_bytes > pages_.size_bytes()) pages_.set_size_bytes(end_bytes);
+
+  const PageState state = word_->load().state();
+  // While we hold the page it can only lose `writeback`, not become listed by anybody else.
+  const bool listed = state == PageState::kDirty || state == PageState::kRewritten;
+  if (!listed && pages_.dirty().add(frame_)) pages_.became_dirty();
+  const PageValue before = hold_ == Hold::kNew ? word_->end_fill_dirty() : word_->end_write();
+  const bool carries_credit = before.dirty();
+  sync::lock_rank::released(sync::Rank::kPage, word_);
+  hold_ = Hold::kNone;
+  pages_.wake(index_, before);
+  if (carries_credit) pages_.cache().dirty().give(1);
+}
+
+void PageWrite::abandon() noexcept {
+  if (hold_ == Hold::kNone) return;
+  sync::lock_rank::released(sync::Rank::kPage, word_);
+  if (hold_ == Hold::kCached) {
+    hold_ = Hold::kNone;
+    pages_.wake(index_, word_->cancel_write());
+    return;
+  }
+  hold_ = Hold::kNone;
+  pages_.cache().memory().remove(frame_);
+  const PageValue before = word_->fail_fill();
+  pages_.forget_page(index_, *word_, frame_);
+  pages_.wake(index_, before);
+}
+
+}  // namespace quire::cache
