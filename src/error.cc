@@ -61,12 +61,12 @@ union Undying {
   ~Undying() {}  // a defaulted one would be deleted
   QuireCategory category;
 };
-constinit const Undying undying;
+constinit const Undying kUndying;
 
 }  // namespace
 
 const std::error_category& quire_category() noexcept {
-  return undying.category;
+  return kUndying.category;
 }
 
 }  // namespace quire

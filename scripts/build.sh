@@ -1,0 +1,49 @@
+# Sourced by ./run and ./test: configuring and building a preset.
+
+jobs=$(nproc)
+
+# build_dir PRESET: one directory for each preset and compiler.
+build_dir() {
+  local compiler=${CXX:-g++}
+  compiler=${compiler##*/}
+  if [[ $compiler == g++ ]]; then
+    printf 'build/%s' "$1"
+  else
+    printf 'build/%s-%s' "$1" "$compiler"
+  fi
+}
+
+# build PRESET [TARGET...]: everything, or only the targets. Configures again each time: that is
+# quick, and notices new files.
+build() {
+  local preset=$1 dir
+  shift
+  dir=$(build_dir "$preset")
+  configure "$dir" --preset "$preset" && compile "$dir" "$@"
+}
+
+# Clang's own look at everything: its warnings, its thread-safety analysis, and a static libquire.
+# Without optimisation, since that is not what it is for.
+configure_clang() {
+  configure build/clang --preset release -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=None \
+    -DBUILD_SHARED_LIBS=OFF
+}
+build_clang() {
+  configure_clang && compile build/clang
+}
+
+# configure DIR ARGUMENT...: says nothing unless it fails.
+configure() {
+  local dir=$1 output
+  shift
+  output=$("${steady[@]}" cmake "$@" -B "$dir" 2>&1) || { printf '%s\n' "$output"; return 1; }
+}
+
+# compile DIR [TARGET...]: shows progress to a person and only failures to a log.
+compile() {
+  local dir=$1 options=()
+  shift
+  (($# == 0)) || options=(--target "$@")
+  [[ -t 1 ]] || options+=(-- --quiet)
+  "${steady[@]}" cmake --build "$dir" -j "$jobs" "${options[@]}"
+}

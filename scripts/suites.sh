@@ -1,0 +1,129 @@
+# Sourced by ./test: the parts. Each builds what it needs, runs it and adds to the tally; a part that
+# cannot be built counts as one failure.
+
+part_release() { ctest_part release; }
+part_debug() { ctest_part debug; }
+part_asan() { ctest_part asan; }
+part_tsan() { ctest_part tsan; }
+
+# ctest_part PRESET: builds everything and runs its tests.
+ctest_part() {
+  local filter=()
+  build "$1" || { fails "$1: build"; return 0; }
+  if [[ -n $case_name ]]; then
+    filter=(-R "$(regex_quoted "$case_name")")
+  elif [[ $long == no ]]; then
+    filter=(-LE '^long$')
+  fi
+  run_ctest "$1" "$(build_dir "$1")" "${filter[@]}"
+}
+
+# run_ctest PART DIR FILTER...: the tests of a build that the filter lets through. What ctest reports
+# is checked against what it was to run: a test that did not run is a failure, or was skipped by its
+# own decision.
+run_ctest() {
+  local part=$1 dir=$2 listed reported name status
+  shift 2
+  listed=$(ctest --test-dir "$dir" -N "$@" | sed -n 's/^Total Tests: //p')
+  [[ -n $case_name || ${listed:-0} -gt 0 ]] || { fails "$part: no tests found"; return 0; }
+  ((${listed:-0} > 0)) || return 0
+
+  rm -f "$dir/results.xml"
+  "${steady[@]}" ctest --test-dir "$dir" -j "$jobs" --output-on-failure --no-tests=error \
+    --output-junit results.xml "$@" >"$dir/ctest.log" 2>&1 || show_failures "$dir/ctest.log"
+  [[ -f $dir/results.xml ]] || { fails "$part: ctest"; return 0; }
+
+  reported=0
+  while IFS=$'\t' read -r status name; do
+    reported=$((reported + 1))
+    case $status in
+      run) passes ;;
+      notrun) skips "$part: $name" ;;
+      *) fails "$part: $name" ;;
+    esac
+  done < <(ctest_results "$dir/results.xml")
+  ((reported == listed)) || fails "$part: ctest reported $reported of $listed tests"
+}
+
+# ctest_results FILE: a line STATUS<tab>NAME for each test of a JUnit file: run, fail, disabled, or
+# notrun for a test that said itself that it cannot run here. A program that is not there is a fail.
+ctest_results() {
+  awk -v RS='<testcase ' 'NR > 1 {
+    match($0, /name="[^"]*"/); name = substr($0, RSTART + 6, RLENGTH - 7)
+    match($0, /status="[^"]*"/); status = substr($0, RSTART + 8, RLENGTH - 9)
+    if (status == "notrun" && $0 !~ /<skipped message="SKIP_/) status = "fail"
+    print status "\t" name
+  }' "$1"
+}
+
+# What ctest printed of the tests that failed, without those that passed.
+show_failures() {
+  grep -vE '^ *[0-9]+/[0-9]+ Test +#[0-9]+: .* (Passed|\.+ +Passed) ' "$1" |
+    grep -vE '^ +Start +[0-9]+: ' || true
+}
+
+regex_quoted() {
+  sed 's/[][\.*^$+?(){}|/]/\\&/g' <<<"$1"
+}
+
+# Every test of the simulation in a process of its own, as many at once as there are processors.
+part_sim() {
+  local program results test tests=() options=("${sim_options[@]}")
+  build sim || { fails "sim: build"; return 0; }
+  program=$(build_dir sim)/bin/sim_suite
+  [[ " ${options[*]} " == *" --seed "* ]] || options+=(--seeds "$seeds")
+  mapfile -t tests < <("$program" --gtest_list_tests |
+    awk '/^[^ ]/ {suite = $1} /^ / {print suite $1}' | grep -F -- "$case_name")
+  ((${#tests[@]} > 0)) || { [[ -n $case_name ]] || fails "sim: no tests found"; return 0; }
+
+  results=$(mktemp -d)
+  printf '%s\n' "${tests[@]}" | xargs -P "$jobs" -I TEST bash -c '
+    test=$1 results=$2 program=$3
+    shift 3
+    log=$results/$(tr / - <<<"$test")
+    timeout 1200 "$program" "--gtest_filter=$test" "$@" >"$log" 2>&1 && touch "$log.ok"
+    exit 0' part_sim TEST "$results" "$program" "${options[@]}"
+  for test in "${tests[@]}"; do
+    log=$results/$(tr / - <<<"$test")
+    if [[ ! -f $log.ok ]] || ! grep -qE '^\[  (PASSED|SKIPPED) *\] [1-9]' "$log"; then
+      cat "$log"
+      fails "sim: $test"
+    elif grep -q '^\[  SKIPPED \] ' "$log"; then
+      skips "sim: $test"
+    else
+      grep 'trace hash' "$log" || true
+      passes
+    fi
+  done
+  rm -rf "$results"
+}
+
+# The models print a line for each property; the script's own last line counts them.
+part_spin() {
+  local output status=0 counts
+  output=$(models/run_models.sh 2>&1) || status=$?
+  printf '%s\n' "$output"
+  counts=$(tail -n 1 <<<"$output")
+  if [[ $counts =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]] &&
+    ((BASH_REMATCH[1] + BASH_REMATCH[2] > 0 && (status == 0) == (BASH_REMATCH[2] == 0))); then
+    passes "${BASH_REMATCH[1]}"
+    local i
+    for ((i = 0; i < BASH_REMATCH[2]; ++i)); do
+      fails "spin: model"
+    done
+  else
+    fails "spin: models/run_models.sh (status $status)"
+  fi
+}
+
+part_clang() {
+  build_clang || { fails "clang: build"; return 0; }
+  passes
+  run_ctest clang build/clang -L '^package$'
+}
+
+part_lint() {
+  # clang-tidy reads how clang compiles each file.
+  [[ -f build/clang/compile_commands.json ]] || configure_clang || { fails "lint: configure"; return 0; }
+  lint
+}

@@ -1,0 +1,22 @@
+# Sourced: runs the example programs of a directory and checks what they say and do.
+#   check_examples BIN_DIR
+check_examples() {
+  local bin=$1 data output
+  data=$(mktemp -d "$bin/data.XXXXXX")
+  trap "rm -rf '$data'" EXIT
+
+  output=$("$bin/hello" "$data")
+  [[ $output == "quire "*" read back: hello, page cache" ]] || fail "hello said: $output"
+  [[ $(<"$data/hello.txt") == "hello, page cache" ]] || fail "hello.txt is not what was written"
+  # A mistake is reported with what was being done, and by the exit status.
+  if output=$("$bin/hello" "$data/absent" 2>&1); then fail "hello accepted a missing directory"; fi
+  [[ $output == *absent*"No such file"* ]] || fail "hello does not name the problem: $output"
+
+  output=$("$bin/hundred_line_store") || fail "hundred_line_store failed: $output"
+  echo "$output"
+}
+
+fail() {
+  echo "$1"
+  exit 1
+}
