@@ -25,6 +25,9 @@ inline constexpr std::size_t kStoreIoMaxBytes = std::size_t{1} << 20;
 // ... in at most this many pieces of memory.
 inline constexpr std::size_t kStoreIoMaxPieces = kStoreIoMaxBytes / kPageBytes;
 
+// Requests that Quire's own stores hold at once; further ones are answered with Errc::kBusy.
+inline constexpr std::size_t kStoreRequestsMax = std::size_t{1} << 16;
+
 // A read or write of more bytes returns short, as on Linux (0x7ffff000).
 inline constexpr std::size_t kTransferMaxBytes = 0x7ffff000;
 // Buffers in one vectored read or write (IOV_MAX).
@@ -49,6 +52,14 @@ inline constexpr std::size_t kHazardSlots = 1024;
 
 // File::submit: requests accepted and not yet completed, per cache.
 inline constexpr std::size_t kSubmitMax = 4096;
+
+// Intervals of a file remembered as written and not yet synced; more are joined.
+inline constexpr std::size_t kUnsyncedMax = 1024;
+
+// Closed files whose pages stay cached, per cache: one for this many frames ...
+inline constexpr std::size_t kFramesPerIdleFile = 16;
+// ... and at most so many.
+inline constexpr std::size_t kIdleFilesMax = 4096;
 
 // Files open at once, per cache.
 inline constexpr std::size_t kOpenFilesMax = std::size_t{1} << 20;

@@ -3,7 +3,14 @@
 //
 // Durability is modelled: a write is volatile until a sync of its object succeeds; crash() throws
 // away what is volatile, and a sync that fails by injection throws away, at the test's choice, what
-// was written since the last good one (as ext4 was seen to do).
+// was written since the last good one (as ext4 was seen to do). Names are durable at once: an object
+// that was never synced is empty after a crash. Time stamps become durable with SyncKind::kAll.
+//
+// Directories need not be made: any path names an object. Links are objects with two names.
+//
+// Threads: one, "quire-mem", and only if latency is not zero. A request is carried out as one step,
+// at the end of its latency or when it is released; in the simulation some reads are carried out when
+// they are submitted and answered later, which a store may do too.
 #ifndef QUIRE_STORE_MEMORY_H_
 #define QUIRE_STORE_MEMORY_H_
 
@@ -31,19 +38,23 @@ struct StoreRequest {
   IoMode mode = IoMode::kAsync;
 };
 
-// What the hook answers.
+// What the hook answers. Of an open only `error` is looked at.
 struct StoreVerdict {
-  std::error_code error = {}; // non-zero: fail with this, changing nothing
-  bool hold = false;          // keep the request until release_held()
-  bool drop_unsynced = false; // with kSync and an error: forget what was written since the last good sync
+  std::error_code error = {};  // non-zero: fail with this, changing nothing
+  bool hold = false;           // keep the request until release_held()
+  // With kSync and an error: forget what was written since the last good sync.
+  bool drop_unsynced = false;
+  // With `hold`: carry the request out now, and keep back only its answer.
+  bool hold_answer_only = false;
 };
 
 struct MemoryStoreOptions {
-  // Each asynchronous request takes this long (0: it completes before the call returns).
+  // Each request takes this long, in the calling thread with IoMode::kWait, else while the caller
+  // goes on. 0: it completes before the call returns.
   std::chrono::microseconds latency{0};
   // Bytes that all objects together may allocate, in pages; more gives ENOSPC.
   std::uint64_t capacity_bytes = ~std::uint64_t{0};
-  // As a device would ask for; requests off alignment fail with EINVAL.
+  // As a device would ask for, a power of two up to 4096; requests off alignment fail with EINVAL.
   std::uint32_t io_alignment_bytes = 1;
   bool reserves_space = false;
 };
@@ -53,17 +64,20 @@ class QUIRE_EXPORT MemoryStore : public Store {
   static std::shared_ptr<MemoryStore> create(MemoryStoreOptions options = {});
 
   // Called for each request before it is carried out, on the submitting thread, under no lock. Set it
-  // before the store is used, or while nothing is in flight.
+  // before the store is used, or while nothing is in flight; release_held() does not ask it again.
   virtual void set_hook(std::function<StoreVerdict(const StoreRequest&)> hook) = 0;
   // Carries out what was held: the oldest `count` of them. Returns how many there were to carry out.
   virtual std::size_t release_held(std::size_t count = ~std::size_t{0}) = 0;
   virtual std::size_t held() const = 0;
 
-  // The bytes of an object as a reader of the medium would see them now / after a crash now.
+  // The bytes of an object as a reader of the medium would see them now / after a crash now. Empty
+  // where there is no such object.
   virtual std::vector<std::byte> contents(const std::string& path) const = 0;
   virtual std::vector<std::byte> durable_contents(const std::string& path) const = 0;
-  // Changes an object behind the cache's back, stamps included.
+  // Changes an object behind the cache's back, stamps included. Durable at once; makes the object if
+  // it is not there. REQUIRES: `path` is one that open() would take.
   virtual void poke(const std::string& path, std::vector<std::byte> bytes) = 0;
+  // Gives `existing` another name. REQUIRES: there is such an object, and none at `path`.
   virtual void link(const std::string& existing, const std::string& path) = 0;
   // Forgets everything that no sync made durable. REQUIRES: no request in flight.
   virtual void crash() = 0;
