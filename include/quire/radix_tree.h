@@ -40,8 +40,7 @@
 //     meet it. (So adders outside an erased range need no guard against the erase.)
 //  2. A node is linked by one atomic write, fully initialised before it, and unlinked by one.
 //  3. What a reachable node covers never changes. Growth alters no node, only the root word: to a
-//  new
-//     node whose child 0 is the old root, or null if there was none (4).
+//     new node whose child 0 is the old root, or null if there was none (4).
 //  4. A root word of null with a height stands only while prune has the root in its hands: growth
 //     from it builds a chain of child 0 that a failed prune can put the old root back into.
 //  5. A node goes back to its source only when it is unlinked and a quiesce that began after
