@@ -71,8 +71,8 @@ class QUIRE_EXPORT Cache {
   CacheStats stats() const;
 
  private:
-  explicit Cache(std::unique_ptr<CacheImpl> impl) noexcept;
-  std::unique_ptr<CacheImpl> impl_;
+  explicit Cache(std::shared_ptr<CacheImpl> impl) noexcept;
+  std::shared_ptr<CacheImpl> impl_;
 };
 
 }  // namespace quire

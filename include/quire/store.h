@@ -80,7 +80,7 @@ struct ObjectId {
   friend auto operator<=>(const ObjectId&, const ObjectId&) = default;
 };
 
-// An open object. Given out by open(), valid until close().
+// An open object. Given out by open(), valid until close(); never 0.
 struct ObjectHandle {
   std::uint64_t value = 0;
 };
@@ -110,6 +110,8 @@ struct StoreTraits {
   bool sets_times = false;
   // The operations of Cut that cut() supports, a bit (1 << kind) each.
   std::uint32_t cuts = 0;
+  // sync_store() is supported.
+  bool syncs_store = false;
   // read() and write() with IoMode::kWait run in the calling thread.
   bool runs_inline = false;
 };
@@ -183,6 +185,9 @@ class QUIRE_EXPORT Store {
                        IoDone& done) noexcept;
   // Sets mtime (and atime where it is not null). Blocks briefly; called after writes completed.
   virtual Status set_times(ObjectHandle object, const TimeSpec* atime, const TimeSpec& mtime);
+  // Makes everything durable that completed before, of all objects, closed ones too. Blocks. Without it
+  // the cache syncs every object that it wrote before it closes it.
+  virtual Status sync_store();
 };
 
 }  // namespace quire

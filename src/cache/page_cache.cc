@@ -55,6 +55,7 @@ Result<Budget> plan_budget(const CacheOptions& o) {
   }
 
   Budget b;
+  b.memory_bytes = o.memory_bytes;
   b.writeback_io_bytes = round_to_pages(
       std::clamp(o.memory_bytes / 64, std::size_t{64} << 10, limits::kStoreIoMaxBytes));
   b.fixed_bytes = limits::kWritebackDepth * b.writeback_io_bytes + Counters::bytes();

@@ -23,6 +23,7 @@ namespace quire::cache {
 
 // Sizes derived from CacheOptions, all within its memory_bytes.
 struct Budget {
+  std::uint64_t memory_bytes = 0;
   std::uint32_t frames = 0;
   std::uint64_t dirty_background_pages = 0;
   std::uint64_t dirty_max_pages = 0;

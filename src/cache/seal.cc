@@ -81,4 +81,22 @@ void SealedTail::unseal() noexcept {
   pages_.cache().memory().note_evictable();
 }
 
+void drop_clean(FilePages& pages, std::uint64_t first, std::uint64_t last) noexcept {
+  Memory& memory = pages.cache().memory();
+  const FilePages::Walker walker(pages);
+  pages.tree().for_each(first, last, [&](std::uint64_t index, PageWord& word) {
+    PageValue value = word.load();
+    if (!word.begin_evict(value)) return true;
+    if (Hazards::named(pages.key(index))) {
+      pages.wake(index, word.unseal());
+      return true;
+    }
+    memory.remove(value.frame());
+    const PageValue before = word.drop();
+    pages.forget_page(index, word, value.frame());
+    pages.wake(index, before);
+    return true;
+  });
+}
+
 }  // namespace quire::cache

@@ -43,6 +43,10 @@ class SealedTail {
   std::uint64_t end_ = 0;
 };
 
+// Drops the pages in [first, last] that are clean and that nobody uses just now; passes over the rest.
+// Needs no gate: it does what eviction does.
+void drop_clean(FilePages& pages, std::uint64_t first, std::uint64_t last) noexcept;
+
 }  // namespace quire::cache
 
 #endif  // QUIRE_CACHE_SEAL_H_

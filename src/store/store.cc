@@ -25,4 +25,8 @@ Status Store::set_times(ObjectHandle /*object*/, const TimeSpec* /*atime*/,
   return Error(unsupported(), "set the time stamps of an object");
 }
 
+Status Store::sync_store() {
+  return Error(unsupported(), "sync a whole store");
+}
+
 }  // namespace quire

@@ -1,0 +1,61 @@
+// buffered: reads and writes through the cache.
+//
+// Who calls: File, from the caller's thread or a worker's, holding nothing.
+#ifndef QUIRE_FILE_BUFFERED_H_
+#define QUIRE_FILE_BUFFERED_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <system_error>
+
+#include "cache/readahead.h"
+#include "file/inode.h"
+#include "sync/mutex.h"
+#include "sync/wait.h"
+
+namespace quire::file {
+
+// The readahead of one open file. Readers who find it busy do without.
+struct SharedReadahead {
+  explicit SharedReadahead(std::size_t pages_max) : state(pages_max) {}
+  sync::Mutex mutex;
+  cache::Readahead state GUARDED_BY(mutex);
+};
+
+// What came of a transfer: the bytes that were moved, and why it stopped before the end.
+struct Transfer {
+  std::size_t bytes = 0;
+  std::error_code error;
+};
+
+// Reads into `out` from `offset`, up to the end of the file.
+Transfer read_at(Inode& inode, SharedReadahead& readahead, std::span<std::byte> out,
+                 std::uint64_t offset, const sync::WaitLimit& limit);
+
+// Gives the pieces of a vectored write one after the other.
+class Gather {
+ public:
+  explicit Gather(std::span<const std::span<const std::byte>> pieces) : pieces_(pieces) {}
+  // Copies the next out.size() bytes. REQUIRES: there are as many.
+  void copy(std::span<std::byte> out) noexcept;
+
+ private:
+  std::span<const std::span<const std::byte>> pieces_;
+  std::size_t piece_ = 0;
+  std::size_t at_ = 0;
+};
+
+inline constexpr std::uint64_t kAtEnd = ~std::uint64_t{0};
+
+// Writes `bytes` bytes at `*offset`, or at the end of the file where that is kAtEnd, and sets it to
+// where they went. Excludes every other operation on the range; readers see each page whole.
+Transfer write_at(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t* offset,
+                  const sync::WaitLimit& limit);
+
+// Starts to read [first, last] into the cache, as far as memory is free, without waiting.
+void will_need(Inode& inode, std::uint64_t first_page, std::uint64_t last_page);
+
+}  // namespace quire::file
+
+#endif  // QUIRE_FILE_BUFFERED_H_

@@ -1,0 +1,140 @@
+#include <algorithm>
+
+#include "cache/fill.h"
+#include "cache/page_read.h"
+#include "file/buffered.h"
+
+namespace quire::file {
+namespace {
+
+using cache::page_index;
+using cache::PageCopy;
+using cache::PageLook;
+
+// Bytes from `offset` on that lie in its page, of `bytes`.
+std::size_t part_in_page(std::uint64_t offset, std::size_t bytes) {
+  return std::min(bytes, limits::kPageBytes - (offset & (limits::kPageBytes - 1)));
+}
+
+void start_window(Inode& inode, SharedReadahead& readahead, cache::Readahead::Window window) {
+  const std::size_t started =
+      cache::start_fill(inode, window.first, window.pages, window.first);
+  sync::MutexLock lock(readahead.mutex);
+  readahead.state.on_started(started);
+}
+
+void ahead_of_marker(Inode& inode, SharedReadahead& readahead, std::uint64_t index) {
+  if (!cache::take_marker(inode, index)) return;
+  cache::Readahead::Window window;
+  {
+    sync::MutexLock lock(readahead.mutex);
+    window = readahead.state.on_marker(index);
+  }
+  if (window.pages > 0) start_window(inode, readahead, window);
+}
+
+// Reads what is missing at the head of `out` and copies it. Moves nothing if somebody else was faster.
+Transfer read_missing(Inode& inode, SharedReadahead& readahead, std::span<std::byte> out,
+                      std::uint64_t offset, std::size_t* run_max, const sync::WaitLimit& limit) {
+  const std::uint64_t first = page_index(offset);
+  const std::size_t wanted =
+      static_cast<std::size_t>(page_index(offset + out.size() - 1) - first + 1);
+  cache::Readahead::Window window;
+  {
+    sync::MutexLock lock(readahead.mutex);
+    window = readahead.state.on_miss(first, wanted);
+  }
+  // First what the reader waits for, then, while the store is busy with it or the reader copies, more.
+  cache::PinnedRun run;
+  const std::error_code error =
+      cache::fill_run(inode, first, std::min(wanted, *run_max), limit, run);
+  if (error) {
+    // One bad sector must not make its neighbours unreadable: try page by page.
+    if (wanted > 1 && *run_max > 1 && error.category() == std::generic_category()) {
+      *run_max = 1;
+      return {};
+    }
+    return {0, error};
+  }
+  if (window.pages > 0) start_window(inode, readahead, window);
+
+  Transfer moved;
+  for (std::size_t i = 0; i < run.pages() && moved.bytes < out.size(); ++i) {
+    const std::uint64_t at = offset + moved.bytes;
+    const std::span<std::byte> part =
+        out.subspan(moved.bytes, part_in_page(at, out.size() - moved.bytes));
+    const PageCopy copy = cache::copy_from_frame(inode, run.frame(i), at, part);
+    moved.bytes += copy.bytes;
+    if (copy.bytes < part.size()) break;
+  }
+  return moved;
+}
+
+}  // namespace
+
+Transfer read_at(Inode& inode, SharedReadahead& readahead, std::span<std::byte> out,
+                 std::uint64_t offset, const sync::WaitLimit& limit) {
+  const std::uint32_t slot = cache::Hazards::slot_of_thread();
+  Transfer moved;
+  std::uint64_t hits = 0;
+  std::size_t run_max = limits::kStoreIoMaxPieces;
+  while (moved.bytes < out.size()) {
+    const std::uint64_t at = offset + moved.bytes;
+    const std::span<std::byte> rest = out.subspan(moved.bytes);
+    const std::span<std::byte> part = rest.first(part_in_page(at, rest.size()));
+    const PageCopy copy = slot != cache::Hazards::kNoSlot
+                              ? cache::copy_page(inode, slot, at, part)
+                              : cache::copy_page_pinned(inode, at, part);
+    if (copy.look == PageLook::kCopied) [[likely]] {
+      moved.bytes += copy.bytes;
+      ++hits;
+      if (copy.marker) [[unlikely]] ahead_of_marker(inode, readahead, page_index(at));
+      if (copy.bytes < part.size()) break;
+      continue;
+    }
+    if (copy.look == PageLook::kEnd || at >= inode.size_bytes()) break;
+    if (copy.look == PageLook::kUnreadable) {
+      const sync::WaitStatus status = inode.wait_unreadable(page_index(at), limit);
+      if (status == sync::WaitStatus::kReady) continue;
+      moved.error = sync::to_error(status);
+      break;
+    }
+    const Transfer missing = read_missing(inode, readahead, rest, at, &run_max, limit);
+    moved.bytes += missing.bytes;
+    if (missing.error) {
+      moved.error = missing.error;
+      break;
+    }
+  }
+  if (hits > 0) {
+    if (slot != cache::Hazards::kNoSlot) {
+      inode.cache().counters().count_hits(slot, hits);
+    } else {
+      inode.cache().counters().slow_hits.fetch_add(hits);
+    }
+  }
+  return moved;
+}
+
+void will_need(Inode& inode, std::uint64_t first_page, std::uint64_t last_page) {
+  const std::uint64_t end = cache::pages_of(inode.size_bytes());
+  if (end == 0) return;
+  last_page = std::min(last_page, end - 1);
+  // As far as an eighth of memory: more would push out what is in use.
+  std::size_t budget = inode.cache().budget().frames / 8;
+  std::uint64_t next = first_page;
+  while (next <= last_page && budget > 0) {
+    const std::size_t want = static_cast<std::size_t>(std::min<std::uint64_t>(
+        {last_page - next + 1, limits::kStoreIoMaxPieces, budget}));
+    const std::size_t started = cache::start_fill(inode, next, want, ~std::uint64_t{0});
+    if (started > 0) {
+      next += started;
+      budget -= started;
+    } else {
+      ++next;  // cached, or no memory
+      --budget;
+    }
+  }
+}
+
+}  // namespace quire::file

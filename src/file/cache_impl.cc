@@ -1,0 +1,194 @@
+#include "file/cache_impl.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "file/resize.h"
+#include "file/sync_file.h"
+#include "sync/lock_rank.h"
+
+namespace quire {
+namespace {
+
+Status check_flags(std::string_view path, OpenFlags flags) {
+  const auto bad = [&](std::string_view why) {
+    return Error(std::errc::invalid_argument, fmt::format("opening {}: {}", path, why));
+  };
+  if (!has(flags, OpenFlags::kRead) && !has(flags, OpenFlags::kWrite)) {
+    return bad("neither kRead nor kWrite was given");
+  }
+  if (has(flags, OpenFlags::kExclusive) && !has(flags, OpenFlags::kCreate)) {
+    return bad("kExclusive needs kCreate");
+  }
+  for (const OpenFlags flag : {OpenFlags::kTruncate, OpenFlags::kAppend}) {
+    if (has(flags, flag) && !has(flags, OpenFlags::kWrite)) {
+      return bad("kTruncate and kAppend need kWrite");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<CacheImpl>> CacheImpl::create(std::shared_ptr<Store> store,
+                                                     CacheOptions options) {
+  if (store == nullptr) {
+    return Error(std::errc::invalid_argument, "Cache::create: the store is null");
+  }
+  file::install_fork_guard();
+  std::shared_ptr<CacheImpl> impl(new CacheImpl);
+  auto pages = cache::PageCache::create(std::move(store), options);
+  if (!pages.ok()) return std::move(pages).error();
+  impl->pages_ = std::move(*pages);
+  impl->inodes_ = std::make_unique<file::InodeTable>(*impl->pages_);
+  if (Status started = impl->workers_.start(options.worker_threads); !started.ok()) {
+    return std::move(started).error();
+  }
+  return impl;
+}
+
+CacheImpl::~CacheImpl() {
+  if (forked()) {
+    // Another process's threads and locks: leave everything as it is.
+    (void)inodes_.release();
+    (void)pages_.release();
+    return;
+  }
+  workers_.stop();
+  if (pages_ != nullptr) pages_->flusher().stop();
+  if (inodes_ != nullptr) inodes_->forget_everything();
+}
+
+Result<std::unique_ptr<FileImpl>> CacheImpl::open(std::string_view path, OpenFlags flags,
+                                                  std::uint32_t mode) {
+  if (closed()) return Error(Errc::kClosed, fmt::format("opening {}", path));
+  if (Status flags_ok = check_flags(path, flags); !flags_ok.ok()) {
+    return std::move(flags_ok).error();
+  }
+  auto inode = inodes_->open(std::string(path), flags, mode);
+  if (!inode.ok()) return std::move(inode).error();
+  if (has(flags, OpenFlags::kTruncate) && (*inode)->size_bytes() != 0) {
+    const std::error_code error = file::truncate(*inode, 0, {});
+    if (error) {
+      (void)inodes_->close(*inode, {});
+      return Error(error, fmt::format("truncating {}", path));
+    }
+  }
+  return std::make_unique<FileImpl>(shared_from_this(), std::move(*inode), flags);
+}
+
+std::string CacheImpl::sync_everything(const sync::WaitLimit& limit, std::error_code* error) {
+  std::vector<std::string> failed;
+  for (const auto& inode : inodes_->in_use()) {
+    const std::error_code e = file::sync_all(inode, SyncKind::kAll, limit);
+    if (!e) continue;
+    failed.push_back(fmt::format("{} ({})", inode->path(), e.message()));
+    if (!*error) *error = e;
+  }
+  if (pages_->traits().syncs_store) {
+    const Status synced = pages_->store().sync_store();
+    if (!synced.ok()) {
+      failed.push_back(synced.error().message());
+      if (!*error) *error = synced.code();
+    }
+  }
+  return fmt::format("{}", fmt::join(failed, ", "));
+}
+
+Status CacheImpl::sync(const CallOptions& call) {
+  if (closed()) return Error(Errc::kClosed, "Cache::sync");
+  std::error_code error;
+  const std::string failed = sync_everything(to_limit(call), &error);
+  if (error) return Error(error, "syncing " + failed);
+  return {};
+}
+
+Status CacheImpl::close(const CallOptions& call) {
+  if (closed()) return {};
+  if (inodes_->open_count() > 0) {
+    return Error(Errc::kOpenFiles,
+                 fmt::format("Cache::close: close these files first: {}",
+                             fmt::join(inodes_->open_paths(), ", ")));
+  }
+  const sync::WaitLimit limit = to_limit(call);
+  workers_.stop();
+  std::error_code error;
+  std::string failed;
+  for (int attempt = 0; attempt < limits::kCloseAttemptsMax; ++attempt) {
+    error = {};
+    failed = sync_everything(limit, &error);
+    if (!error) break;
+  }
+  for (const auto& inode : inodes_->in_use()) {
+    if (inode->wait_idle(limit) == sync::WaitStatus::kReady) continue;
+    // The store still has requests of ours and their memory: it cannot be taken away under them.
+    return Error(Errc::kTimedOut,
+                 fmt::format("Cache::close: the store has not answered for {}; call close again",
+                             inode->path()));
+  }
+  closed_.store(true);
+  pages_->flusher().stop();
+  inodes_->forget_everything();
+  if (error) return Error(error, "Cache::close: lost what could not be written: " + failed);
+  return {};
+}
+
+CacheStats CacheImpl::stats() const {
+  const cache::Counters& c = pages_->counters();
+  CacheStats s;
+  s.hits = c.hits();
+  s.misses = c.misses.load();
+  s.readahead_pages = c.readahead_pages.load();
+  s.evicted_pages = pages_->memory().evicted();
+  s.written_pages = c.written_pages.load();
+  s.write_requests = c.write_requests.load();
+  s.read_requests = c.read_requests.load();
+  s.writeback_errors = c.writeback_errors.load();
+  s.throttled_writes = pages_->dirty().waits();
+  s.memory_bytes = pages_->budget().memory_bytes;
+  s.memory_used_bytes = pages_->memory_used_bytes();
+  s.cached_pages = c.cached_pages.load();
+  s.dirty_pages = pages_->dirty().taken();
+  s.open_files = inodes_->open_count();
+  return s;
+}
+
+Cache::Cache(std::shared_ptr<CacheImpl> impl) noexcept : impl_(std::move(impl)) {}
+
+Result<std::unique_ptr<Cache>> Cache::create(std::shared_ptr<Store> store, CacheOptions options) {
+  auto impl = CacheImpl::create(std::move(store), std::move(options));
+  if (!impl.ok()) return std::move(impl).error();
+  return std::unique_ptr<Cache>(new Cache(std::move(*impl)));
+}
+
+Cache::~Cache() {
+  if (impl_->forked()) return;
+  const Status closed = impl_->close({});
+  if (closed.ok()) return;
+  impl_->log(LogLevel::kError, closed.error().message());
+  if (closed.code() == Errc::kOpenFiles) {
+    impl_->log(LogLevel::kError, "a Cache was destroyed while files are open; they fail from now on");
+  }
+  impl_->abandon();
+}
+
+Result<File> Cache::open(std::string_view path, OpenFlags flags, std::uint32_t mode) {
+  if (impl_->forked()) return Error(Errc::kForked, fmt::format("opening {}", path));
+  auto file = impl_->open(path, flags, mode);
+  if (!file.ok()) return std::move(file).error();
+  return File(std::move(*file));
+}
+
+Status Cache::sync(const CallOptions& call) {
+  if (impl_->forked()) return Error(Errc::kForked, "Cache::sync");
+  return impl_->sync(call);
+}
+
+Status Cache::close(const CallOptions& call) {
+  if (impl_->forked()) return Error(Errc::kForked, "Cache::close");
+  return impl_->close(call);
+}
+
+CacheStats Cache::stats() const { return impl_->stats(); }
+
+}  // namespace quire

@@ -1,0 +1,107 @@
+// CacheImpl and FileImpl: what stands behind the public handles. A FileImpl keeps its CacheImpl alive,
+// so that a File that outlives its Cache fails with Errc::kClosed rather than touch freed memory.
+#ifndef QUIRE_FILE_CACHE_IMPL_H_
+#define QUIRE_FILE_CACHE_IMPL_H_
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "cache/page_cache.h"
+#include "file/buffered.h"
+#include "file/fork_guard.h"
+#include "file/inode.h"
+#include "file/inode_table.h"
+#include "file/worker_pool.h"
+#include "quire/cache.h"
+#include "quire/file.h"
+#include "sync/atomic.h"
+#include "sync/condition.h"
+#include "sync/mutex.h"
+
+namespace quire {
+
+class CacheImpl : public std::enable_shared_from_this<CacheImpl> {
+ public:
+  static Result<std::shared_ptr<CacheImpl>> create(std::shared_ptr<Store> store,
+                                                   CacheOptions options);
+  ~CacheImpl();
+
+  Result<std::unique_ptr<FileImpl>> open(std::string_view path, OpenFlags flags,
+                                         std::uint32_t mode);
+  Status sync(const CallOptions& call);
+  Status close(const CallOptions& call);
+  CacheStats stats() const;
+
+  bool forked() const noexcept { return generation_ != file::fork_generation(); }
+  bool closed() const noexcept { return closed_.load(); }
+  // The Cache is gone and Files are left: from now on everything fails with Errc::kClosed.
+  void abandon() noexcept { closed_.store(true); }
+
+  cache::PageCache& pages() noexcept { return *pages_; }
+  file::InodeTable& inodes() noexcept { return *inodes_; }
+  file::WorkerPool& workers() noexcept { return workers_; }
+  void log(LogLevel level, std::string_view message) const { pages_->log(level, message); }
+
+ private:
+  CacheImpl() = default;
+  // Syncs everything that was ever written. Empty: nothing was lost.
+  std::string sync_everything(const sync::WaitLimit& limit, std::error_code* error);
+
+  const unsigned generation_ = file::fork_generation();
+  sync::Atomic<bool> closed_{false};
+  std::unique_ptr<cache::PageCache> pages_;
+  std::unique_ptr<file::InodeTable> inodes_;
+  file::WorkerPool workers_;
+};
+
+class FileImpl {
+ public:
+  FileImpl(std::shared_ptr<CacheImpl> owner, std::shared_ptr<file::Inode> inode,
+           OpenFlags open_flags);
+  FileImpl(const FileImpl&) = delete;
+  FileImpl& operator=(const FileImpl&) = delete;
+
+  // An error if calls cannot be made now; `needed`: kRead, kWrite or neither.
+  std::error_code usable(OpenFlags needed) const noexcept;
+  Error fail(std::error_code code, std::string_view what) const;
+  Error fail_at(std::error_code code, std::string_view what, std::uint64_t offset,
+                std::size_t bytes) const;
+
+  Result<std::size_t> read(std::span<std::byte> buffer, std::uint64_t offset,
+                           const CallOptions& call);
+  Result<std::size_t> readv(std::span<const std::span<std::byte>> buffers, std::uint64_t offset,
+                            const CallOptions& call);
+  // `offset` may be file::kAtEnd; it is set to where the bytes went.
+  Result<std::size_t> writev(std::span<const std::span<const std::byte>> buffers,
+                             std::uint64_t* offset, const CallOptions& call);
+  Result<std::uint64_t> append(std::span<const std::byte> buffer, const CallOptions& call);
+  Status truncate(std::uint64_t size_bytes, const CallOptions& call);
+  Status sync(std::uint64_t first_page, std::uint64_t last_page, SyncKind kind,
+              const CallOptions& call);
+  Status advise(std::uint64_t first_page, std::uint64_t last_page, Advice advice);
+  Result<FileStat> stat();
+  Status set_times(const TimeSpec* atime, const TimeSpec* mtime);
+  Status submit(Op op, OnDone on_done, const CallOptions& call);
+  Status close();
+  void close_and_log();
+
+ private:
+  Result<std::size_t> perform(const Op& op, const CallOptions& call);
+  bool appends() const noexcept { return has(flags_, OpenFlags::kAppend); }
+
+  const std::shared_ptr<CacheImpl> owner_;
+  const std::shared_ptr<file::Inode> inode_;
+  const OpenFlags flags_;
+  file::SharedReadahead readahead_;
+
+  sync::Mutex mutex_;
+  sync::Condition submits_ended_;
+  std::size_t submits_ GUARDED_BY(mutex_) = 0;
+};
+
+inline sync::WaitLimit to_limit(const CallOptions& call) { return {call.deadline, call.stop}; }
+
+}  // namespace quire
+
+#endif  // QUIRE_FILE_CACHE_IMPL_H_

@@ -1,0 +1,239 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "file/cache_impl.h"
+#include "file/resize.h"
+#include "file/sync_file.h"
+#include "sync/lock_rank.h"
+
+namespace quire {
+
+FileImpl::FileImpl(std::shared_ptr<CacheImpl> owner, std::shared_ptr<file::Inode> inode,
+                   OpenFlags open_flags)
+    : owner_(std::move(owner)),
+      inode_(std::move(inode)),
+      flags_(open_flags),
+      readahead_(owner_->pages().budget().readahead_max_pages) {}
+
+std::error_code FileImpl::usable(OpenFlags needed) const noexcept {
+  if (owner_->forked()) return Errc::kForked;
+  if (owner_->closed()) return Errc::kClosed;
+  if (!has(flags_, needed)) return std::make_error_code(std::errc::bad_file_descriptor);
+  return {};
+}
+
+Error FileImpl::fail(std::error_code code, std::string_view what) const {
+  return Error(code, fmt::format("{} {}", what, inode_->path()));
+}
+
+Error FileImpl::fail_at(std::error_code code, std::string_view what, std::uint64_t offset,
+                        std::size_t bytes) const {
+  return Error(code, fmt::format("{} {} ({} bytes at {})", what, inode_->path(), bytes, offset));
+}
+
+Result<std::size_t> FileImpl::read(std::span<std::byte> buffer, std::uint64_t offset,
+                                   const CallOptions& call) {
+  if (const std::error_code error = usable(OpenFlags::kRead)) [[unlikely]] {
+    return fail_at(error, "reading", offset, buffer.size());
+  }
+  if (offset > limits::kFileSizeMaxBytes ||
+      buffer.size() > limits::kFileSizeMaxBytes - offset) [[unlikely]] {
+    return fail_at(std::make_error_code(std::errc::invalid_argument), "reading", offset,
+                   buffer.size());
+  }
+  if (buffer.size() > limits::kTransferMaxBytes) buffer = buffer.first(limits::kTransferMaxBytes);
+  const file::Transfer moved =
+      file::read_at(*inode_, readahead_, buffer, offset, to_limit(call));
+  if (moved.error && moved.bytes == 0) {
+    return fail_at(moved.error, "reading", offset, buffer.size());
+  }
+  return moved.bytes;
+}
+
+Result<std::size_t> FileImpl::readv(std::span<const std::span<std::byte>> buffers,
+                                    std::uint64_t offset, const CallOptions& call) {
+  if (buffers.size() > limits::kVectorMax) {
+    return Error(std::errc::invalid_argument,
+                 fmt::format("reading {}: {} buffers, at most {}", inode_->path(), buffers.size(),
+                             limits::kVectorMax));
+  }
+  std::size_t moved = 0;
+  for (const std::span<std::byte> buffer : buffers) {
+    auto part = read(buffer, offset + moved, call);
+    if (!part.ok()) {
+      if (moved > 0) break;
+      return part;
+    }
+    moved += *part;
+    if (*part < buffer.size() || moved >= limits::kTransferMaxBytes) break;
+  }
+  return moved;
+}
+
+Result<std::size_t> FileImpl::writev(std::span<const std::span<const std::byte>> buffers,
+                                     std::uint64_t* offset, const CallOptions& call) {
+  if (appends()) *offset = file::kAtEnd;
+  std::size_t bytes = 0;
+  if (buffers.size() > limits::kVectorMax) {
+    return Error(std::errc::invalid_argument,
+                 fmt::format("writing {}: {} buffers, at most {}", inode_->path(), buffers.size(),
+                             limits::kVectorMax));
+  }
+  for (const auto& buffer : buffers) {
+    bytes = std::min(bytes + std::min(buffer.size(), limits::kTransferMaxBytes),
+                     limits::kTransferMaxBytes);
+  }
+  if (const std::error_code error = usable(OpenFlags::kWrite)) [[unlikely]] {
+    return fail_at(error, "writing", *offset, bytes);
+  }
+  if (*offset != file::kAtEnd && *offset > limits::kFileSizeMaxBytes) {
+    return fail_at(std::make_error_code(std::errc::file_too_large), "writing", *offset, bytes);
+  }
+  if (bytes == 0) return std::size_t{0};
+
+  const sync::WaitLimit limit = to_limit(call);
+  file::Gather from(buffers);
+  const file::Transfer moved = file::write_at(*inode_, from, bytes, offset, limit);
+  if (moved.error && moved.bytes == 0) return fail_at(moved.error, "writing", *offset, bytes);
+
+  const bool all = has(flags_, OpenFlags::kSync);
+  if (moved.bytes > 0 && (all || has(flags_, OpenFlags::kDataSync))) {
+    const std::error_code error = file::sync_pages(
+        inode_, cache::page_index(*offset), cache::page_index(*offset + moved.bytes - 1),
+        all ? SyncKind::kAll : SyncKind::kData, limit);
+    if (error) return fail_at(error, "syncing the write to", *offset, moved.bytes);
+  }
+  return moved.bytes;
+}
+
+Result<std::uint64_t> FileImpl::append(std::span<const std::byte> buffer,
+                                       const CallOptions& call) {
+  if (buffer.empty()) return inode_->size_bytes();
+  std::uint64_t offset = file::kAtEnd;
+  const auto written = writev({&buffer, 1}, &offset, call);
+  if (!written.ok()) return written.error();
+  if (*written < std::min(buffer.size(), limits::kTransferMaxBytes)) {
+    return fail_at(std::make_error_code(std::errc::io_error), "appending only a part to", offset,
+                   *written);
+  }
+  return offset;
+}
+
+Status FileImpl::truncate(std::uint64_t size_bytes, const CallOptions& call) {
+  std::error_code error = usable(OpenFlags::kWrite);
+  if (!error && size_bytes > limits::kFileSizeMaxBytes) {
+    error = std::make_error_code(std::errc::file_too_large);
+  }
+  if (!error) error = file::truncate(inode_, size_bytes, to_limit(call));
+  if (error) return fail(error, fmt::format("setting the size to {} of", size_bytes));
+  return {};
+}
+
+Status FileImpl::sync(std::uint64_t first_page, std::uint64_t last_page, SyncKind kind,
+                      const CallOptions& call) {
+  std::error_code error = usable(OpenFlags{});
+  if (!error) error = file::sync_pages(inode_, first_page, last_page, kind, to_limit(call));
+  if (error) return fail(error, "syncing");
+  return {};
+}
+
+Status FileImpl::advise(std::uint64_t first_page, std::uint64_t last_page, Advice advice) {
+  if (const std::error_code error = usable(OpenFlags{})) return fail(error, "advising on");
+  switch (advice) {
+    case Advice::kNormal:
+    case Advice::kSequential:
+    case Advice::kRandom: {
+      sync::MutexLock lock(readahead_.mutex);
+      readahead_.state.advise(advice);
+      return {};
+    }
+    case Advice::kWillNeed:
+      file::will_need(*inode_, first_page, last_page);
+      return {};
+    case Advice::kDontNeed:
+      if (const std::error_code error = file::drop_behind(inode_, first_page, last_page)) {
+        return fail(error, "writing back");
+      }
+      return {};
+  }
+  return fail(std::make_error_code(std::errc::invalid_argument), "advising on");
+}
+
+Result<FileStat> FileImpl::stat() {
+  if (const std::error_code error = usable(OpenFlags{})) return fail(error, "stat of");
+  auto object = owner_->pages().store().stat(inode_->read_handle());
+  if (!object.ok()) return std::move(object).error();
+  const file::Stamps stamps = inode_->stamps();
+  FileStat s;
+  s.size_bytes = inode_->size_bytes();
+  s.allocated_bytes = object->allocated_bytes;
+  s.atime = stamps.atime;
+  s.mtime = stamps.mtime;
+  s.ctime = stamps.ctime;
+  s.id = inode_->id();
+  s.mode = object->mode;
+  s.links = object->links;
+  return s;
+}
+
+Status FileImpl::set_times(const TimeSpec* atime, const TimeSpec* mtime) {
+  if (const std::error_code error = usable(OpenFlags{})) return fail(error, "setting times of");
+  return inode_->set_times(atime, mtime);
+}
+
+Result<std::size_t> FileImpl::perform(const Op& op, const CallOptions& call) {
+  const auto size_of = [](Status status) -> Result<std::size_t> {
+    if (!status.ok()) return std::move(status).error();
+    return std::size_t{0};
+  };
+  if (const auto* o = std::get_if<ReadOp>(&op)) return read(o->buffer, o->offset, call);
+  if (const auto* o = std::get_if<WriteOp>(&op)) {
+    std::uint64_t offset = o->offset;
+    return writev({&o->buffer, 1}, &offset, call);
+  }
+  if (const auto* o = std::get_if<AppendOp>(&op)) {
+    std::uint64_t offset = file::kAtEnd;
+    return writev({&o->buffer, 1}, &offset, call);
+  }
+  if (const auto* o = std::get_if<TruncateOp>(&op)) return size_of(truncate(o->size_bytes, call));
+  const auto& o = std::get<SyncOp>(op);
+  return size_of(sync(0, ~std::uint64_t{0}, o.kind, call));
+}
+
+Status FileImpl::submit(Op op, OnDone on_done, const CallOptions& call) {
+  if (const std::error_code error = usable(OpenFlags{})) return fail(error, "submitting to");
+  {
+    sync::MutexLock lock(mutex_);
+    ++submits_;
+  }
+  std::function<void()> request = [this, op, done = std::move(on_done), call] {
+    done(perform(op, call));
+    sync::MutexLock lock(mutex_);
+    if (--submits_ == 0) submits_ended_.notify_all();
+  };
+  if (owner_->workers().accept(request)) return {};
+  sync::MutexLock lock(mutex_);
+  if (--submits_ == 0) submits_ended_.notify_all();
+  return fail(Errc::kBusy, "submitting to");
+}
+
+Status FileImpl::close() {
+  if (owner_->forked()) return fail(Errc::kForked, "closing");
+  {
+    sync::MutexLock lock(mutex_);
+    while (submits_ > 0) submits_ended_.wait(mutex_);
+  }
+  const std::error_code error = owner_->inodes().close(
+      inode_, {sync::deadline_after(limits::kCloseWaitMax), {}});
+  if (error) return fail(error, "writing back at the close of");
+  return {};
+}
+
+void FileImpl::close_and_log() {
+  if (owner_->forked()) return;
+  const Status closed = close();
+  if (!closed.ok()) owner_->log(LogLevel::kError, closed.error().message());
+}
+
+}  // namespace quire

@@ -1,0 +1,16 @@
+// fork_guard: tells the child of a fork that it is one. The cache's threads and locks stay with the
+// parent, so every call in the child fails at once with Errc::kForked and touches nothing.
+#ifndef QUIRE_FILE_FORK_GUARD_H_
+#define QUIRE_FILE_FORK_GUARD_H_
+
+namespace quire::file {
+
+// Which process this is, counted in forks since the guard was first used: a cache remembers the value
+// it was made under and compares.
+unsigned fork_generation() noexcept;
+// Starts counting. Thread-safe; called by every Cache::create.
+void install_fork_guard() noexcept;
+
+}  // namespace quire::file
+
+#endif  // QUIRE_FILE_FORK_GUARD_H_

@@ -1,0 +1,88 @@
+#include "file/inode.h"
+
+#include <fmt/format.h>
+
+#include "sync/clock.h"
+
+namespace quire::file {
+
+Stamps Inode::stamps() const {
+  sync::MutexLock lock(mutex_);
+  return stamps_;
+}
+
+void Inode::stamp_change() {
+  const TimeSpec now = sync::Clock::wall();
+  sync::MutexLock lock(mutex_);
+  stamps_.mtime = stamps_.ctime = now;
+}
+
+Status Inode::set_times(const TimeSpec* atime, const TimeSpec* mtime) {
+  const TimeSpec now = sync::Clock::wall();
+  {
+    sync::MutexLock lock(mutex_);
+    if (atime != nullptr) {
+      stamps_.atime = *atime;
+      atime_set_ = true;
+    }
+    if (mtime != nullptr) stamps_.mtime = *mtime;
+    stamps_.ctime = now;
+  }
+  return push_times();
+}
+
+Status Inode::push_times() {
+  // One at a time, so that an older stamp never overtakes a newer one on its way.
+  sync::MutexLock pushing(push_mutex_);
+  Stamps stamps;
+  bool with_atime = false;
+  {
+    sync::MutexLock lock(mutex_);
+    stamps = stamps_;
+    with_atime = atime_set_;
+  }
+  Status result;
+  if (cache().traits().sets_times) {
+    const ObjectHandle handle = write_handle().value != 0 ? write_handle() : read_handle();
+    result = cache().store().set_times(handle, with_atime ? &stamps.atime : nullptr, stamps.mtime);
+  }
+  if (auto now = cache().store().stat(read_handle()); now.ok()) {
+    sync::MutexLock lock(mutex_);
+    seen_ = *now;
+  }
+  return result;
+}
+
+void Inode::after_flush() noexcept {
+  const Status pushed = push_times();
+  if (!pushed.ok()) {
+    cache().log(LogLevel::kWarning, fmt::format("setting the time stamps of {}: {}", path_,
+                                                pushed.error().message()));
+  }
+}
+
+bool Inode::changed_behind(const ObjectStat& stat) const {
+  sync::MutexLock lock(mutex_);
+  return requests() == 0 && (stat.size_bytes != seen_.size_bytes || stat.mtime != seen_.mtime ||
+                             stat.ctime != seen_.ctime);
+}
+
+void Inode::adopt(const ObjectStat& stat) {
+  sync::MutexLock lock(mutex_);
+  stamps_ = {stat.atime, stat.mtime, stat.ctime};
+  seen_ = stat;
+  set_size_bytes(stat.size_bytes);
+}
+
+void Inode::set_stale(const ObjectStat& stat) {
+  sync::MutexLock lock(mutex_);
+  seen_ = stat;
+  stale_ = true;
+}
+
+bool Inode::take_stale() {
+  sync::MutexLock lock(mutex_);
+  return std::exchange(stale_, false);
+}
+
+}  // namespace quire::file

@@ -1,0 +1,89 @@
+// Inode: one file of the store as the cache knows it, however many paths lead to it and however often it
+// is open. Its pages, and what belongs to the file rather than to pages: identity, write range lock, time
+// stamps, what the store last said of it.
+//
+// Time stamps are the cache's: they change when a write changes bytes, not when writeback carries the
+// bytes to the store. After each flush the store is told the cache's mtime, so that the host shows what
+// stat showed. (A host's ctime cannot be set by anybody; there it is the time of the last change.)
+//
+// Lock order of what is here: write range, gate, pages (see docs/architecture.md); the small mutexes are
+// leaves, held for a few instructions. `push_mutex_` is held over the store's set_times and stat.
+#ifndef QUIRE_FILE_INODE_H_
+#define QUIRE_FILE_INODE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "cache/file_pages.h"
+#include "file/unsynced.h"
+#include "quire/result.h"
+#include "quire/store.h"
+#include "sync/mutex.h"
+#include "sync/range_lock.h"
+
+namespace quire::file {
+
+struct Stamps {
+  TimeSpec atime, mtime, ctime;
+};
+
+class Inode final : public cache::FilePages {
+ public:
+  Inode(cache::PageCache& cache, const OpenedObject& opened, std::string path)
+      : FilePages(cache, opened.stat.size_bytes),
+        id_(opened.id),
+        path_(std::move(path)),
+        stamps_{opened.stat.atime, opened.stat.mtime, opened.stat.ctime},
+        seen_(opened.stat) {}
+
+  const ObjectId& id() const noexcept { return id_; }
+  // The path that it was first opened by, for messages.
+  const std::string& path() const noexcept { return path_; }
+  sync::RangeLock& ranges() noexcept { return ranges_; }
+  Unsynced& unsynced() noexcept { return unsynced_; }
+
+  Stamps stamps() const;
+  // Bytes or size were changed now.
+  void stamp_change();
+  // utimens: the stamps of now, and what the store will be told from now on.
+  Status set_times(const TimeSpec* atime, const TimeSpec* mtime);
+  // Tells the store the cache's mtime, and looks at what it has then.
+  Status push_times();
+
+  void note_written(std::uint64_t first, std::size_t count) noexcept override {
+    unsynced_.add(first, count);
+    needs_sync_.store(true);
+  }
+  // Something of the object changed at the store that no sync has made durable.
+  bool needs_sync() const noexcept { return needs_sync_.load(); }
+  void set_needs_sync(bool needs) noexcept { needs_sync_.store(needs); }
+  void after_flush() noexcept override;
+
+  // `stat` as an open found it: true if the object was changed by somebody else since Quire last looked.
+  // Best effort: false while requests of ours are under way.
+  bool changed_behind(const ObjectStat& stat) const;
+  // Takes what the store says as ours: size and stamps. REQUIRES: no page is dirty.
+  void adopt(const ObjectStat& stat);
+  // The change was noticed while pages were dirty: the next sync says so, once; `stat` is known now.
+  void set_stale(const ObjectStat& stat);
+  bool take_stale();
+
+ private:
+  const ObjectId id_;
+  const std::string path_;
+  sync::RangeLock ranges_;
+  Unsynced unsynced_;
+
+  sync::Atomic<bool> needs_sync_{false};
+  sync::Mutex push_mutex_;
+  mutable sync::Mutex mutex_;
+  Stamps stamps_ GUARDED_BY(mutex_);
+  bool atime_set_ GUARDED_BY(mutex_) = false;  // by set_times, so that the store shall have it
+  ObjectStat seen_ GUARDED_BY(mutex_);         // what the store had when last looked at
+  bool stale_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace quire::file
+
+#endif  // QUIRE_FILE_INODE_H_

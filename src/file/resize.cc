@@ -1,0 +1,145 @@
+#include "file/resize.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "cache/seal.h"
+#include "cache/writeback.h"
+#include "file/store_call.h"
+#include "sync/gate.h"
+#include "sync/range_lock.h"
+
+namespace quire::file {
+namespace {
+
+class TruncateCall final : public StoreCall {
+ public:
+  TruncateCall(std::shared_ptr<Inode> inode, std::uint64_t size_bytes)
+      : StoreCall(inode), inode_(std::move(inode)), size_bytes_(size_bytes) {}
+
+  // Takes the write range and, to shrink, the block, and seals what goes. On an error nothing is held.
+  std::error_code prepare(const sync::WaitLimit& limit);
+  void submit() noexcept;
+  // Ends a call that was never submitted.
+  static void drop(TruncateCall* call) {
+    call->inode_->end_request();
+    delete call;
+  }
+  bool nothing_to_do() const noexcept { return nothing_to_do_; }
+
+ private:
+  ~TruncateCall() override { release(); }
+  void ended(std::error_code error) noexcept override;
+  void release() noexcept;
+
+  const std::shared_ptr<Inode> inode_;
+  const std::uint64_t size_bytes_;
+  bool nothing_to_do_ = false;
+  bool range_held_ = false;
+  sync::RangeLock::Hold range_;
+  sync::GateToken block_;
+  std::optional<cache::SealedTail> sealed_;
+};
+
+std::error_code TruncateCall::prepare(const sync::WaitLimit& limit) {
+  for (;;) {
+    const std::uint64_t first = std::min(size_bytes_, inode_->size_bytes());
+    const sync::WaitStatus status = inode_->ranges().lock(
+        range_, first, ~std::uint64_t{0}, sync::RangeMode::kExclusive, limit);
+    if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+    range_held_ = true;
+    if (std::min(size_bytes_, inode_->size_bytes()) >= first) break;
+    release();  // the file shrank while we waited
+  }
+  if (size_bytes_ >= inode_->size_bytes()) {
+    nothing_to_do_ = size_bytes_ == inode_->size_bytes();
+    return {};
+  }
+  sync::WaitStatus status = inode_->gate().enter(sync::GateSide::kBlock, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  block_ = sync::GateToken::adopt(inode_->gate(), sync::GateSide::kBlock);
+  sealed_.emplace(*inode_);
+  status = sealed_->seal(cache::page_index(size_bytes_), limit);
+  return sync::to_error(status);
+}
+
+void TruncateCall::submit() noexcept {
+  // From here on the locks are the operation's, not this thread's.
+  if (block_) block_.hand_over();
+  inode_->ranges().hand_over();
+  inode_->cache().store().truncate(inode_->write_handle(), size_bytes_, *this);
+}
+
+void TruncateCall::ended(std::error_code error) noexcept {
+  if (!error) {
+    inode_->set_size_bytes(size_bytes_);
+    inode_->set_needs_sync(true);
+    const std::size_t tail = size_bytes_ & (limits::kPageBytes - 1);
+    if (sealed_) {
+      sealed_->drop_from(cache::pages_of(size_bytes_));
+      if (tail != 0) sealed_->zero_tail_of(cache::page_index(size_bytes_), tail);
+      inode_->unsynced().forget_from(cache::pages_of(size_bytes_));
+    }
+    inode_->stamp_change();
+  }
+  release();
+}
+
+void TruncateCall::release() noexcept {
+  sealed_.reset();
+  block_.release();
+  if (range_held_) {
+    range_held_ = false;
+    inode_->ranges().unlock(range_);
+  }
+}
+
+}  // namespace
+
+std::error_code truncate(const std::shared_ptr<Inode>& inode, std::uint64_t size_bytes,
+                         const sync::WaitLimit& limit) {
+  auto* const call = new TruncateCall(inode, size_bytes);
+  std::error_code error = call->prepare(limit);
+  if (error || call->nothing_to_do()) {
+    if (!error) inode->stamp_change();
+    TruncateCall::drop(call);
+    return error;
+  }
+  call->submit();
+  error = StoreCall::wait_and_disown(call, limit);
+  if (!error) inode->after_flush();
+  return error;
+}
+
+bool drop_and_adopt(Inode& inode, const ObjectStat& stat, const sync::WaitLimit& limit) {
+  sync::RangeLock::Hold range;
+  if (inode.ranges().lock(range, 0, ~std::uint64_t{0}, sync::RangeMode::kExclusive, limit) !=
+      sync::WaitStatus::kReady) {
+    return false;
+  }
+  bool done = false;
+  if (inode.gate().enter(sync::GateSide::kBlock, limit) == sync::WaitStatus::kReady) {
+    cache::SealedTail sealed(inode);
+    if (inode.dirty().size() == 0 && sealed.seal(0, limit) == sync::WaitStatus::kReady) {
+      if (inode.dirty().size() == 0) {
+        inode.adopt(stat);
+        sealed.drop_from(0);
+        done = true;
+      }
+    }
+    sealed.unseal();
+    inode.gate().leave(sync::GateSide::kBlock);
+  }
+  inode.ranges().unlock(range);
+  return done;
+}
+
+std::error_code drop_behind(const std::shared_ptr<Inode>& inode, std::uint64_t first_page,
+                            std::uint64_t last_page) {
+  const cache::FlushResult flushed = cache::flush_all(*inode, first_page, last_page, {});
+  if (flushed.pages > 0) inode->after_flush();
+  cache::drop_clean(*inode, first_page, last_page);
+  return flushed.error;
+}
+
+}  // namespace quire::file
