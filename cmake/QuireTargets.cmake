@@ -17,6 +17,11 @@ function(quire_test name)
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
   target_link_libraries(${name} PRIVATE quire_objects quire_flags GTest::gtest_main GTest::gmock
                         ${ARG_LIBRARIES})
+  # An empty list of labels would swallow the property after it.
+  set(labels "")
+  if(ARG_LABELS)
+    set(labels LABELS ${ARG_LABELS})
+  endif()
   gtest_discover_tests(${name} TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
-                       PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300)
+                       PROPERTIES TIMEOUT 300 ${labels})
 endfunction()
