@@ -2,7 +2,17 @@
 //
 // Files are opened for direct IO where the file system allows it, so that bytes are cached once, in
 // Quire; where it does not, they are read and written through the kernel's cache and dropped there.
-// One Quire owns a directory tree at a time: a second one is refused with Errc::kInUse.
+// One Quire owns a directory tree at a time: a second one is refused with Errc::kInUse. The lock is
+// on the directory itself, so a store on a directory above or below it is not noticed.
+//
+// Paths lead to regular files beneath the directory, through symbolic links too as long as those stay
+// beneath it; Errc::kPathEscapes otherwise. Directories are not made.
+//
+// File descriptors: one for the directory, two for the engine; one for each open file, two once a
+// write has ended off a multiple of 4096 bytes.
+//
+// Threads: "quire-uring" with io_uring (and the kernel's own workers on its behalf, at most `threads`
+// of either kind); "quire-io-0" and on, up to `threads`, when they are first needed.
 #ifndef QUIRE_STORE_HOST_H_
 #define QUIRE_STORE_HOST_H_
 
@@ -22,7 +32,7 @@ struct HostStoreOptions {
     kThreads,  // a small pool of threads with preadv and pwritev
   };
   Engine engine = Engine::kAuto;
-  // Threads of the pool. 1 to 64.
+  // Threads of the pool, which syncs, truncates and cuts with either engine. 1 to 64.
   unsigned threads = 4;
   // Direct IO where the file system allows it. Off: always through the kernel's cache.
   bool direct = true;

@@ -1,0 +1,83 @@
+// HostFile: an open file of a host store: its descriptors, and whether they do direct IO.
+//
+// Up to two descriptors. The first, opened with the file, does direct IO where the file system
+// allows that. The second goes through the kernel's cache; it is opened when first needed, by
+// requests off alignment and by the tail of a file whose size is not a multiple of a page
+// (store/transfer.h). The kernel keeps the two coherent: direct IO first writes back and drops the
+// pages that it touches. Where direct IO is refused, the first descriptor does all the work.
+//
+// What stays in the kernel's cache through us is dropped again: after each transfer where there is
+// no direct IO, after each sync where only tails went there.
+//
+// Thread-safety: all calls from any thread; destruction needs the file to itself.
+//
+// Invariants:
+//  1. direct() changes at most once, from true to false (when the file system refuses after all, or
+//     when there is no second descriptor to be had); transfers under way then stay correct.
+//  2. fd() is valid and refers to the same object for as long as the HostFile lives.
+#ifndef QUIRE_STORE_HOST_FILE_H_
+#define QUIRE_STORE_HOST_FILE_H_
+
+#include <sys/stat.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <system_error>
+
+#include "quire/store.h"
+#include "store/fd.h"
+#include "sync/atomic.h"
+#include "sync/mutex.h"
+
+namespace quire::store {
+
+// What direct IO is aligned to: offsets, lengths and memory. No device asks for more than a page,
+// and everything above a page is left to the buffered descriptor.
+inline constexpr std::size_t kDirectAlignmentBytes = 4096;
+
+class HostFile {
+ public:
+  // `fd`: freshly opened on a regular file with `access` (O_RDONLY, O_WRONLY, O_RDWR); flags set by
+  // F_SETFL are replaced. `stat`: of the file, with STATX_DIOALIGN asked for. `direct`: whether to
+  // try direct IO at all.
+  HostFile(Fd fd, int access, const struct statx& stat, bool direct);
+  ~HostFile();
+  HostFile(const HostFile&) = delete;
+  HostFile& operator=(const HostFile&) = delete;
+
+  int fd() const { return fd_.get(); }
+  bool readable() const { return access_ != kWriteOnly; }
+  bool writable() const { return access_ != kReadOnly; }
+  bool direct() const { return direct_.load(std::memory_order_acquire); }
+
+  // A descriptor for what is not aligned: the second one, or fd() if that does no direct IO.
+  int buffered_fd() noexcept EXCLUDES(mutex_);
+  // Direct IO failed here: go through the kernel's cache from now on.
+  void give_up_direct() noexcept;
+
+  // After a transfer of [offset, offset + length).
+  void transferred(std::uint64_t offset, std::uint64_t length, bool buffered_write) noexcept;
+  // After a successful sync.
+  void synced() noexcept;
+
+  // Closes the descriptors and reports what close(2) does. Nothing but destruction may follow.
+  std::error_code close() noexcept;
+
+ private:
+  static constexpr int kReadOnly = 0;
+  static constexpr int kWriteOnly = 1;
+
+  Fd fd_;
+  const int access_;
+  // Read by every transfer; see invariant 1.
+  sync::Atomic<bool> direct_{false};
+  // Something of the file may be in the kernel's cache through us.
+  sync::Atomic<bool> cached_{false};
+
+  sync::Mutex mutex_;
+  sync::Atomic<int> buffered_{-1};  // written under mutex_, read without
+};
+
+}  // namespace quire::store
+
+#endif  // QUIRE_STORE_HOST_FILE_H_

@@ -1,0 +1,363 @@
+#include "store/host_store.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "quire/error.h"
+#include "quire/store_host.h"
+#include "store/test_directory.h"
+#include "store/test_io.h"
+#include "sync/thread.h"
+
+namespace quire::store::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using Engine = HostStoreOptions::Engine;
+constexpr std::size_t kPage = limits::kPageBytes;
+
+class HostStoreTest : public ::testing::TestWithParam<std::tuple<Engine, bool>> {
+ protected:
+  void SetUp() override {
+    HostStoreOptions options;
+    options.engine = std::get<0>(GetParam());
+    options.direct = std::get<1>(GetParam());
+    Result<std::shared_ptr<Store>> opened = open_host_store(directory_.path(), options);
+    ASSERT_TRUE(opened) << opened.error().message();
+    store_ = *opened;
+  }
+
+  TestDirectory directory_;
+  std::shared_ptr<Store> store_;
+};
+
+TEST_P(HostStoreTest, BytesReachTheHostAndComeBack) {
+  const std::size_t sizes[] = {1,         100,           kPage - 1,         kPage,
+                               kPage + 1, 3 * kPage + 7, 64 * kPage + 4095, 256 * kPage};
+  for (const IoMode mode : {IoMode::kWait, IoMode::kAsync}) {
+    for (const std::size_t size : sizes) {
+      SCOPED_TRACE(size);
+      const auto bytes = pattern(size, static_cast<unsigned>(size));
+      {
+        Opened file(store_, "file", kCreateFlags | OpenFlags::kTruncate);
+        ASSERT_TRUE(file.result());
+        EXPECT_FALSE(write(*store_, file.handle(), 0, bytes, mode));
+        EXPECT_EQ(file.stat().size_bytes, size);
+        const std::size_t rounded = std::min((size / kPage + 1) * kPage, limits::kStoreIoMaxBytes);
+        EXPECT_EQ(read(*store_, file.handle(), 0, rounded, mode).bytes, bytes);
+        EXPECT_FALSE(sync(*store_, file.handle(), SyncKind::kData));
+      }
+      EXPECT_EQ(directory_.contents("file"), bytes);
+    }
+  }
+}
+
+// A file grows as an append-only writer makes it grow: the tail page is written again and again,
+// first through the kernel's cache, then, once it is full, by direct IO.
+TEST_P(HostStoreTest, AGrowingTailIsNeverSeenLonger) {
+  Opened file(store_, "file");
+  const auto bytes = pattern(5 * kPage, 9);
+  for (std::size_t size = 0; size < bytes.size();) {
+    const std::size_t begin = size / kPage * kPage;
+    size = std::min(size + 700, bytes.size());
+    const IoMode mode = size % 2 == 0 ? IoMode::kWait : IoMode::kAsync;
+    ASSERT_FALSE(
+        write(*store_, file.handle(), begin, std::span(bytes).subspan(begin, size - begin), mode));
+    ASSERT_EQ(file.stat().size_bytes, size);
+    ASSERT_EQ(read(*store_, file.handle(), begin, 2 * kPage, mode).bytes,
+              std::vector<std::byte>(bytes.begin() + static_cast<std::ptrdiff_t>(begin),
+                                     bytes.begin() + static_cast<std::ptrdiff_t>(size)));
+  }
+  EXPECT_EQ(directory_.contents("file"), bytes);
+}
+
+TEST_P(HostStoreTest, DirectAndBufferedPartsOfAFileAgree) {
+  Opened file(store_, "file");
+  auto bytes = pattern(4 * kPage + 10, 1);
+  ASSERT_FALSE(write(*store_, file.handle(), 0, bytes));
+  // Off alignment: through the kernel's cache, over pages that went past it.
+  const auto middle = pattern(kPage, 2);
+  ASSERT_FALSE(write(*store_, file.handle(), kPage + 50, middle));
+  std::copy(middle.begin(), middle.end(), bytes.begin() + kPage + 50);
+  EXPECT_EQ(read(*store_, file.handle(), 0, 5 * kPage).bytes, bytes);
+  // And past it again, over pages that are dirty there.
+  const auto aligned = pattern(2 * kPage, 3);
+  ASSERT_FALSE(write(*store_, file.handle(), kPage, aligned));
+  std::copy(aligned.begin(), aligned.end(), bytes.begin() + kPage);
+  EXPECT_EQ(read(*store_, file.handle(), 3, 5 * kPage).bytes,
+            std::vector<std::byte>(bytes.begin() + 3, bytes.end()));
+  EXPECT_EQ(directory_.contents("file"), bytes);
+}
+
+TEST_P(HostStoreTest, WaitingRequestsEndBeforeTheCallReturns) {
+  Opened file(store_, "file");
+  AlignedBytes memory(kPage);
+  const Store::ConstBuffer from = memory.span();
+  Done written;
+  store_->write(file.handle(), 0, {&from, 1}, IoMode::kWait, written);
+  EXPECT_TRUE(written.answered());
+  const Store::Buffer into = memory.span();
+  Done done;
+  store_->read(file.handle(), 0, {&into, 1}, IoMode::kWait, done);
+  EXPECT_TRUE(done.answered());
+  EXPECT_EQ(done.bytes(), kPage);
+}
+
+TEST_P(HostStoreTest, ManyRequestsAtOnceFromManyThreads) {
+  constexpr std::size_t kThreads = 4;
+  constexpr std::size_t kRequests = 300;  // more than the ring holds, together
+  Opened file(store_, "file");
+  const auto bytes = pattern(kThreads * kRequests * kPage, 4);
+  AlignedBytes memory(bytes.size());
+  std::copy(bytes.begin(), bytes.end(), memory.data());
+  std::vector<sync::Thread> threads;
+  for (std::size_t t = 0; t < kThreads; ++t) {
+    threads.push_back(*sync::Thread::start("writer", [&, t] {
+      std::vector<Done> done(kRequests);
+      std::vector<Store::ConstBuffer> buffers(kRequests);
+      for (std::size_t i = 0; i < kRequests; ++i) {
+        const std::size_t offset = (i * kThreads + t) * kPage;
+        buffers[i] = memory.span().subspan(offset, kPage);
+        store_->write(file.handle(), offset, {&buffers[i], 1}, IoMode::kAsync, done[i]);
+      }
+      for (Done& d : done) EXPECT_FALSE(d.wait());
+    }));
+  }
+  for (sync::Thread& thread : threads) thread.join();
+  EXPECT_EQ(directory_.contents("file"), bytes);
+}
+
+TEST_P(HostStoreTest, OpenErrors) {
+  EXPECT_EQ(store_->open("none", OpenFlags::kRead, 0).code(), std::errc::no_such_file_or_directory);
+  EXPECT_EQ(store_->open("none/file", kCreateFlags, 0644).code(),
+            std::errc::no_such_file_or_directory);
+  EXPECT_EQ(store_->open("/etc/passwd", OpenFlags::kRead, 0).code(), Errc::kPathEscapes);
+  EXPECT_EQ(store_->open("a", OpenFlags::kCreate, 0).code(), std::errc::invalid_argument);
+  EXPECT_EQ(store_->open("a", OpenFlags::kRead | OpenFlags::kTruncate, 0).code(),
+            std::errc::invalid_argument);
+  EXPECT_EQ(store_->open(std::string(256, 'n'), kCreateFlags, 0644).code(),
+            std::errc::filename_too_long);
+
+  fs::create_directory(directory_ / "dir");
+  EXPECT_EQ(store_->open("dir", OpenFlags::kRead, 0).code(), std::errc::is_a_directory);
+  EXPECT_EQ(store_->open("dir", OpenFlags::kReadWrite, 0).code(), std::errc::is_a_directory);
+
+  ASSERT_EQ(::mkfifo((directory_ / "fifo").c_str(), 0600), 0);
+  EXPECT_EQ(store_->open("fifo", OpenFlags::kRead, 0).code(), std::errc::invalid_argument);
+  EXPECT_EQ(store_->open("fifo", OpenFlags::kWrite, 0).code(), std::errc::invalid_argument);
+  EXPECT_EQ(store_->open("fifo", OpenFlags::kReadWrite, 0).code(), std::errc::invalid_argument);
+
+  fs::create_symlink("/etc/passwd", directory_ / "escape");
+  const Result<OpenedObject> escape = store_->open("escape", OpenFlags::kRead, 0);
+  EXPECT_EQ(escape.code(), Errc::kPathEscapes);
+  EXPECT_NE(escape.error().context.find("symbolic link"), std::string::npos);
+}
+
+TEST_P(HostStoreTest, OpenSaysWhatItFoundOrMade) {
+  {
+    Opened made(store_, "file");
+    ASSERT_TRUE(made.result());
+    EXPECT_TRUE(made.result()->created);
+    EXPECT_FALSE(write(*store_, made.handle(), 0, pattern(100, 1)));
+    Opened found(store_, "file");
+    EXPECT_FALSE(found.result()->created);
+    EXPECT_EQ(found.result()->stat.size_bytes, 100u);
+    EXPECT_EQ(found.id(), made.id());
+    EXPECT_EQ(store_->open("file", kCreateFlags | OpenFlags::kExclusive, 0644).code(),
+              std::errc::file_exists);
+    ASSERT_EQ(::link((directory_ / "file").c_str(), (directory_ / "hard").c_str()), 0);
+    Opened hard(store_, "hard", OpenFlags::kRead);
+    EXPECT_EQ(hard.id(), made.id());
+    EXPECT_EQ(hard.stat().links, 2u);
+    Opened other(store_, "other");
+    EXPECT_NE(other.id(), made.id());
+  }
+  Opened truncated(store_, "file", OpenFlags::kWrite | OpenFlags::kTruncate);
+  EXPECT_EQ(truncated.result()->stat.size_bytes, 0u);
+}
+
+TEST_P(HostStoreTest, HandlesGrantWhatTheyWereOpenedFor) {
+  Opened file(store_, "file");
+  ASSERT_FALSE(write(*store_, file.handle(), 0, pattern(10, 1)));
+  Opened reader(store_, "file", OpenFlags::kRead);
+  EXPECT_EQ(write(*store_, reader.handle(), 0, pattern(10, 2)), std::errc::bad_file_descriptor);
+  EXPECT_EQ(truncate(*store_, reader.handle(), 0), std::errc::bad_file_descriptor);
+  Opened writer(store_, "file", OpenFlags::kWrite);
+  EXPECT_EQ(read(*store_, writer.handle(), 0, 10).error, std::errc::bad_file_descriptor);
+  EXPECT_FALSE(write(*store_, writer.handle(), 0, pattern(10, 3)));
+  EXPECT_EQ(directory_.contents("file"), pattern(10, 3));
+}
+
+TEST_P(HostStoreTest, Truncate) {
+  Opened file(store_, "file");
+  auto bytes = pattern(3 * kPage, 1);
+  ASSERT_FALSE(write(*store_, file.handle(), 0, bytes));
+  ASSERT_FALSE(truncate(*store_, file.handle(), kPage + 10));
+  ASSERT_FALSE(truncate(*store_, file.handle(), 2 * kPage));
+  bytes.resize(kPage + 10);
+  bytes.resize(2 * kPage);
+  EXPECT_EQ(directory_.contents("file"), bytes);
+  EXPECT_EQ(read(*store_, file.handle(), 0, 4 * kPage).bytes, bytes);
+  EXPECT_EQ(truncate(*store_, file.handle(), ~std::uint64_t{0}), std::errc::file_too_large);
+}
+
+TEST_P(HostStoreTest, CutsAsFarAsTheFileSystemHasThem) {
+  const struct {
+    Cut kind;
+    std::size_t offset, length;
+  } cases[] = {{Cut::kPunch, kPage, kPage},
+               {Cut::kPunch, 100, 2 * kPage},
+               {Cut::kZero, 100, 2 * kPage},
+               {Cut::kInsert, kPage, kPage},
+               {Cut::kCollapse, kPage, kPage}};
+  int checked = 0;
+  for (const auto& c : cases) {
+    if ((store_->traits().cuts & (1u << static_cast<unsigned>(c.kind))) == 0) continue;
+    SCOPED_TRACE(static_cast<int>(c.kind));
+    ++checked;
+    Opened file(store_, "file", kCreateFlags | OpenFlags::kTruncate);
+    auto bytes = pattern(4 * kPage + 33, 1);
+    ASSERT_FALSE(write(*store_, file.handle(), 0, bytes));
+    ASSERT_FALSE(cut(*store_, file.handle(), c.kind, c.offset, c.length));
+    const auto at = bytes.begin() + static_cast<std::ptrdiff_t>(c.offset);
+    if (c.kind == Cut::kInsert) {
+      bytes.insert(at, c.length, std::byte{0});
+    } else if (c.kind == Cut::kCollapse) {
+      bytes.erase(at, at + static_cast<std::ptrdiff_t>(c.length));
+    } else {
+      std::fill_n(at, c.length, std::byte{0});
+    }
+    EXPECT_EQ(directory_.contents("file"), bytes);
+    EXPECT_EQ(read(*store_, file.handle(), 0, 8 * kPage).bytes, bytes);
+  }
+  EXPECT_GE(checked, 2) << "every file system that Quire runs on can punch";
+}
+
+TEST_P(HostStoreTest, ReservingChangesNeitherBytesNorSize) {
+  Opened file(store_, "file");
+  ASSERT_FALSE(write(*store_, file.handle(), 0, pattern(10, 1)));
+  const std::error_code error = reserve(*store_, file.handle(), 0, 16 * kPage);
+  if (!store_->traits().reserves_space) {
+    EXPECT_EQ(error, std::errc::operation_not_supported);
+    return;
+  }
+  EXPECT_FALSE(error);
+  EXPECT_EQ(directory_.contents("file"), pattern(10, 1));
+  EXPECT_GE(file.stat().allocated_bytes, 16 * kPage);
+}
+
+TEST_P(HostStoreTest, TimeStamps) {
+  Opened file(store_, "file");
+  const TimeSpec then{1'000'000, 123};
+  ASSERT_TRUE(store_->set_times(file.handle(), &then, {2'000'000, 456}));
+  ASSERT_TRUE(store_->set_times(file.handle(), nullptr, {3'000'000, 789}));
+  EXPECT_EQ(file.stat().atime, then);
+  EXPECT_EQ(file.stat().mtime, (TimeSpec{3'000'000, 789}));
+  struct stat host = {};
+  ASSERT_EQ(::stat((directory_ / "file").c_str(), &host), 0);
+  EXPECT_EQ(host.st_mtim.tv_sec, 3'000'000);
+  EXPECT_EQ(host.st_mtim.tv_nsec, 789);
+}
+
+TEST_P(HostStoreTest, ASecondQuireIsRefused) {
+  const Result<std::shared_ptr<Store>> second = open_host_store(directory_.path());
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.code(), Errc::kInUse);
+  EXPECT_NE(second.error().context.find("another Quire owns"), std::string::npos);
+  store_.reset();
+  EXPECT_TRUE(open_host_store(directory_.path()));
+}
+
+std::string engine_name(const ::testing::TestParamInfo<std::tuple<Engine, bool>>& info) {
+  return std::string(std::get<0>(info.param) == Engine::kUring ? "Uring" : "Threads") +
+         (std::get<1>(info.param) ? "Direct" : "Buffered");
+}
+INSTANTIATE_TEST_SUITE_P(, HostStoreTest,
+                         ::testing::Combine(::testing::Values(Engine::kUring, Engine::kThreads),
+                                            ::testing::Bool()),
+                         engine_name);
+
+TEST(HostStoreOpen, Errors) {
+  TestDirectory directory;
+  EXPECT_EQ(open_host_store(directory / "none").code(), std::errc::no_such_file_or_directory);
+  directory.put("file", "");
+  EXPECT_EQ(open_host_store(directory / "file").code(), std::errc::not_a_directory);
+  HostStoreOptions options;
+  options.threads = 0;
+  EXPECT_EQ(open_host_store(directory.path(), options).code(), std::errc::invalid_argument);
+  options.threads = 65;
+  EXPECT_EQ(open_host_store(directory.path(), options).code(), std::errc::invalid_argument);
+}
+
+// Leaves room for as many descriptors as the directory and its probes need, and none for a ring.
+class FewDescriptors {
+ public:
+  FewDescriptors() {
+    const Fd lowest_free(::dup(0));
+    EXPECT_TRUE(lowest_free.ok());
+    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &before_), 0);
+    rlimit few = before_;
+    few.rlim_cur = static_cast<rlim_t>(lowest_free.get()) + 2;
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  }
+  ~FewDescriptors() { EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before_), 0); }
+
+ private:
+  rlimit before_ = {};
+};
+
+TEST(HostStoreOpen, WhereTheRingIsRefusedThreadsServe) {
+  TestDirectory directory;
+  std::vector<std::string> log;
+  HostStoreOptions options;
+  options.log = [&](LogLevel, std::string_view line) { log.emplace_back(line); };
+  std::shared_ptr<Store> store;
+  {
+    FewDescriptors few;
+    options.engine = Engine::kUring;
+    EXPECT_EQ(open_host_store(directory.path(), options).code(), std::errc::function_not_supported);
+    EXPECT_TRUE(log.empty());
+    options.engine = Engine::kAuto;
+    Result<std::shared_ptr<Store>> opened = open_host_store(directory.path(), options);
+    ASSERT_TRUE(opened) << opened.error().message();
+    store = *opened;
+  }
+  ASSERT_EQ(log.size(), 1u);
+  EXPECT_NE(log[0].find("io_uring"), std::string::npos);
+  Opened file(store, "file");
+  EXPECT_FALSE(write(*store, file.handle(), 0, pattern(kPage, 1), IoMode::kAsync));
+  EXPECT_EQ(directory.contents("file"), pattern(kPage, 1));
+}
+
+// A thread that submitted a request and ended is no reason for the request to fail.
+TEST(HostStoreOpen, RequestsOutliveTheThreadThatSubmittedThem) {
+  TestDirectory directory;
+  const std::shared_ptr<Store> store = *open_host_store(directory.path());
+  Opened file(store, "file");
+  AlignedBytes memory(64 * kPage);
+  const Store::ConstBuffer buffer = memory.span().first(64 * kPage - 1);
+  for (int round = 0; round < 50; ++round) {
+    Done done;
+    sync::Thread thread = *sync::Thread::start("short", [&] {
+      store->write(file.handle(), 0, {&buffer, 1}, IoMode::kAsync, done);
+    });
+    thread.join();
+    ASSERT_FALSE(done.wait());
+  }
+}
+
+}  // namespace
+}  // namespace quire::store::testing
