@@ -3,7 +3,10 @@
 #   quire_sources(a.cc b.cc)                adds sources to the library
 #   quire_test(NAME a_test.cc ... [LABELS x ...])
 #                                           one GoogleTest program over the library's own objects,
-#                                           hidden symbols included; every TEST is a ctest case
+#                                           hidden symbols included; every TEST is a ctest case.
+#                                           Not in simulation builds, whose threads are fibers
+#   quire_sim_test(a_sim_test.cc ...)       adds sources to sim_suite, the simulation's one test
+#                                           program (src/sync/sim/sim_test.h); nothing in others
 function(quire_sources)
   list(TRANSFORM ARGN PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
   target_sources(quire_objects PRIVATE ${ARGN})
@@ -11,7 +14,7 @@ endfunction()
 
 function(quire_test name)
   cmake_parse_arguments(ARG "" "" "LABELS;LIBRARIES" ${ARGN})
-  if(NOT QUIRE_TESTS)
+  if(NOT QUIRE_TESTS OR QUIRE_SIM)
     return()
   endif()
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
@@ -24,4 +27,9 @@ function(quire_test name)
   endif()
   gtest_discover_tests(${name} TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
                        PROPERTIES TIMEOUT 300 ${labels})
+endfunction()
+
+function(quire_sim_test)
+  list(TRANSFORM ARGN PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+  set_property(GLOBAL APPEND PROPERTY QUIRE_SIM_TESTS ${ARGN})
 endfunction()

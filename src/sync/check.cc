@@ -3,20 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 
 namespace quire::sync {
-namespace {
-
-std::atomic<CheckHook> check_hook{nullptr};
-
-}  // namespace
-
-void set_check_hook(CheckHook hook) noexcept {
-  check_hook.store(hook);
-}
 
 void check_failed(const char* expression, const char* file, int line) noexcept {
   // On the stack and in one write: whatever broke may have broken the heap and stdio too.
@@ -26,7 +16,6 @@ void check_failed(const char* expression, const char* file, int line) noexcept {
   const int shown = std::clamp(length, 0, static_cast<int>(sizeof text) - 1);
   [[maybe_unused]] const ssize_t written =
       write(STDERR_FILENO, text, static_cast<std::size_t>(shown));
-  if (const CheckHook hook = check_hook.load()) hook();
   std::abort();
 }
 

@@ -6,13 +6,8 @@
 
 namespace quire::sync {
 
-// Writes "file:line: check failed: expression" and what the hook adds to standard error, then
-// aborts.
+// Writes "file:line: check failed: expression" to standard error and aborts.
 [[noreturn]] void check_failed(const char* expression, const char* file, int line) noexcept;
-
-// Called by check_failed() before it aborts; null for none. The simulation names its seed here.
-using CheckHook = void (*)() noexcept;
-void set_check_hook(CheckHook hook) noexcept;
 
 }  // namespace quire::sync
 

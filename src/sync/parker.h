@@ -40,6 +40,10 @@
 #include "sync/clock.h"
 #include "sync/wait.h"
 
+#ifdef QUIRE_SIM
+#include "sync/sim/hooks.h"
+#endif
+
 namespace quire::sync {
 
 class Parker {
@@ -60,7 +64,7 @@ class Parker {
  private:
 #ifdef QUIRE_SIM
   bool permit_ = false;
-  void* sleeper_ = nullptr;  // the fiber that waits, for the simulation's scheduler
+  sim::ObjectTag tag_;
 #else
   enum State : std::uint32_t { kPermit = 1, kSleeping = 2, kInterrupt = 4 };
 
