@@ -94,10 +94,9 @@ class CallTask final : public Task {
 
 }  // namespace
 
-HostStore::HostStore(HostDirectory directory, const HostStoreOptions& options, BeneathMethod method,
+HostStore::HostStore(HostDirectory directory, const HostStoreOptions& options,
                      std::unique_ptr<UringEngine> uring)
     : directory_(std::move(directory)),
-      method_(method),
       direct_(options.direct),
       pool_(options.threads),
       uring_(std::move(uring)) {}
@@ -106,11 +105,18 @@ HostStore::~HostStore() {
   QUIRE_CHECK(open_objects_ == 0);
 }
 
+Status HostStore::sync_store() {
+  // Of the whole file system: what was closed has no descriptor of ours any more.
+  if (syncfs(directory_.fd()) == 0) return {};
+  return Error(std::error_code(errno, std::generic_category()), "syncing " + directory_.path());
+}
+
 StoreTraits HostStore::traits() const noexcept {
   StoreTraits traits;
   traits.io_alignment_bytes = direct_ ? kDirectAlignmentBytes : 1;
   traits.reserves_space = directory_.reserves_space();
   traits.sets_times = true;
+  traits.syncs_store = true;
   traits.cuts = directory_.cuts();
   traits.runs_inline = true;
   return traits;
@@ -121,7 +127,7 @@ HostStore::OpenedFd HostStore::open_fd(const std::string& path, int access, Open
   // O_NONBLOCK: opening a FIFO would wait for its other end.
   const int how = access | O_NONBLOCK | O_NOCTTY;
   const auto attempt = [&](int more) {
-    return open_beneath(method_, directory_.fd(), path, how | more, mode & 07777);
+    return open_beneath(directory_.method(), directory_.fd(), path, how | more, mode & 07777);
   };
   const bool creates = has(flags, OpenFlags::kCreate);
   if (creates && has(flags, OpenFlags::kExclusive)) {
@@ -293,24 +299,20 @@ Status HostStore::set_times(ObjectHandle object, const TimeSpec* atime, const Ti
   return {};
 }
 
-}  // namespace quire::store
-
-namespace quire {
-
-Result<std::shared_ptr<Store>> open_host_store(const std::string& directory,
-                                               HostStoreOptions options) {
-  if (options.threads < 1 || options.threads > store::kThreadsMax) {
+Result<std::shared_ptr<Store>> HostStore::open_directory(const std::string& directory,
+                                                         const HostStoreOptions& options,
+                                                         StartUring start_uring) {
+  if (options.threads < 1 || options.threads > kThreadsMax) {
     return Error(std::errc::invalid_argument,
                  "HostStoreOptions::threads is " + std::to_string(options.threads) +
-                     "; it must be 1 to " + std::to_string(store::kThreadsMax));
+                     "; it must be 1 to " + std::to_string(kThreadsMax));
   }
-  Result<store::HostDirectory> root = store::HostDirectory::open(directory);
+  Result<HostDirectory> root = HostDirectory::open(directory);
   if (!root) return root.error();
 
-  std::unique_ptr<store::UringEngine> uring;
+  std::unique_ptr<UringEngine> uring;
   if (options.engine != HostStoreOptions::Engine::kThreads) {
-    Result<std::unique_ptr<store::UringEngine>> started =
-        store::UringEngine::start(options.threads);
+    Result<std::unique_ptr<UringEngine>> started = start_uring(options.threads);
     if (started) {
       uring = std::move(*started);
     } else if (options.engine == HostStoreOptions::Engine::kUring) {
@@ -319,13 +321,21 @@ Result<std::shared_ptr<Store>> open_host_store(const std::string& directory,
                        "); use Engine::kAuto");
     } else if (options.log) {
       options.log(LogLevel::kInfo, "the kernel refuses io_uring (" + started.error().message() +
-                                       "); reads and writes of " + store::quote_path(directory) +
-                                       " use " + std::to_string(options.threads) + " threads");
+                                       "); reads and writes of " + quote_path(directory) +
+                                       " use threads, at most " + std::to_string(options.threads));
     }
   }
-  const store::BeneathMethod method = root->method();
   return std::shared_ptr<Store>(
-      std::make_shared<store::HostStore>(std::move(*root), options, method, std::move(uring)));
+      std::make_shared<HostStore>(std::move(*root), options, std::move(uring)));
+}
+
+}  // namespace quire::store
+
+namespace quire {
+
+Result<std::shared_ptr<Store>> open_host_store(const std::string& directory,
+                                               HostStoreOptions options) {
+  return store::HostStore::open_directory(directory, options, &store::UringEngine::start);
 }
 
 }  // namespace quire

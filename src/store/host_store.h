@@ -19,9 +19,9 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "quire/store_host.h"
-#include "store/beneath.h"
 #include "store/host_directory.h"
 #include "store/host_file.h"
 #include "store/uring_engine.h"
@@ -32,8 +32,16 @@ namespace quire::store {
 
 class HostStore final : public Store {
  public:
-  // `method` overrides what the directory found, for tests. `uring` may be null.
-  HostStore(HostDirectory directory, const HostStoreOptions& options, BeneathMethod method,
+  // How the ring is started. UringEngine::start, but for tests of its refusal.
+  using StartUring = Result<std::unique_ptr<UringEngine>> (*)(unsigned workers_max);
+
+  // open_host_store(), which says what is returned.
+  static Result<std::shared_ptr<Store>> open_directory(const std::string& directory,
+                                                       const HostStoreOptions& options,
+                                                       StartUring start_uring);
+
+  // `uring`: null where threads do its work.
+  HostStore(HostDirectory directory, const HostStoreOptions& options,
             std::unique_ptr<UringEngine> uring);
   ~HostStore() override;
 
@@ -52,6 +60,7 @@ class HostStore final : public Store {
   void reserve(ObjectHandle object, std::uint64_t offset, std::uint64_t length,
                IoDone& done) noexcept override;
   Status set_times(ObjectHandle object, const TimeSpec* atime, const TimeSpec& mtime) override;
+  Status sync_store() override;
 
  private:
   struct OpenedFd {
@@ -69,7 +78,6 @@ class HostStore final : public Store {
   void run_on_pool(IoDone& done, Call call) noexcept;
 
   const HostDirectory directory_;
-  const BeneathMethod method_;
   const bool direct_;
   sync::Atomic<std::uint64_t> open_objects_{0};
   WorkerPool pool_;

@@ -2,14 +2,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -302,41 +298,25 @@ TEST(HostStoreOpen, Errors) {
   EXPECT_EQ(open_host_store(directory.path(), options).code(), std::errc::invalid_argument);
 }
 
-// Leaves room for as many descriptors as the directory and its probes need, and none for a ring.
-class FewDescriptors {
- public:
-  FewDescriptors() {
-    const Fd lowest_free(::dup(0));
-    EXPECT_TRUE(lowest_free.ok());
-    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &before_), 0);
-    rlimit few = before_;
-    few.rlim_cur = static_cast<rlim_t>(lowest_free.get()) + 2;
-    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
-  }
-  ~FewDescriptors() { EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before_), 0); }
-
- private:
-  rlimit before_ = {};
-};
+Result<std::unique_ptr<UringEngine>> refuse_uring(unsigned /*workers_max*/) {
+  return Error(std::errc::operation_not_permitted, "set up io_uring");
+}
 
 TEST(HostStoreOpen, WhereTheRingIsRefusedThreadsServe) {
   TestDirectory directory;
   std::vector<std::string> log;
   HostStoreOptions options;
   options.log = [&](LogLevel, std::string_view line) { log.emplace_back(line); };
-  std::shared_ptr<Store> store;
-  {
-    FewDescriptors few;
-    options.engine = Engine::kUring;
-    EXPECT_EQ(open_host_store(directory.path(), options).code(), std::errc::function_not_supported);
-    EXPECT_TRUE(log.empty());
-    options.engine = Engine::kAuto;
-    Result<std::shared_ptr<Store>> opened = open_host_store(directory.path(), options);
-    ASSERT_TRUE(opened) << opened.error().message();
-    store = *opened;
-  }
+  options.engine = Engine::kUring;
+  EXPECT_EQ(HostStore::open_directory(directory.path(), options, &refuse_uring).code(),
+            std::errc::function_not_supported);
+  EXPECT_TRUE(log.empty());
+  options.engine = Engine::kAuto;
+  const auto opened = HostStore::open_directory(directory.path(), options, &refuse_uring);
+  ASSERT_TRUE(opened) << opened.error().message();
   ASSERT_EQ(log.size(), 1u);
   EXPECT_NE(log[0].find("io_uring"), std::string::npos);
+  const std::shared_ptr<Store> store = *opened;
   Opened file(store, "file");
   EXPECT_FALSE(write(*store, file.handle(), 0, pattern(kPage, 1), IoMode::kAsync));
   EXPECT_EQ(directory.contents("file"), pattern(kPage, 1));
