@@ -2,8 +2,12 @@
 # scripts/build.sh, and build/clang configured and built for clang-tidy.
 source scripts/tidy.sh
 
+# Says in one line for each place what `clang-format-14 -i` would change.
 formatted() {
-  sources | xargs clang-format-14 --dry-run -Werror
+  local bad
+  bad=$(sources | xargs clang-format-14 --dry-run 2>&1 |
+          grep -oE '^[^ :]+:[0-9]+:[0-9]+: (warning|error)' | cut -d: -f1,2 | sort -u || true)
+  report "$bad"
 }
 
 lint() {

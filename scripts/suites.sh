@@ -98,22 +98,21 @@ part_sim() {
   rm -rf "$results"
 }
 
-# The models print a line for each property; the script's own last line counts them.
+# The models print a line for each property, "ok WHAT" or "FAILED WHAT", and count them at the end.
 part_spin() {
-  local output status=0 counts
+  local output status=0 line before=$((passed + failed))
   output=$(models/run_models.sh 2>&1) || status=$?
+  while read -r line; do
+    case $line in
+      ok\ *) passes ;;
+      FAILED\ *) fails "spin: ${line#FAILED }" ;;
+    esac
+  done <<<"$output"
   printf '%s\n' "$output"
-  counts=$(tail -n 1 <<<"$output")
-  if [[ $counts =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]] &&
-    ((BASH_REMATCH[1] + BASH_REMATCH[2] > 0 && (status == 0) == (BASH_REMATCH[2] == 0))); then
-    passes "${BASH_REMATCH[1]}"
-    local i
-    for ((i = 0; i < BASH_REMATCH[2]; ++i)); do
-      fails "spin: model"
-    done
-  else
-    fails "spin: models/run_models.sh (status $status)"
-  fi
+  local counted=$((passed + failed - before))
+  [[ $counted -gt 0 && $output =~ "models: "([0-9]+)" passed, "([0-9]+)" failed"$ ]] &&
+    ((BASH_REMATCH[1] + BASH_REMATCH[2] == counted && (status == 0) == (BASH_REMATCH[2] == 0))) ||
+    fails "spin: models/run_models.sh ended with status $status and did not count what it did"
 }
 
 part_clang() {

@@ -37,8 +37,8 @@ class [[nodiscard]] Result {
  public:
   using value_type = T;
 
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {  // NOLINT: implicit
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // implicit
+  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {  // implicit
     assert(std::get<1>(state_).code && "an Error must carry a non-zero code");
   }
 
@@ -83,7 +83,7 @@ template <>
 class [[nodiscard]] Result<void> {
  public:
   Result() = default;
-  Result(Error error) : error_(std::move(error)) {  // NOLINT: implicit
+  Result(Error error) : error_(std::move(error)) {  // implicit
     assert(error_.code && "an Error must carry a non-zero code");
   }
 
