@@ -68,6 +68,8 @@ class Parker {
 #else
   enum State : std::uint32_t { kPermit = 1, kSleeping = 2, kInterrupt = 4 };
 
+  friend struct ParkerPeer;  // lets the tests hold a thread at a chosen place
+
   WaitStatus wait(Clock::time_point deadline) noexcept;
   void interrupt() noexcept;
 

@@ -39,9 +39,12 @@ bool apply(std::string_view flag, std::string_view value) {
 }
 
 std::string how_to_replay(const char* test_name, const Options& options) {
-  return fmt::format(
-      "./test --sim --seed {} --case {}{}", options.seed, test_name,
-      suite_options().schedule ? fmt::format(" --schedule {}", to_string(options.schedule)) : "");
+  // ./test leaves the schedule to the seed.
+  if (!suite_options().schedule) {
+    return fmt::format("./test --sim --seed {} --case {}", options.seed, test_name);
+  }
+  return fmt::format("sim_suite --gtest_filter={} --seed {} --schedule {}", test_name, options.seed,
+                     to_string(options.schedule));
 }
 
 // Runs one seed; a failure says which, and how to see it again.
