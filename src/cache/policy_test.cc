@@ -226,6 +226,25 @@ TEST(S3Fifo, ABusyMainDoesNotHideASmallQueueBelowItsShare) {
             1u);
 }
 
+TEST(S3Fifo, ASmallQueueBelowItsShareIsSpared) {
+  S3Fifo policy(40);
+  for (int pass = 0; pass < 2; ++pass) {
+    for (std::uint32_t frame = 0; frame < 20; ++frame) policy.insert(frame, hash_of(frame));
+    if (pass == 0) evict_all(policy);
+  }
+  policy.insert(30, hash_of(30));
+  std::vector<std::uint32_t> order;
+  policy.evict(15, 1000, [&](std::uint32_t frame) {
+    order.push_back(frame);
+    return Eviction::kEvicted;
+  });
+  ASSERT_EQ(order.size(), 15u);
+  // Small has one of 21 frames; it is a tenth when eleven have gone.
+  EXPECT_EQ(order[10], 10u);
+  EXPECT_EQ(order[11], 30u);
+  EXPECT_EQ(order[12], 11u);
+}
+
 TEST(S3Fifo, StopKeepsTheFrameFirstInTurn) {
   S3Fifo policy(10);
   for (std::uint32_t frame = 0; frame < 4; ++frame) policy.insert(frame, hash_of(frame));
@@ -387,6 +406,14 @@ TEST(Ghost, RememberingAgainMakesYoung) {
   for (std::uint32_t other = 2; other < 5; ++other) ghost.remember(other << 20);
   ghost.remember(1);
   for (std::uint32_t other = 5; other < 8; ++other) ghost.remember(other << 20);
+  EXPECT_TRUE(ghost.recall(1));
+  EXPECT_FALSE(ghost.recall(1));
+}
+
+TEST(Ghost, RememberingTwiceIsRememberingOnce) {
+  Ghost ghost(4);
+  ghost.remember(1);
+  ghost.remember(1);
   EXPECT_TRUE(ghost.recall(1));
   EXPECT_FALSE(ghost.recall(1));
 }

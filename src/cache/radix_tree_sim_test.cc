@@ -8,6 +8,7 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -213,9 +214,29 @@ SIM_EXPLORE(RadixTreeSim, PruneNeverLosesWhatAReaderStored, 3) {
   EXPECT_EQ(world.get(3), stored ? 5u : 0u);
 }
 
-// wait() must outlast every guard that it met, also with two waiters who turn the phase, and must
-// end while guards keep coming.
-SIM_TEST(RadixReadersSim, WaitOutlastsTheGuardsItMet) {
+// A reader that has read the phase before one wait turned it, and entered after: the next wait must
+// see it all the same.
+SIM_EXPLORE(RadixReadersSim, WaitOutlastsTheGuardItMet, 2) {
+  Readers readers;
+  bool inside = false;
+  together({[&] {
+              auto guard = readers.enter();
+              inside = true;
+              sync::yield_thread();
+              inside = false;
+            },
+            [&] {
+              for (int i = 0; i < 2; ++i) {
+                const bool met = inside;
+                EXPECT_TRUE(readers.wait());
+                EXPECT_FALSE(met && inside);
+                sync::yield_thread();
+              }
+            }});
+}
+
+// The same with several of each.
+SIM_TEST(RadixReadersSim, WaitsOutlastTheGuardsTheyMet) {
   Readers readers;
   constexpr unsigned kReaders = 3;
   std::array<unsigned, kReaders> entered{};  // odd: inside
@@ -238,6 +259,26 @@ SIM_TEST(RadixReadersSim, WaitOutlastsTheGuardsItMet) {
   };
   together({[&] { read(0); }, [&] { read(1); }, [&] { read(2); }, wait, wait});
   EXPECT_TRUE(readers.try_wait());
+}
+
+// There is always a guard, and no guard lasts: wait() must end.
+SIM_TEST(RadixReadersSim, WaitEndsWhileGuardsKeepComing) {
+  Readers readers;
+  bool done = false;
+  together({[&] {
+              std::optional<Readers::Guard> guards[2];
+              guards[0].emplace(readers.enter());
+              unsigned i = 1;
+              while (!done) {
+                guards[i % 2].emplace(readers.enter());
+                guards[++i % 2].reset();
+                sync::yield_thread();
+              }
+            },
+            [&] {
+              EXPECT_TRUE(readers.wait());
+              done = true;
+            }});
 }
 
 SIM_TEST(RadixTreeSim, EverybodyAtOnce) {

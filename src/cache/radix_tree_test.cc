@@ -545,6 +545,8 @@ TEST(RadixReaders, AReaderInsideHoldsOffErase) {
       return readers.wait();
     };
     EXPECT_EQ(planted.tree.erase(0, kMax, planted.nodes, quiesce), 2u);
+    EXPECT_TRUE(waiting.exchange(true)) << "erase waited for nobody";
+    waiting.notify_all();
   });
   waiting.wait(false);
   EXPECT_EQ(planted.tree.find(600), nullptr);
