@@ -5,10 +5,12 @@
 namespace quire::cache {
 namespace {
 
+#ifndef QUIRE_SIM
 std::uint64_t next_serial() noexcept {
   static sync::Atomic<std::uint64_t> last{0};
   return last.fetch_add(1) + 1;
 }
+#endif
 
 // Gives tree nodes straight back to the pool.
 class PoolNodes {
@@ -25,7 +27,12 @@ class PoolNodes {
 
 FilePages::FilePages(PageCache& cache, std::uint64_t size_bytes)
     : cache_(cache),
+#ifdef QUIRE_SIM
+      serial_(sync::sim::ordinal_of(tag_) + 1),
+#else
       serial_(next_serial()),
+#endif
+      lot_(cache.shared_lot()),
       size_bytes_(size_bytes),
       dirty_(cache.memory().pool()) {}
 
@@ -40,7 +47,7 @@ sync::WaitStatus FilePages::wait_idle(const sync::WaitLimit& limit) {
   // Not a page's key, or hardly: a false match costs one look.
   const PageKey idle = key(~std::uint64_t{0});
   while (requests_.load() != 0) {
-    const sync::WaitStatus status = cache_.lot().wait_where(
+    const sync::WaitStatus status = lot_->wait_where(
         idle,
         [&] {
           idle_wanted_.store(true);
@@ -53,8 +60,9 @@ sync::WaitStatus FilePages::wait_idle(const sync::WaitLimit& limit) {
 }
 
 void FilePages::end_request() noexcept {
+  // The cache may end as soon as the count is 0: only what is the file's own is touched then.
   if (requests_.fetch_sub(1) == 1 && idle_wanted_.exchange(false)) {
-    cache_.lot().wake(key(~std::uint64_t{0}));
+    lot_->wake(key(~std::uint64_t{0}));
   }
 }
 

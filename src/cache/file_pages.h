@@ -81,12 +81,29 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   virtual void after_flush() noexcept {}
 
   // Requests to the store under way on the file's handles.
-  void begin_request() noexcept { requests_.fetch_add(1); }
+  void begin_request() noexcept {
+    requests_.fetch_add(1);
+    begun_.fetch_add(1);
+  }
   // The caller holds a reference to the file that outlives the call.
   void end_request() noexcept;
   // Waits until no request is under way.
   sync::WaitStatus wait_idle(const sync::WaitLimit& limit);
   std::uint32_t requests() const noexcept { return requests_.load(); }
+  // Requests ever begun. If this was read, then requests() was 0, and later both are as they were,
+  // no request was under way from the one moment to the other.
+  std::uint64_t requests_begun() const noexcept { return begun_.load(); }
+  // Holds the file's handles as a request does, for a scope.
+  class InUse {
+   public:
+    explicit InUse(FilePages& pages) noexcept : pages_(pages) { pages_.begin_request(); }
+    ~InUse() { pages_.end_request(); }
+    InUse(const InUse&) = delete;
+    InUse& operator=(const InUse&) = delete;
+
+   private:
+    FilePages& pages_;
+  };
 
   // The word of a page, or null where the tree has no leaf. See invariant 3.
   PageWord* find(std::uint64_t index) const noexcept { return tree_.find(index); }
@@ -144,12 +161,17 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   bool leave_leaf(const PageWord& word) noexcept;
 
   PageCache& cache_;
+#ifdef QUIRE_SIM
+  sync::sim::ObjectTag tag_;  // serials are numbered by run, so that a run can be replayed
+#endif
   const std::uint64_t serial_;
+  const std::shared_ptr<PageWaitLot> lot_;
   sync::Atomic<std::uint64_t> size_bytes_;
   sync::Atomic<std::uint64_t> read_handle_{0};
   sync::Atomic<std::uint64_t> write_handle_{0};
   sync::Atomic<std::uint32_t> walkers_{0};
   sync::Atomic<std::uint32_t> requests_{0};
+  sync::Atomic<std::uint64_t> begun_{0};
   sync::Atomic<bool> idle_wanted_{false};
   sync::Atomic<std::uint64_t> resident_{0};
   PageTree tree_;

@@ -62,13 +62,16 @@ sync::Clock::time_point Flusher::round(bool pressed) {
       if (stopping_.load()) return now;
       if (file->retry_at_ > now) {
         next = std::min(next, file->retry_at_);
+        if (pressed) pressed_.store(true);  // whoever presses still waits for this file
         continue;
       }
       wrote |= flush_file(*file, over || pressed, now);
       const sync::Clock::time_point oldest = file->dirty().oldest();
-      if (oldest != sync::Clock::kNever) {
-        next = std::min(next, std::max(oldest + dirty_age_, file->retry_at_));
-      }
+      if (oldest == sync::Clock::kNever) continue;
+      const bool failed = file->retry_at_ > now;
+      next = std::min(next, failed && (over || pressed)
+                                ? file->retry_at_
+                                : std::max(oldest + dirty_age_, file->retry_at_));
     }
     // One more look while there is more to write than a turn each.
     if (!wrote || (!over && !pressed)) return next;
@@ -77,6 +80,8 @@ sync::Clock::time_point Flusher::round(bool pressed) {
 }
 
 bool Flusher::flush_file(FilePages& pages, bool all_ages, sync::Clock::time_point now) {
+  // The time stamps are pushed after the last request has ended: until then the handles stay.
+  const FilePages::InUse in_use(pages);
   DirtyList::Wanted wanted;
   if (!all_ages) wanted.dirtied_until = now - dirty_age_;
   const FlushResult result =
@@ -87,6 +92,7 @@ bool Flusher::flush_file(FilePages& pages, bool all_ages, sync::Clock::time_poin
     return result.pages > 0;
   }
   if (stopping_.load()) return false;
+  if (all_ages) pressed_.store(true);  // the next try, too, is for whoever waits
   pages.retry_after_ = std::clamp<sync::Clock::duration>(
       pages.retry_after_ * 2, limits::kWritebackRetryMin, limits::kWritebackRetryMax);
   pages.retry_at_ = sync::Clock::now() + pages.retry_after_;

@@ -82,6 +82,11 @@ class Hazards {
   // been made unreadable, so that new guards on it are short.
   static sync::WaitStatus wait_clear(PageKey key, const sync::WaitLimit& limit);
 
+#ifdef QUIRE_SIM
+  // Slots outlive a run; a run must not see which ones earlier runs took. REQUIRES: no slot is taken.
+  static void forget_earlier_runs() noexcept { high_water_.store(0); }
+#endif
+
  private:
   struct Tag {};
   struct Lease {

@@ -151,7 +151,8 @@ Eviction Memory::try_evict(FrameNumber frame, bool& passing) noexcept {
   PageValue value = word->load();
   QUIRE_DCHECK(value.frame() == frame);
   if (!word->begin_evict(value)) {
-    passing |= value.state() == PageState::kClean && value.pins() == 0;
+    // A sealed page may wait for the store: unseal() and drop tell us.
+    passing |= value.state() == PageState::kClean && value.pins() == 0 && !value.sealed();
     return Eviction::kBusy;
   }
   if (Hazards::named(pages.key(index))) {

@@ -73,20 +73,25 @@ Result<std::unique_ptr<PageCache>> PageCache::create(std::shared_ptr<Store> stor
                                                      const CacheOptions& options) {
   auto budget = plan_budget(options);
   if (!budget.ok()) return std::move(budget).error();
+  return create(std::move(store), *budget, options);
+}
 
+Result<std::unique_ptr<PageCache>> PageCache::create(std::shared_ptr<Store> store,
+                                                     const Budget& budget,
+                                                     const CacheOptions& options) {
   std::unique_ptr<PageCache> cache(new PageCache);
   cache->store_ = std::move(store);
   cache->traits_ = cache->store_->traits();
-  cache->budget_ = *budget;
+  cache->budget_ = budget;
   cache->log_ = options.log;
   PageCache* const self = cache.get();
   const auto press = [self] { self->flusher_.press(); };
-  cache->lot_ = std::make_unique<PageWaitLot>();
-  auto memory = Memory::create(budget->frames, *cache->lot_, press);
+  cache->lot_ = std::make_shared<PageWaitLot>();
+  auto memory = Memory::create(budget.frames, *cache->lot_, press);
   if (!memory.ok()) return std::move(memory).error();
   cache->memory_ = std::move(*memory);
-  cache->dirty_ = std::make_unique<DirtyBudget>(budget->dirty_max_pages, press);
-  auto snapshots = SnapshotPool::create(limits::kWritebackDepth, budget->writeback_io_bytes);
+  cache->dirty_ = std::make_unique<DirtyBudget>(budget.dirty_max_pages, press);
+  auto snapshots = SnapshotPool::create(limits::kWritebackDepth, budget.writeback_io_bytes);
   if (!snapshots.ok()) return std::move(snapshots).error();
   cache->snapshots_ = std::move(*snapshots);
   if (Status started = cache->flusher_.start(*cache, options.dirty_age); !started.ok()) {

@@ -42,6 +42,9 @@ class PageCache {
   // Starts the flusher. Errors: those of plan_budget, ENOMEM, EAGAIN for its thread.
   static Result<std::unique_ptr<PageCache>> create(std::shared_ptr<Store> store,
                                                    const CacheOptions& options);
+  // The same with sizes of the caller's own, for tests of small ones.
+  static Result<std::unique_ptr<PageCache>> create(std::shared_ptr<Store> store, const Budget& budget,
+                                                   const CacheOptions& options);
   // REQUIRES: no file is left and no request is under way.
   ~PageCache() { flusher_.stop(); }
 
@@ -49,6 +52,8 @@ class PageCache {
   const StoreTraits& traits() const noexcept { return traits_; }
   Memory& memory() noexcept { return *memory_; }
   PageWaitLot& lot() noexcept { return *lot_; }
+  // For those who may still wake somebody when the cache is gone (FilePages::end_request).
+  const std::shared_ptr<PageWaitLot>& shared_lot() noexcept { return lot_; }
   DirtyBudget& dirty() noexcept { return *dirty_; }
   DirtyFiles& dirty_files() noexcept { return dirty_files_; }
   SnapshotPool& snapshots() noexcept { return *snapshots_; }
@@ -73,7 +78,7 @@ class PageCache {
   StoreTraits traits_;
   Budget budget_;
   LogFunction log_;
-  std::unique_ptr<PageWaitLot> lot_;
+  std::shared_ptr<PageWaitLot> lot_;
   std::unique_ptr<Memory> memory_;
   std::unique_ptr<DirtyBudget> dirty_;
   std::unique_ptr<SnapshotPool> snapshots_;

@@ -18,12 +18,7 @@ std::error_code PageWrite::begin(std::uint64_t index, std::size_t from, std::siz
     if (error || hold_ != Hold::kNone) return error;
 
     // Absent. What of the page lies in the file and is not about to be stored must be read.
-    const std::uint64_t size = pages_.size_bytes();
-    const std::uint64_t begins = page_offset(index);
-    const std::uint64_t in_file =
-        size <= begins ? 0 : std::min<std::uint64_t>(size - begins, limits::kPageBytes);
-    const bool covered = (from == 0 || in_file == 0) && to >= in_file;
-    if (covered) {
+    if (covers(index, from, to)) {
       error = add_new(index, from, to, limit);
     } else {
       PinnedRun run;
@@ -31,6 +26,14 @@ std::error_code PageWrite::begin(std::uint64_t index, std::size_t from, std::siz
     }
     if (error || hold_ != Hold::kNone) return error;
   }
+}
+
+bool PageWrite::covers(std::uint64_t index, std::size_t from, std::size_t to) const noexcept {
+  const std::uint64_t size = pages_.size_bytes();
+  const std::uint64_t begins = page_offset(index);
+  const std::uint64_t in_file =
+      size <= begins ? 0 : std::min<std::uint64_t>(size - begins, limits::kPageBytes);
+  return (from == 0 || in_file == 0) && to >= in_file;
 }
 
 std::error_code PageWrite::hold_cached(std::uint64_t index, const sync::WaitLimit& limit) {
@@ -90,6 +93,12 @@ std::error_code PageWrite::add_new(std::uint64_t index, std::size_t from, std::s
   word_ = pages_.find(index);
   sync::lock_rank::acquired(sync::Rank::kPage, word_);
   memory.insert({&frame_, 1}, pages_.serial());
+  // Somebody may have appended to this page, and it may have been written back and evicted, all since
+  // the size was looked at. From here on nobody can: the page is ours.
+  if (!covers(index, from, to)) {
+    abandon();
+    return {};
+  }
   std::memset(bytes(), 0, from);
   std::memset(bytes() + to, 0, limits::kPageBytes - to);
   return {};

@@ -45,6 +45,8 @@ class PageWrite {
  private:
   enum class Hold : std::uint8_t { kNone, kCached, kNew };
 
+  // Nothing of the page lies in the file but what [from, to) covers.
+  bool covers(std::uint64_t index, std::size_t from, std::size_t to) const noexcept;
   // Adds the page as new, with zeros around [from, to). Not held afterwards if somebody was faster.
   std::error_code add_new(std::uint64_t index, std::size_t from, std::size_t to,
                           const sync::WaitLimit& limit);

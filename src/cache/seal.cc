@@ -37,6 +37,7 @@ sync::WaitStatus SealedTail::seal_page(std::uint64_t index, PageWord& word,
     status = pages_.wait_changed(index, word, value, limit);
   }
   pages_.wake(index, word.unseal());
+  pages_.cache().memory().note_evictable();
   return status;
 }
 
@@ -89,6 +90,7 @@ void drop_clean(FilePages& pages, std::uint64_t first, std::uint64_t last) noexc
     if (!word.begin_evict(value)) return true;
     if (Hazards::named(pages.key(index))) {
       pages.wake(index, word.unseal());
+      memory.note_evictable();
       return true;
     }
     memory.remove(value.frame());

@@ -214,11 +214,11 @@ FlushResult flush_all(FilePages& pages, std::uint64_t first_index, std::uint64_t
   wanted.first_index = first_index;
   wanted.last_index = last_index;
   wanted.newest_sequence = list.newest_sequence();
-  const std::uint64_t failures = list.failures();
 
   FlushResult result;
   std::vector<DirtyPage> taken;
   taken.reserve(kTakeMax);
+  std::uint64_t failures = list.failures();
   for (;;) {
     taken.clear();
     auto* const job = new FlushJob(pages);
@@ -235,7 +235,20 @@ FlushResult flush_all(FilePages& pages, std::uint64_t first_index, std::uint64_t
       return result;
     }
     if (got.pages == kTakeMax) continue;
-    if (!got.busy) break;
+    if (!got.busy) {
+      // The rest, if any, is in flushes that others began before.
+      const sync::WaitStatus status = list.wait_flushes(limit);
+      if (status != sync::WaitStatus::kReady) {
+        result.error = sync::to_error(status);
+        return result;
+      }
+      // If one of them failed its pages are on the list again, with the numbers they had: try them
+      // ourselves; an error is then ours.
+      const std::uint64_t failures_now = list.failures();
+      if (failures_now == failures) return result;
+      failures = failures_now;
+      continue;
+    }
     // A wanted page is being written, dropped, or under somebody else's writeback: until that ends.
     const FilePages::Walker walker(pages);
     PageWord* const word = pages.find(got.busy_page.index);
@@ -250,19 +263,6 @@ FlushResult flush_all(FilePages& pages, std::uint64_t first_index, std::uint64_t
       return result;
     }
   }
-  const sync::WaitStatus status = list.wait_flushes(limit);
-  if (status != sync::WaitStatus::kReady) {
-    result.error = sync::to_error(status);
-    return result;
-  }
-  // Somebody else's flush of pages that we wanted failed: they are on the list again, with the numbers
-  // they had. Try them ourselves; the error is then ours.
-  if (list.failures() != failures) {
-    const FlushResult again = flush_some(pages, wanted, ~std::size_t{0}, limit);
-    result.pages += again.pages;
-    result.error = again.error;
-  }
-  return result;
 }
 
 }  // namespace quire::cache

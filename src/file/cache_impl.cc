@@ -41,7 +41,7 @@ Result<std::shared_ptr<CacheImpl>> CacheImpl::create(std::shared_ptr<Store> stor
   if (!pages.ok()) return std::move(pages).error();
   impl->pages_ = std::move(*pages);
   impl->inodes_ = std::make_unique<file::InodeTable>(*impl->pages_);
-  if (Status started = impl->workers_.start(options.worker_threads); !started.ok()) {
+  if (Status started = impl->workers_->start(options.worker_threads); !started.ok()) {
     return std::move(started).error();
   }
   return impl;
@@ -52,9 +52,10 @@ CacheImpl::~CacheImpl() {
     // Another process's threads and locks: leave everything as it is.
     (void)inodes_.release();
     (void)pages_.release();
+    (void)workers_.release();
     return;
   }
-  workers_.stop();
+  workers_->stop();
   if (pages_ != nullptr) pages_->flusher().stop();
   if (inodes_ != nullptr) inodes_->forget_everything();
 }
@@ -80,11 +81,14 @@ Result<std::unique_ptr<FileImpl>> CacheImpl::open(std::string_view path, OpenFla
 std::string CacheImpl::sync_everything(const sync::WaitLimit& limit, std::error_code* error) {
   std::vector<std::string> failed;
   for (const auto& inode : inodes_->in_use()) {
+    if (!inodes_->begin_use(*inode)) continue;  // written and closed meanwhile
     const std::error_code e = file::sync_all(inode, SyncKind::kAll, limit);
+    inode->end_request();
     if (!e) continue;
     failed.push_back(fmt::format("{} ({})", inode->path(), e.message()));
     if (!*error) *error = e;
   }
+  inodes_->settle_left_behind();
   if (pages_->traits().syncs_store) {
     const Status synced = pages_->store().sync_store();
     if (!synced.ok()) {
@@ -111,7 +115,7 @@ Status CacheImpl::close(const CallOptions& call) {
                              fmt::join(inodes_->open_paths(), ", ")));
   }
   const sync::WaitLimit limit = to_limit(call);
-  workers_.stop();
+  workers_->stop();
   std::error_code error;
   std::string failed;
   for (int attempt = 0; attempt < limits::kCloseAttemptsMax; ++attempt) {
@@ -134,6 +138,7 @@ Status CacheImpl::close(const CallOptions& call) {
 }
 
 CacheStats CacheImpl::stats() const {
+  if (forked()) return {};  // locks and memory are the parent's
   const cache::Counters& c = pages_->counters();
   CacheStats s;
   s.hits = c.hits();

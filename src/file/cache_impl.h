@@ -40,7 +40,7 @@ class CacheImpl : public std::enable_shared_from_this<CacheImpl> {
 
   cache::PageCache& pages() noexcept { return *pages_; }
   file::InodeTable& inodes() noexcept { return *inodes_; }
-  file::WorkerPool& workers() noexcept { return workers_; }
+  file::WorkerPool& workers() noexcept { return *workers_; }
   void log(LogLevel level, std::string_view message) const { pages_->log(level, message); }
 
  private:
@@ -52,7 +52,7 @@ class CacheImpl : public std::enable_shared_from_this<CacheImpl> {
   sync::Atomic<bool> closed_{false};
   std::unique_ptr<cache::PageCache> pages_;
   std::unique_ptr<file::InodeTable> inodes_;
-  file::WorkerPool workers_;
+  std::unique_ptr<file::WorkerPool> workers_ = std::make_unique<file::WorkerPool>();
 };
 
 class FileImpl {

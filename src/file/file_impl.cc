@@ -109,7 +109,10 @@ Result<std::size_t> FileImpl::writev(std::span<const std::span<const std::byte>>
 
 Result<std::uint64_t> FileImpl::append(std::span<const std::byte> buffer,
                                        const CallOptions& call) {
-  if (buffer.empty()) return inode_->size_bytes();
+  if (buffer.empty()) {
+    if (const std::error_code error = usable(OpenFlags::kWrite)) return fail(error, "appending to");
+    return inode_->size_bytes();
+  }
   std::uint64_t offset = file::kAtEnd;
   const auto written = writev({&buffer, 1}, &offset, call);
   if (!written.ok()) return written.error();

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cache/file_pages.h"
@@ -54,15 +55,21 @@ class Inode final : public cache::FilePages {
   void note_written(std::uint64_t first, std::size_t count) noexcept override {
     unsynced_.add(first, count);
     needs_sync_.store(true);
+    note_changed();
   }
   // Something of the object changed at the store that no sync has made durable.
   bool needs_sync() const noexcept { return needs_sync_.load(); }
   void set_needs_sync(bool needs) noexcept { needs_sync_.store(needs); }
+  // A request of ours changed the object; the store has stamps of its own making until push_times().
+  void note_changed() noexcept { unpushed_.store(true); }
+  bool unpushed() const noexcept { return unpushed_.load(); }
   void after_flush() noexcept override;
 
   // `stat` as an open found it: true if the object was changed by somebody else since Quire last looked.
-  // Best effort: false while requests of ours are under way.
+  // Best effort: false while requests of ours are under way, or when the stamps are ours to push.
   bool changed_behind(const ObjectStat& stat) const;
+  // Asks the store now; what it says, if that differs and nothing of ours can be the reason.
+  std::optional<ObjectStat> look_behind();
   // Takes what the store says as ours: size and stamps. REQUIRES: no page is dirty.
   void adopt(const ObjectStat& stat);
   // The change was noticed while pages were dirty: the next sync says so, once; `stat` is known now.
@@ -76,6 +83,7 @@ class Inode final : public cache::FilePages {
   Unsynced unsynced_;
 
   sync::Atomic<bool> needs_sync_{false};
+  sync::Atomic<bool> unpushed_{false};
   sync::Mutex push_mutex_;
   mutable sync::Mutex mutex_;
   Stamps stamps_ GUARDED_BY(mutex_);

@@ -21,8 +21,10 @@ InodeTable::~InodeTable() { QUIRE_CHECK(entries_.empty()); }
 Result<std::shared_ptr<Inode>> InodeTable::open(const std::string& path, OpenFlags flags,
                                                 std::uint32_t mode) {
   const bool writable = has(flags, OpenFlags::kWrite);
+  std::uint64_t settled = 0;
   {
     sync::MutexLock lock(mutex_);
+    settled = settled_;
     if (open_files_ >= limits::kOpenFilesMax) {
       return Error(std::errc::too_many_files_open_in_system,
                    fmt::format("opening {}: {} files are open, the most a cache allows", path,
@@ -41,24 +43,37 @@ Result<std::shared_ptr<Inode>> InodeTable::open(const std::string& path, OpenFla
   std::shared_ptr<Inode> inode;
   std::shared_ptr<Inode> replaced;
   bool was_in_use = false;
-  {
+  for (;;) {
     sync::MutexLock lock(mutex_);
+    const auto known = entries_.find(opened->id);
+    was_in_use = known != entries_.end() && !known->second.idle;
+    if (!was_in_use && settled != settled_) {
+      // A file, perhaps this one, was written and closed since the store told us what it has.
+      settled = settled_;
+      lock.unlock();
+      auto now = cache_.store().stat(opened->handle);
+      if (!now.ok()) {
+        close_handles({opened->handle});
+        return std::move(now).error();
+      }
+      opened->stat = *now;
+      continue;
+    }
     Entry& entry = entries_[opened->id];
-    if (entry.inode != nullptr && entry.idle) {
+    if (entry.idle) {
       leave_idle(entry);
       if (entry.inode->changed_behind(opened->stat)) replaced = std::move(entry.inode);
-    } else {
-      was_in_use = entry.inode != nullptr;
     }
     if (entry.inode == nullptr) entry.inode = std::make_shared<Inode>(cache_, *opened, path);
     attach(entry, *opened, writable, surplus);
     ++entry.openers;
     ++open_files_;
     inode = entry.inode;
+    break;
   }
   if (replaced != nullptr) replaced->forget_all();
   close_handles(surplus);
-  if (was_in_use) check_behind(*inode, opened->stat);
+  if (was_in_use) look_behind(*inode, opened->stat);
   return inode;
 }
 
@@ -77,23 +92,24 @@ void InodeTable::attach(Entry& entry, const OpenedObject& opened, bool writable,
   entry.inode->set_handles(entry.read, entry.has_write ? entry.write : ObjectHandle{});
 }
 
-void InodeTable::check_behind(Inode& inode, const ObjectStat& stat) {
-  if (!inode.changed_behind(stat)) return;
-  // Requests of ours may have changed it since `stat` was taken: look again.
-  auto now = cache_.store().stat(inode.read_handle());
-  if (!now.ok() || !inode.changed_behind(*now)) return;
-  if (inode.dirty().size() == 0 &&
-      drop_and_adopt(inode, *now, {sync::deadline_after(limits::kCloseWaitMax), {}})) {
-    cache_.log(LogLevel::kInfo,
-               fmt::format("{} was changed by another program; its cached pages were dropped",
-                           inode.path()));
-    return;
+void InodeTable::look_behind(Inode& inode, const ObjectStat& stat) {
+  // Requests of ours may have changed it since `stat` was taken: look again, and again under locks.
+  if (!inode.changed_behind(stat) || !inode.look_behind()) return;
+  switch (check_behind(inode, {sync::deadline_after(limits::kCloseWaitMax), {}})) {
+    case Behind::kUnchanged:
+      return;
+    case Behind::kAdopted:
+      cache_.log(LogLevel::kInfo,
+                 fmt::format("{} was changed by another program; its cached pages were dropped",
+                             inode.path()));
+      return;
+    case Behind::kStale:
+      cache_.log(LogLevel::kError,
+                 fmt::format("{} was changed by another program while it had unwritten changes "
+                             "here; these are kept and will overwrite the others",
+                             inode.path()));
+      return;
   }
-  inode.set_stale(*now);
-  cache_.log(LogLevel::kError,
-             fmt::format("{} was changed by another program while it had unwritten changes here; "
-                         "these are kept and will overwrite the others",
-                         inode.path()));
 }
 
 std::error_code InodeTable::close(const std::shared_ptr<Inode>& inode,
@@ -112,6 +128,10 @@ std::error_code InodeTable::close(const std::shared_ptr<Inode>& inode,
   }
   const sync::WaitStatus idle = inode->wait_idle(limit);
   if (!error && idle != sync::WaitStatus::kReady) error = sync::to_error(idle);
+  if (inode->unpushed()) {
+    const cache::FilePages::InUse in_use(*inode);
+    inode->after_flush();
+  }
   try_settle(inode);
   return error;
 }
@@ -143,6 +163,7 @@ void InodeTable::become_idle(Entry& entry, std::vector<ObjectHandle>& surplus,
   entry.read = entry.write = {};
   entry.inode->set_handles({}, {});
   entry.idle = true;
+  ++settled_;
   entry.idle_place = idle_.insert(idle_.end(), entry.inode->id());
   while (idle_.size() > idle_max_) {
     const auto oldest = entries_.find(idle_.front());
@@ -187,6 +208,14 @@ std::vector<std::string> InodeTable::open_paths() const {
 std::size_t InodeTable::open_count() const {
   sync::MutexLock lock(mutex_);
   return open_files_;
+}
+
+bool InodeTable::begin_use(const Inode& inode) {
+  sync::MutexLock lock(mutex_);
+  const auto it = entries_.find(inode.id());
+  if (it == entries_.end() || it->second.inode.get() != &inode || it->second.idle) return false;
+  it->second.inode->begin_request();
+  return true;
 }
 
 void InodeTable::settle_left_behind() {

@@ -49,6 +49,9 @@ class InodeTable {
 
   // Files that are open or left behind.
   std::vector<std::shared_ptr<Inode>> in_use() const;
+  // Keeps the handles of a file in use until its end_request(), though all close it. False if it is no
+  // longer in use.
+  bool begin_use(const Inode& inode);
   // Paths of open files.
   std::vector<std::string> open_paths() const;
   std::size_t open_count() const;
@@ -77,7 +80,7 @@ class InodeTable {
   void leave_idle(Entry& entry) REQUIRES(mutex_);
   void try_settle(const std::shared_ptr<Inode>& inode);
   void close_handles(const std::vector<ObjectHandle>& handles);
-  void check_behind(Inode& inode, const ObjectStat& stat);
+  void look_behind(Inode& inode, const ObjectStat& stat);
 
   cache::PageCache& cache_;
   const std::size_t idle_max_;
@@ -85,6 +88,8 @@ class InodeTable {
   Map entries_ GUARDED_BY(mutex_);
   std::list<ObjectId> idle_ GUARDED_BY(mutex_);  // oldest first
   std::size_t open_files_ GUARDED_BY(mutex_) = 0;
+  // Times that a file became idle: what the store said of a closed file before may be out of date.
+  std::uint64_t settled_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace quire::file

@@ -74,6 +74,7 @@ void TruncateCall::ended(std::error_code error) noexcept {
   if (!error) {
     inode_->set_size_bytes(size_bytes_);
     inode_->set_needs_sync(true);
+    inode_->note_changed();
     const std::size_t tail = size_bytes_ & (limits::kPageBytes - 1);
     if (sealed_) {
       sealed_->drop_from(cache::pages_of(size_bytes_));
@@ -111,27 +112,32 @@ std::error_code truncate(const std::shared_ptr<Inode>& inode, std::uint64_t size
   return error;
 }
 
-bool drop_and_adopt(Inode& inode, const ObjectStat& stat, const sync::WaitLimit& limit) {
+Behind check_behind(Inode& inode, const sync::WaitLimit& limit) {
   sync::RangeLock::Hold range;
   if (inode.ranges().lock(range, 0, ~std::uint64_t{0}, sync::RangeMode::kExclusive, limit) !=
       sync::WaitStatus::kReady) {
-    return false;
+    return Behind::kUnchanged;
   }
-  bool done = false;
+  Behind result = Behind::kUnchanged;
   if (inode.gate().enter(sync::GateSide::kBlock, limit) == sync::WaitStatus::kReady) {
     cache::SealedTail sealed(inode);
-    if (inode.dirty().size() == 0 && sealed.seal(0, limit) == sync::WaitStatus::kReady) {
-      if (inode.dirty().size() == 0) {
-        inode.adopt(stat);
-        sealed.drop_from(0);
-        done = true;
+    if (sealed.seal(0, limit) == sync::WaitStatus::kReady) {
+      if (const std::optional<ObjectStat> stat = inode.look_behind()) {
+        if (inode.dirty().size() == 0) {
+          inode.adopt(*stat);
+          sealed.drop_from(0);
+          result = Behind::kAdopted;
+        } else {
+          inode.set_stale(*stat);
+          result = Behind::kStale;
+        }
       }
     }
     sealed.unseal();
     inode.gate().leave(sync::GateSide::kBlock);
   }
   inode.ranges().unlock(range);
-  return done;
+  return result;
 }
 
 std::error_code drop_behind(const std::shared_ptr<Inode>& inode, std::uint64_t first_page,

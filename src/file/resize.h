@@ -24,9 +24,11 @@ namespace quire::file {
 std::error_code truncate(const std::shared_ptr<Inode>& inode, std::uint64_t size_bytes,
                          const sync::WaitLimit& limit);
 
-// The object was changed behind the cache's back and no page is dirty: drops every page and takes size
-// and stamps from `stat`. False if a page became dirty meanwhile; nothing is done then.
-bool drop_and_adopt(Inode& inode, const ObjectStat& stat, const sync::WaitLimit& limit);
+// Looks whether the object was changed behind the cache's back, with every writer and request of ours
+// kept out. If so and no page is dirty: drops every page and takes what the store says. If pages are
+// dirty they are kept, and the next sync says so (Inode::set_stale).
+enum class Behind : std::uint8_t { kUnchanged, kAdopted, kStale };
+Behind check_behind(Inode& inode, const sync::WaitLimit& limit);
 
 // Writes the pages in [first_page, last_page] back and drops those that are clean and unused then.
 std::error_code drop_behind(const std::shared_ptr<Inode>& inode, std::uint64_t first_page,

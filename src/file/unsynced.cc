@@ -57,14 +57,27 @@ void Unsynced::put_back(const Intervals& intervals) {
   for (const auto& [first, end] : std::exchange(written_, {})) insert(rewrite_, first, end);
 }
 
-Unsynced::Intervals Unsynced::take_rewrite() {
+bool Unsynced::next_rewrite(std::uint64_t* page) const {
   sync::MutexLock lock(mutex_);
-  return std::exchange(rewrite_, {});
+  if (rewrite_.empty()) return false;
+  *page = rewrite_.begin()->first;
+  return true;
 }
 
-void Unsynced::add_rewrite(const Intervals& intervals) {
+void Unsynced::rewritten(std::uint64_t page) {
   sync::MutexLock lock(mutex_);
-  for (const auto& [first, end] : intervals) insert(rewrite_, first, end);
+  const auto it = rewrite_.upper_bound(page);
+  if (it == rewrite_.begin()) return;
+  const auto [first, end] = *std::prev(it);
+  if (page >= end) return;
+  rewrite_.erase(first);
+  if (first < page) rewrite_.emplace(first, page);
+  if (page + 1 < end) rewrite_.emplace(page + 1, end);
+}
+
+void Unsynced::forget_rewrite_from(std::uint64_t first) {
+  sync::MutexLock lock(mutex_);
+  cut(rewrite_, first);
 }
 
 bool Unsynced::rewrite_needed() const {

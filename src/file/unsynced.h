@@ -27,10 +27,13 @@ class Unsynced {
   Intervals take();
   // The sync failed: `intervals` must be written again.
   void put_back(const Intervals& intervals);
-  // What must be written again, once; empty if nothing.
-  Intervals take_rewrite();
-  void add_rewrite(const Intervals& intervals);
+  // The first page that must be written again; false if there is none. It stays until rewritten() says
+  // that it is dirty again, so that no other sync can succeed before.
+  bool next_rewrite(std::uint64_t* page) const;
+  void rewritten(std::uint64_t page);
   bool rewrite_needed() const;
+  // Pages from `first` on, which are to be written again, lie past the end of the file.
+  void forget_rewrite_from(std::uint64_t first);
   // The file was cut: pages from `first` on are no longer of interest.
   void forget_from(std::uint64_t first);
 
