@@ -99,6 +99,7 @@ GateWaiter* Gate::admit() noexcept {
   GateWaiter* const granted = batch.first;
   for (GateWaiter* waiter = granted; waiter != nullptr; waiter = waiter->next_) {
     waiter->waiting_ = false;
+    waiter->owed_ = true;
     waiter->batches_waited_ = batches(other_side(side)) - waiter->batches_at_start_;
     QUIRE_DCHECK(waiter->batches_waited_ <= 1);
   }
@@ -113,6 +114,7 @@ GateWaiter* Gate::admit() noexcept {
 void Gate::tell(GateWaiter* granted) noexcept {
   while (granted != nullptr) {
     GateWaiter* const next = granted->next_;  // the waiter may be gone once it is told
+    granted->owed_ = false;
     granted->gate_granted();
     granted = next;
   }

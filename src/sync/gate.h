@@ -96,7 +96,7 @@ class GateQueueEntry {
   GateQueueEntry() = default;
   GateQueueEntry(const GateQueueEntry&) = delete;
   GateQueueEntry& operator=(const GateQueueEntry&) = delete;
-  ~GateQueueEntry() { QUIRE_DCHECK(!waiting_); }
+  ~GateQueueEntry() { QUIRE_DCHECK(!waiting_ && !owed_); }
 
   // Guarded by the gate's mutex while waiting_. From the grant until gate_granted() it belongs to
   // the thread that granted.
@@ -110,6 +110,7 @@ class GateQueueEntry {
   std::uint64_t batches_at_start_ = 0;
   GateSide side_ = GateSide::kAdd;
   bool waiting_ = false;
+  bool owed_ = false;  // granted, and gate_granted() not called yet
 };
 
 // Someone in the queue of a Gate who does not sleep. Owned by the caller, and alive from enqueue()

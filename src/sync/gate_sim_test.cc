@@ -51,6 +51,7 @@ class Room {
 class Waiter final : public GateWaiter {
  public:
   void gate_granted() noexcept override {
+    yield_thread();  // others of the batch are granted and not told yet
     ++grants;
     told.unpark();
   }
@@ -132,6 +133,27 @@ SIM_EXPLORE(GateSim, TimeOutMeetsGrantAndNewcomer, 2) {
   gate.leave(kAdd);
   adder.join();
   blocker.join();
+  expect_free(gate);
+}
+
+// A time-out between the two steps of a grant: the thread is in already, and stays to be told.
+SIM_EXPLORE(GateSim, TimeOutMeetsTheTellingOfItsBatch, 3) {
+  sim::allow_early_deadlines();
+  Gate gate;
+  Room room;
+  ASSERT_TRUE(gate.try_enter(kAdd));
+  gate.hand_over();
+  Waiter first;  // told before the thread is
+  ASSERT_FALSE(gate.enqueue(kBlock, first));
+  Thread second = start("second", [&] {
+    if (gate.enter(kBlock, within_a_second()) != WaitStatus::kReady) return;
+    room.visit(kBlock);
+    gate.leave(kBlock);
+  });
+  gate.leave(kAdd);
+  gate.leave(kBlock);
+  second.join();
+  EXPECT_EQ(first.grants, 1);
   expect_free(gate);
 }
 

@@ -45,6 +45,7 @@ RangeLock::Hold* RangeLock::remove(Hold& hold) noexcept {
     QUIRE_DCHECK(later->state_ == Hold::State::kWaiting && later->ahead_ > 0);
     if (--later->ahead_ != 0) continue;
     later->state_ = Hold::State::kHeld;
+    later->owed_ = true;
     later->next_granted_ = nullptr;
     *tail = later;
     tail = &later->next_granted_;
@@ -58,6 +59,7 @@ RangeLock::Hold* RangeLock::remove(Hold& hold) noexcept {
 void RangeLock::tell(Hold* granted) noexcept {
   while (granted != nullptr) {
     Hold* const next = granted->next_granted_;  // the hold may be gone once its waiter is told
+    granted->owed_ = false;
     granted->waiter_->range_granted();
     granted = next;
   }
@@ -123,6 +125,7 @@ bool RangeLock::cancel(Hold& hold) noexcept {
 
 void RangeLock::unlock(Hold& hold) noexcept {
   lock_rank::released(Rank::kWriteRange, this);
+  QUIRE_DCHECK(!hold.owed_);
   Hold* granted = nullptr;
   {
     MutexLock lock(mutex_);

@@ -136,8 +136,8 @@ class RangeLock::Hold {
            (mode_ == RangeMode::kExclusive || other.mode_ == RangeMode::kExclusive);
   }
 
-  // All guarded by the lock's mutex while the hold is in its list; next_granted_ belongs to the
-  // granting thread.
+  // All guarded by the lock's mutex while the hold is in its list; next_granted_ and owed_ belong
+  // to the granting thread.
   Hold* next_ = nullptr;
   Hold* previous_ = nullptr;
   std::uint64_t first_ = 0;
@@ -147,6 +147,7 @@ class RangeLock::Hold {
   Hold* next_granted_ = nullptr;
   RangeMode mode_ = RangeMode::kShared;
   State state_ = State::kIdle;
+  bool owed_ = false;  // granted, and range_granted() not called yet
 };
 
 // Unlocks at the end of a scope what was locked into `hold`.

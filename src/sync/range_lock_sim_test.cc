@@ -67,6 +67,7 @@ class Cells {
 class Waiter final : public RangeWaiter {
  public:
   void range_granted() noexcept override {
+    yield_thread();  // others of the batch are granted and not told yet
     ++grants;
     told.unpark();
   }
@@ -148,6 +149,31 @@ SIM_EXPLORE(RangeLockSim, TimeOutMeetsGrantAndNewcomer, 2) {
   lock.unlock(held);
   end.join();
   middle.join();
+  expect_free(lock);
+}
+
+// A time-out between the two steps of a grant: the thread has its range already, and stays to be
+// told.
+SIM_EXPLORE(RangeLockSim, TimeOutMeetsTheTellingOfItsBatch, 3) {
+  sim::allow_early_deadlines();
+  RangeLock lock;
+  Cells cells;
+  RangeLock::Hold held;
+  RangeLock::Hold hold;
+  Waiter first;  // told before the thread is
+  ASSERT_TRUE(lock.try_lock(held, 0, 7, kExclusive));
+  lock.hand_over();
+  ASSERT_FALSE(lock.enqueue(hold, 0, 3, kExclusive, first));
+  Thread second = start("second", [&] {
+    RangeLock::Hold mine;
+    if (lock.lock(mine, 4, 7, kExclusive, within_a_second()) != WaitStatus::kReady) return;
+    cells.visit(4, 7, kExclusive);
+    lock.unlock(mine);
+  });
+  lock.unlock(held);
+  lock.unlock(hold);
+  second.join();
+  EXPECT_EQ(first.grants, 1);
   expect_free(lock);
 }
 
