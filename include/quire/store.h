@@ -88,7 +88,9 @@ struct ObjectHandle {
 struct ObjectStat {
   std::uint64_t size_bytes = 0;
   std::uint64_t allocated_bytes = 0;
-  TimeSpec atime, mtime, ctime;
+  TimeSpec atime = {};
+  TimeSpec mtime = {};
+  TimeSpec ctime = {};
   std::uint32_t mode = 0;  // permission bits and type, as st_mode
   std::uint32_t links = 1;
 };
