@@ -23,11 +23,10 @@ timespec to_timespec(Clock::time_point when) noexcept {
   return {static_cast<time_t>(seconds.count()), static_cast<long>(rest.count())};
 }
 
-// Sleeps while the word is `expected`. Returns false when the deadline has passed; true says
-// nothing. FUTEX_WAIT_BITSET takes an absolute time of CLOCK_MONOTONIC, which is what steady_clock
-// reads.
-bool futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
-                Clock::time_point deadline) noexcept {
+}  // namespace
+
+// FUTEX_WAIT_BITSET takes an absolute time of CLOCK_MONOTONIC, which is what steady_clock reads.
+bool Parker::Futex::wait(Word& word, std::uint32_t expected, Clock::time_point deadline) noexcept {
   timespec time = {};
   const timespec* limit = nullptr;
   if (deadline != Clock::kNever) {
@@ -44,62 +43,21 @@ bool futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
 // The address only names the queue to the kernel, which does not read it: it may be gone by now,
 // and whoever sleeps on a word that was put in its place looks at that word again and goes on
 // sleeping.
-void futex_wake(const std::atomic<std::uint32_t>* word) noexcept {
+void Parker::Futex::wake(Word* word) noexcept {
   syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, nullptr, nullptr, 0);
 }
 
-}  // namespace
-
 void Parker::park() noexcept {
-  const WaitStatus status = wait(Clock::kNever);
+  const WaitStatus status = core_.wait(Clock::kNever);
   QUIRE_CHECK(status == WaitStatus::kReady);
 }
 
 WaitStatus Parker::park_until(const WaitLimit& limit) noexcept {
-  if (!limit.stop.stop_possible()) return wait(limit.deadline);
-  WaitStatus status;
-  {
-    // Runs interrupt() here and now if the stop was requested already; once destroyed, it is not
-    // running and will not run.
-    std::stop_callback on_stop(limit.stop, [this]() noexcept { interrupt(); });
-    status = wait(limit.deadline);
-  }
-  state_.fetch_and(~std::uint32_t{kInterrupt});
-  return status;
-}
-
-// Leaves with kPermit clear if and only if it returns kReady and cleared it itself; kInterrupt
-// stays.
-WaitStatus Parker::wait(Clock::time_point deadline) noexcept {
-  bool in_time = true;
-  for (;;) {
-    std::uint32_t state = state_.load();
-    if (state & kPermit) {
-      state_.fetch_and(~std::uint32_t{kPermit | kSleeping});
-      return WaitStatus::kReady;
-    }
-    if ((state & kInterrupt) || !in_time) {
-      // Giving up succeeds only from a state without a permit: one that comes first is taken.
-      const WaitStatus status =
-          (state & kInterrupt) ? WaitStatus::kInterrupted : WaitStatus::kTimedOut;
-      if (state_.compare_exchange_strong(state, state & ~std::uint32_t{kSleeping})) return status;
-      continue;
-    }
-    if (!(state & kSleeping) && !state_.compare_exchange_strong(state, state | kSleeping)) continue;
-    in_time = futex_wait(state_, kSleeping, deadline);
-  }
+  return core_.park_until(limit);
 }
 
 void Parker::unpark() noexcept {
-  const std::atomic<std::uint32_t>* const word = &state_;
-  // From here on the owner may take the permit and destroy the Parker.
-  const std::uint32_t before = state_.fetch_or(kPermit);
-  if ((before & kSleeping) && !(before & kPermit)) futex_wake(word);
-}
-
-// REQUIRES: the Parker outlives the call, as the stop callback's destructor sees to.
-void Parker::interrupt() noexcept {
-  if (state_.fetch_or(kInterrupt) & kSleeping) futex_wake(&state_);
+  core_.unpark();
 }
 
 }  // namespace quire::sync

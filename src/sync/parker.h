@@ -17,20 +17,7 @@
 //  5. unpark() touches the Parker only up to the point where the owner can see the permit, so the
 //     owner may destroy it as soon as park() returns kReady.
 //
-// The state word (normal builds) is a set of three bits, changed only by atomic read-modify-writes:
-//
-//                 unpark                          kPermit    set by unpark(); cleared by the owner
-//        {} ----------------> {permit}                       who takes it. Never held back by the
-//        | ^ \                   |                           other bits.
-//  sleep | |  \ stop             | take           kSleeping  set by the owner before it sleeps on
-//        v |   v                 v                           the futex, cleared when it gives up
-//  {sleeping}  {interrupt}       {}                          or takes the permit; tells wakers that
-//                                                            a system call is needed.
-//                                                 kInterrupt set by the stop callback; cleared by
-//                                                            the owner once the callback is gone.
-//
-//   unpark           Parker::unpark            take, sleep   Parker::wait
-//   stop             Parker::interrupt, called by the std::stop_callback of Parker::park_until
+// parker_core.h tells how it works.
 #ifndef QUIRE_SYNC_PARKER_H_
 #define QUIRE_SYNC_PARKER_H_
 
@@ -42,6 +29,8 @@
 
 #ifdef QUIRE_SIM
 #include "sync/sim/hooks.h"
+#else
+#include "sync/parker_core.h"
 #endif
 
 namespace quire::sync {
@@ -66,14 +55,16 @@ class Parker {
   bool permit_ = false;
   sim::ObjectTag tag_;
 #else
-  enum State : std::uint32_t { kPermit = 1, kSleeping = 2, kInterrupt = 4 };
-
   friend struct ParkerPeer;  // lets the tests hold a thread at a chosen place
 
-  WaitStatus wait(Clock::time_point deadline) noexcept;
-  void interrupt() noexcept;
+  // The kernel's futex.
+  struct Futex {
+    using Word = std::atomic<std::uint32_t>;
+    static bool wait(Word& word, std::uint32_t expected, Clock::time_point deadline) noexcept;
+    static void wake(Word* word) noexcept;
+  };
 
-  std::atomic<std::uint32_t> state_{0};
+  ParkerCore<Futex::Word, Futex> core_;
 #endif
 };
 

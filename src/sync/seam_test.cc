@@ -33,12 +33,12 @@ namespace quire::sync {
 struct ParkerPeer {
   // Waits until the owner has announced that it sleeps: an unpark() from now on must wake it.
   static void await_sleeper(const Parker& parker) {
-    while ((parker.state_.load() & Parker::kSleeping) == 0) yield_thread();
+    while ((parker.core_.state.load() & decltype(parker.core_)::kSleeping) == 0) yield_thread();
   }
   // Wakes a thread that sleeps on the futex, as the kernel may at any time. False: nobody sleeps.
   static bool wake_for_no_reason(const Parker& parker) {
-    return syscall(SYS_futex, &parker.state_, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, nullptr, nullptr,
-                   0) == 1;
+    return syscall(SYS_futex, &parker.core_.state, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, nullptr,
+                   nullptr, 0) == 1;
   }
 };
 
