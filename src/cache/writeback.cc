@@ -254,8 +254,9 @@ FlushResult flush_all(FilePages& pages, std::uint64_t first_index, std::uint64_t
     PageWord* const word = pages.find(got.busy_page.index);
     if (word == nullptr) continue;
     const PageValue value = word->load();
-    const bool free = value.state() == PageState::kDirty && !value.writing() && !value.sealed();
-    if (free || value.absent()) continue;
+    const bool busy = value.state() == PageState::kDirty ? value.writing() || value.sealed()
+                                                         : value.dirty();
+    if (!busy) continue;  // it can be taken now, or somebody else has written or dropped it
     const sync::WaitStatus status =
         pages.wait_changed(got.busy_page.index, *word, value, limit);
     if (status != sync::WaitStatus::kReady) {
