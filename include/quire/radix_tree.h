@@ -1,6 +1,7 @@
 // quire::RadixTree<T>: an array of 2^64 slots, almost all of which are not there. A slot is any
 // small fixed-size type that starts as its zero value and needs no destructor; look-up and growth
-// take no lock. It stands alone: this header needs the standard library and nothing else of Quire.
+// take no lock. It stands alone: with radix_nodes.h and radix_readers.h, which it includes, it
+// needs the standard library and nothing else of Quire.
 //
 //   quire::RadixTree<std::atomic<std::uint64_t>> tree;
 //   quire::HeapNodes nodes;                                 // where the memory comes from
@@ -55,7 +56,6 @@
 #define QUIRE_RADIX_TREE_H_
 
 #include <array>
-#include <atomic>
 #include <bit>
 #include <cassert>
 #include <concepts>
@@ -64,49 +64,12 @@
 #include <limits>
 #include <memory>
 #include <new>
-#include <stop_token>
-#include <thread>
 #include <type_traits>
-#include <utility>
+
+#include "quire/radix_nodes.h"
+#include "quire/radix_readers.h"
 
 namespace quire {
-
-// Where nodes come from. allocate() gives RadixTree::kNodeBytes bytes aligned to as much, with any
-// content, or null when there is no more. deallocate() takes them back. Both may be called from
-// every thread that calls the tree with this source.
-template <class S>
-concept NodeSource = requires(S& source, void* node) {
-  { source.allocate() }
-  noexcept->std::same_as<void*>;
-  { source.deallocate(node) }
-  noexcept;
-};
-
-// The plain source: the heap.
-struct HeapNodes {
-  static constexpr std::size_t kNodeBytes = 4096;
-
-  void* allocate() noexcept {
-    return ::operator new (kNodeBytes, std::align_val_t{kNodeBytes}, std::nothrow);
-  }
-  void deallocate(void* node) noexcept { ::operator delete (node, std::align_val_t{kNodeBytes}); }
-};
-
-// What a tree and its readers take from their surroundings. Derive from it to put in other atomics.
-struct RadixTreeTraits {
-  template <class U>
-  using Atomic = std::atomic<U>;
-
-  // Lets other threads run, in a wait for readers.
-  static void yield() noexcept { std::this_thread::yield(); }
-
-  // A number that differs between most threads, to spread counters.
-  static unsigned stripe() noexcept {
-    static std::atomic<unsigned> next{0};
-    thread_local const unsigned mine = next.fetch_add(1, std::memory_order_relaxed);
-    return mine;
-  }
-};
 
 template <class T, class Traits = RadixTreeTraits>
 class RadixTree {
@@ -147,7 +110,7 @@ class RadixTree {
   // in the tree (nodes() counts it) and a later call goes on from there.
   template <NodeSource S>
   T* find_or_add(std::uint64_t index, S& source) noexcept {
-    Spare<S> spare(source);
+    SpareNode<S> spare(source);
     const unsigned height_needed = height_for(index);
     std::uintptr_t word = root_.load();
     while (height_of(word) < height_needed || node_of(word) == nullptr) {
@@ -169,7 +132,8 @@ class RadixTree {
         nodes_.fetch_add(1);
         word = grown;
       } else {
-        spare.put_back(memory, new_height);
+        destruct(memory, new_height);
+        spare.put_back(memory);
       }
     }
 
@@ -187,7 +151,8 @@ class RadixTree {
           nodes_.fetch_add(1);
           child = memory;
         } else {
-          spare.put_back(memory, height - 1);  // `child` is what somebody else put there
+          destruct(memory, height - 1);
+          spare.put_back(memory);  // `child` is what somebody else put there
         }
       }
       node = child;
@@ -408,31 +373,6 @@ class RadixTree {
     }
   }
 
-  // A node that was taken and lost its race: the next one that is needed. Goes back to the source
-  // with the call. `height` is what it had been made for.
-  template <class S>
-  class Spare {
-   public:
-    explicit Spare(S& source) : source_(source) {}
-    Spare(const Spare&) = delete;
-    Spare& operator=(const Spare&) = delete;
-    ~Spare() {
-      if (memory_ != nullptr) source_.deallocate(memory_);
-    }
-    void* take() noexcept {
-      return memory_ != nullptr ? std::exchange(memory_, nullptr) : source_.allocate();
-    }
-    void put_back(void* memory, unsigned height) noexcept {
-      assert(memory_ == nullptr);
-      destruct(memory, height);
-      memory_ = memory;
-    }
-
-   private:
-    S& source_;
-    void* memory_ = nullptr;
-  };
-
   template <bool kReverse, class F>
   bool walk(std::uint64_t first, std::uint64_t last, F& visit) const {
     const std::uintptr_t word = root_.load();
@@ -647,114 +587,6 @@ class RadixTree {
   Atomic<std::uintptr_t> root_{0};
   Atomic<std::size_t> nodes_{0};
 };
-
-// RadixReaders: counts the threads that are looking at a tree, so that erase and prune can wait
-// until nobody can still see what they have unlinked. One may serve many trees.
-//
-//   RadixReaders readers;
-//   { auto guard = readers.enter(); if (auto* slot = tree.find(i)) use(*slot); }      // any thread
-//   tree.erase(first, last, nodes, readers.quiesce());                               // the eraser
-//
-// It is the scheme of the kernel's sleepable RCU: counters in two sets, and a phase that says which
-// set newcomers use, so that the old set drains however many readers keep coming.
-//
-// Invariants:
-//  1. A guard adds one to the counter of its stripe and phase before its first look at the tree,
-//  and
-//     takes it from the same counter when it ends, in whatever thread that is.
-//  2. wait() returns true only after it has seen each counter at zero once since it began. So every
-//     guard that existed then is gone, and every one entered since came after the unlinking.
-//  3. While wait() drains a set, newcomers use the other, except those who had read the phase
-//  before
-//     it changed: at most one each per thread. So it waits for the guards that it met, those that
-//     came while the first set drained, and no more.
-//
-// Misuse: calling wait(), erase() or prune() under a guard waits for oneself.
-template <class Traits = RadixTreeTraits>
-class BasicRadixReaders {
-  using Counter = typename Traits::template Atomic<std::size_t>;
-
- public:
-  // Holds off the waiters until it ends. May be moved, also to another thread.
-  class [[nodiscard]] Guard {
-   public:
-    Guard(Guard&& other) noexcept : counter_(std::exchange(other.counter_, nullptr)) {}
-    Guard& operator=(Guard&&) = delete;
-    ~Guard() { leave(); }
-
-    // Ends it before its time.
-    void leave() noexcept {
-      if (counter_ != nullptr) std::exchange(counter_, nullptr)->fetch_sub(1);
-    }
-
-   private:
-    friend class BasicRadixReaders;
-    explicit Guard(Counter& counter) noexcept : counter_(&counter) { counter.fetch_add(1); }
-
-    Counter* counter_;
-  };
-
-  BasicRadixReaders() = default;
-  BasicRadixReaders(const BasicRadixReaders&) = delete;
-  BasicRadixReaders& operator=(const BasicRadixReaders&) = delete;
-
-  // Never waits. Guards of one thread may nest.
-  Guard enter() noexcept {
-    return Guard(stripes_[Traits::stripe() % kStripes].inside[phase_.load()]);
-  }
-
-  // Waits until every guard that exists now has ended. False: stopped before.
-  bool wait(const std::stop_token& stop = {}) noexcept {
-    while (waiting_.exchange(true)) {
-      if (stop.stop_requested()) return false;
-      Traits::yield();
-    }
-    const bool drained = drain_phase(stop) && drain_phase(stop);
-    waiting_.store(false);
-    return drained;
-  }
-
-  // wait() in one look: false if a guard was seen.
-  bool try_wait() noexcept {
-    for (Stripe& stripe : stripes_) {
-      if (stripe.inside[0].load() != 0 || stripe.inside[1].load() != 0) return false;
-    }
-    return true;
-  }
-
-  // What erase() wants.
-  auto quiesce() noexcept {
-    return [this](std::uint64_t, std::uint64_t) noexcept { return wait(); };
-  }
-  // What suits a prune() that had rather give up than wait.
-  auto try_quiesce() noexcept {
-    return [this](std::uint64_t, std::uint64_t) noexcept { return try_wait(); };
-  }
-
- private:
-  static constexpr unsigned kStripes = 16;
-  struct alignas(64) Stripe {
-    Counter inside[2]{};
-  };
-
-  bool drain_phase(const std::stop_token& stop) noexcept {
-    const unsigned old_phase = phase_.load();
-    phase_.store(1 - old_phase);
-    for (Stripe& stripe : stripes_) {
-      while (stripe.inside[old_phase].load() != 0) {
-        if (stop.stop_requested()) return false;
-        Traits::yield();
-      }
-    }
-    return true;
-  }
-
-  std::array<Stripe, kStripes> stripes_{};
-  typename Traits::template Atomic<unsigned> phase_{0};
-  typename Traits::template Atomic<bool> waiting_{false};  // one waiter at a time turns the phase
-};
-
-using RadixReaders = BasicRadixReaders<>;
 
 }  // namespace quire
 
