@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "sync/check.h"
@@ -16,8 +17,8 @@ namespace {
 // Pages taken off the list at a time: enough to sort neighbours together.
 constexpr std::size_t kTakeMax = 1024;
 
-// One flush under way: counts its requests, and ends when the last of them has. Held by the thread that
-// makes it and by each request.
+// One flush under way: counts its requests, and ends when the last of them has. The thread that
+// makes it counts as one until it has sent them all.
 class FlushJob {
  public:
   explicit FlushJob(FilePages& pages) : pages_(pages.shared_from_this()) {
@@ -25,32 +26,22 @@ class FlushJob {
   }
 
   FilePages& pages() noexcept { return *pages_; }
-  void add_owner() noexcept { owners_.fetch_add(1); }
-  // The last owner ends the flush; nobody may touch the job afterwards but its waiter.
-  void disown() noexcept {
-    if (owners_.fetch_sub(1) != 1) return;
+  void begin_part() noexcept { parts_.fetch_add(1); }
+  void end_part() noexcept {
+    if (parts_.fetch_sub(1) != 1) return;
     pages_->dirty().end_flush(flush_, error());
-    if (abandoned_.exchange(true)) {
-      delete this;
-    } else {
-      parker_.unpark();
-    }
+    parker_.unpark();
   }
-  // Waits for the end and deletes the job; or, on a give-up, leaves it to the last request.
-  // REQUIRES: the caller's own ownership was given up.
-  static FlushResult finish(FlushJob* job, const sync::WaitLimit& limit) {
+  // Waits for the end. On a give-up the requests go on alone.
+  FlushResult finish(const sync::WaitLimit& limit) {
     FlushResult result;
-    const sync::WaitStatus status = job->parker_.park_until(limit);
+    const sync::WaitStatus status = parker_.park_until(limit);
     if (status != sync::WaitStatus::kReady) {
-      if (!job->abandoned_.exchange(true)) {
-        result.error = sync::to_error(status);
-        return result;
-      }
-      job->parker_.park();  // it ended after all
+      result.error = sync::to_error(status);
+      return result;
     }
-    result.error = job->error();
-    result.pages = job->pages_sent;
-    delete job;
+    result.error = error();
+    result.pages = pages_sent;
     return result;
   }
 
@@ -68,8 +59,7 @@ class FlushJob {
  private:
   const std::shared_ptr<FilePages> pages_;
   Flush flush_;
-  sync::Atomic<std::uint32_t> owners_{1};
-  sync::Atomic<bool> abandoned_{false};
+  sync::Atomic<std::uint32_t> parts_{1};
   sync::Mutex mutex_;
   std::error_code error_ GUARDED_BY(mutex_);
   sync::Parker parker_;
@@ -92,9 +82,10 @@ void end_page(FilePages& pages, const DirtyPage& page, std::error_code error) no
 // One request of a flush: a run of neighbours in a snapshot buffer.
 class WriteRequest final : public IoDone {
  public:
-  WriteRequest(FlushJob& job, std::byte* buffer) : job_(job), buffer_(buffer) {
-    job_.add_owner();
-    pages_.reserve(job.pages().cache().snapshots().buffer_bytes() / limits::kPageBytes);
+  WriteRequest(std::shared_ptr<FlushJob> job, std::byte* buffer)
+      : job_(std::move(job)), buffer_(buffer) {
+    job_->begin_part();
+    pages_.reserve(job_->pages().cache().snapshots().buffer_bytes() / limits::kPageBytes);
   }
 
   // Copies the page behind those that are there.
@@ -104,7 +95,7 @@ class WriteRequest final : public IoDone {
   void io_done(std::error_code error, std::size_t bytes) noexcept override;
 
  private:
-  FlushJob& job_;
+  const std::shared_ptr<FlushJob> job_;
   std::byte* const buffer_;
   std::size_t bytes_ = 0;
   std::vector<DirtyPage> pages_;
@@ -112,7 +103,7 @@ class WriteRequest final : public IoDone {
 };
 
 void WriteRequest::append(const DirtyPage& page) noexcept {
-  FilePages& pages = job_.pages();
+  FilePages& pages = job_->pages();
   PageWord& word = *pages.find(page.index);
   // A writer may have the page at this moment; it is copying, and waits for nothing of ours.
   PageValue value = word.load();
@@ -125,38 +116,37 @@ void WriteRequest::append(const DirtyPage& page) noexcept {
   const std::uint64_t size = pages.size_bytes();
   const std::uint64_t begins = page_offset(page.index);
   QUIRE_DCHECK(size > begins);
-  bytes_ = at + static_cast<std::size_t>(
-                    std::min<std::uint64_t>(size - begins, limits::kPageBytes));
+  bytes_ =
+      at + static_cast<std::size_t>(std::min<std::uint64_t>(size - begins, limits::kPageBytes));
   pages.wake(page.index, word.unpin());
   pages_.push_back(page);
 }
 
 void WriteRequest::submit(IoMode mode) noexcept {
-  PageCache& cache = job_.pages().cache();
+  PageCache& cache = job_->pages().cache();
   cache.counters().write_requests.fetch_add(1);
-  job_.pages().begin_request();
+  job_->pages().begin_request();
   piece_ = {buffer_, bytes_};
-  cache.store().write(job_.pages().write_handle(), page_offset(pages_.front().index), {&piece_, 1},
+  cache.store().write(job_->pages().write_handle(), page_offset(pages_.front().index), {&piece_, 1},
                       mode, *this);
 }
 
 void WriteRequest::io_done(std::error_code error, std::size_t bytes) noexcept {
-  PageCache& cache = job_.pages().cache();
+  PageCache& cache = job_->pages().cache();
   if (!error && bytes != bytes_) error = std::make_error_code(std::errc::io_error);
   if (error) {
-    job_.note_error(error);
+    job_->note_error(error);
     cache.counters().writeback_errors.fetch_add(1);
   } else {
     cache.counters().written_pages.fetch_add(pages_.size());
-    job_.pages().note_written(pages_.front().index, pages_.size());
+    job_->pages().note_written(pages_.front().index, pages_.size());
   }
   cache.dirty().note_written(error);
-  for (const DirtyPage& page : pages_) end_page(job_.pages(), page, error);
+  for (const DirtyPage& page : pages_) end_page(job_->pages(), page, error);
   cache.snapshots().release(buffer_);
-  FlushJob& job = job_;
-  job.pages().end_request();
+  job_->pages().end_request();
+  job_->end_part();
   delete this;
-  job.disown();
 }
 
 bool begin_page(FilePages& pages, const DirtyPage& page) noexcept {
@@ -164,10 +154,11 @@ bool begin_page(FilePages& pages, const DirtyPage& page) noexcept {
 }
 
 // Sends `taken`, sorted, as runs. On an error before a page was sent it goes back on the list.
-std::error_code send(FlushJob& job, std::vector<DirtyPage>& taken, const sync::WaitLimit& limit) {
+std::error_code send(const std::shared_ptr<FlushJob>& job, std::vector<DirtyPage>& taken,
+                     const sync::WaitLimit& limit) {
   std::sort(taken.begin(), taken.end(),
             [](const DirtyPage& a, const DirtyPage& b) { return a.index < b.index; });
-  SnapshotPool& snapshots = job.pages().cache().snapshots();
+  SnapshotPool& snapshots = job->pages().cache().snapshots();
   const std::size_t run_max = snapshots.buffer_bytes() / limits::kPageBytes;
   const bool may_leave = limit.stop.stop_possible() || limit.deadline != sync::Clock::kNever;
 
@@ -176,7 +167,7 @@ std::error_code send(FlushJob& job, std::vector<DirtyPage>& taken, const sync::W
     std::byte* const buffer = snapshots.acquire(limit, status);
     if (buffer == nullptr) {
       const std::error_code error = sync::to_error(status);
-      for (; i < taken.size(); ++i) end_page(job.pages(), taken[i], error);
+      for (; i < taken.size(); ++i) end_page(job->pages(), taken[i], error);
       return error;
     }
     auto* const request = new WriteRequest(job, buffer);
@@ -185,7 +176,7 @@ std::error_code send(FlushJob& job, std::vector<DirtyPage>& taken, const sync::W
       request->append(taken[i]);
       ++i;
     } while (i < taken.size() && i - begin < run_max && taken[i].index == taken[i - 1].index + 1);
-    job.pages_sent += i - begin;
+    job->pages_sent += i - begin;
     const bool only_one = begin == 0 && i == taken.size();
     request->submit(only_one && !may_leave ? IoMode::kWait : IoMode::kAsync);
   }
@@ -198,13 +189,13 @@ FlushResult flush_some(FilePages& pages, const DirtyList::Wanted& wanted, std::s
                        const sync::WaitLimit& limit) {
   std::vector<DirtyPage> taken;
   taken.reserve(std::min(pages_max, kTakeMax));
-  auto* const job = new FlushJob(pages);
+  const auto job = std::make_shared<FlushJob>(pages);
   pages.dirty().take(wanted, std::min(pages_max, kTakeMax), taken,
                      [&](const DirtyPage& page) { return begin_page(pages, page); });
-  const std::error_code error = send(*job, taken, limit);
+  const std::error_code error = send(job, taken, limit);
   if (error) job->note_error(error);
-  job->disown();
-  return FlushJob::finish(job, limit);
+  job->end_part();
+  return job->finish(limit);
 }
 
 FlushResult flush_all(FilePages& pages, std::uint64_t first_index, std::uint64_t last_index,
@@ -221,14 +212,13 @@ FlushResult flush_all(FilePages& pages, std::uint64_t first_index, std::uint64_t
   std::uint64_t failures = list.failures();
   for (;;) {
     taken.clear();
-    auto* const job = new FlushJob(pages);
-    const DirtyList::Taken got = list.take(wanted, kTakeMax, taken, [&](const DirtyPage& page) {
-      return begin_page(pages, page);
-    });
-    const std::error_code error = send(*job, taken, limit);
+    const auto job = std::make_shared<FlushJob>(pages);
+    const DirtyList::Taken got = list.take(
+        wanted, kTakeMax, taken, [&](const DirtyPage& page) { return begin_page(pages, page); });
+    const std::error_code error = send(job, taken, limit);
     if (error) job->note_error(error);
-    job->disown();
-    const FlushResult part = FlushJob::finish(job, limit);
+    job->end_part();
+    const FlushResult part = job->finish(limit);
     result.pages += part.pages;
     if (part.error) {
       result.error = part.error;
@@ -254,11 +244,10 @@ FlushResult flush_all(FilePages& pages, std::uint64_t first_index, std::uint64_t
     PageWord* const word = pages.find(got.busy_page.index);
     if (word == nullptr) continue;
     const PageValue value = word->load();
-    const bool busy = value.state() == PageState::kDirty ? value.writing() || value.sealed()
-                                                         : value.dirty();
+    const bool busy =
+        value.state() == PageState::kDirty ? value.writing() || value.sealed() : value.dirty();
     if (!busy) continue;  // it can be taken now, or somebody else has written or dropped it
-    const sync::WaitStatus status =
-        pages.wait_changed(got.busy_page.index, *word, value, limit);
+    const sync::WaitStatus status = pages.wait_changed(got.busy_page.index, *word, value, limit);
     if (status != sync::WaitStatus::kReady) {
       result.error = sync::to_error(status);
       return result;
