@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <filesystem>
 #include <mutex>
 #include <utility>
@@ -20,6 +21,7 @@ namespace {
 
 constexpr std::uint64_t kStripOpBytes = 32 << 10;  // one operation for so many bytes of a strip
 constexpr std::size_t kKeptOpenMax = 256;
+constexpr std::size_t kGroupsOpenMax = 4;
 constexpr std::uint64_t kSyncWeight = 8;  // of the last phase: a part of all bytes, 1 in so many
 
 enum Purpose : std::uint64_t { kPieces = 0x100, kPiece, kChange, kRecords, kStamped, kStamps };
@@ -131,7 +133,8 @@ class Job {
   }
 
   // Runs `function` on each thread for each group in turn. The first thread that comes to a group
-  // opens its files, the last one that leaves closes them; threads do not wait for each other.
+  // opens its files, the last one that leaves closes them. Threads are up to kGroupsOpenMax groups
+  // apart, so that no more files are open.
   void phase(const std::string& name, OpenFlags flags, const GroupFunction& function,
              bool keeps = false) {
     progress_.start_phase(name_ + name, plan_.source_bytes);
@@ -141,8 +144,16 @@ class Job {
       groups.back()->threads_left = plan_.threads;
     }
     const bool creates = has(flags, OpenFlags::kCreate);
+    std::mutex mutex;
+    std::condition_variable_any group_closed;
+    std::size_t groups_closed = 0;  // guarded by mutex
     run_on_threads(plan_.threads, stop_, [&](unsigned thread) {
       for (std::size_t i = 0; i < groups.size(); ++i) {
+        {
+          std::unique_lock lock(mutex);
+          group_closed.wait(lock, stop_.token(),
+                            [&] { return i < groups_closed + kGroupsOpenMax; });
+        }
         stop_.check();
         OpenGroup& open = *groups[i];
         const Group& group = plan_.groups[i];
@@ -151,6 +162,9 @@ class Job {
         if (open.threads_left.fetch_sub(1) == 1) {
           close_group(group, open, keeps);
           progress_.count(group.bytes);
+          const std::lock_guard lock(mutex);
+          ++groups_closed;
+          group_closed.notify_all();
         }
       }
     });

@@ -4,6 +4,7 @@
 // The last line is "main job: ok" or "main job: FAILED (what)"; the exit status is 0 or 1, and 2
 // for arguments that make no sense.
 #include <fmt/format.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
@@ -87,6 +88,8 @@ class Scratch {
 };
 
 // Waits for SIGINT, SIGTERM and SIGHUP on a thread of its own; every other thread has them blocked.
+// A shell has its background jobs ignore SIGINT, and what is ignored is not waited for: hence the
+// reset.
 class SignalWatch {
  public:
   explicit SignalWatch(Stop& stop) {
@@ -96,6 +99,7 @@ class SignalWatch {
       ::sigaddset(&set, signal);
     }
     ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    ::signal(SIGINT, SIG_DFL);
     thread_ = std::jthread([this, set, &stop] {
       const timespec slice{0, 200'000'000};
       while (!over_) {
@@ -111,6 +115,12 @@ class SignalWatch {
   std::atomic<bool> over_{false};
   std::jthread thread_;
 };
+
+// Choosing files held a list of all that there are; the peak shall be that of the job.
+void forget_peak_memory() {
+  ::malloc_trim(0);
+  std::ofstream("/proc/self/clear_refs") << "5" << std::flush;
+}
 
 std::uint64_t peak_memory_bytes() {
   std::ifstream status("/proc/self/status");
@@ -187,7 +197,8 @@ void print_table(const Options& options, const Report& r) {
       fmt::format("{} in {} requests", r.stats.written_pages, r.stats.write_requests));
   row("budget, and most of it used",
       fmt::format("{}, {}", mib(r.stats.memory_bytes), mib(r.peak_budget_bytes)));
-  row("peak memory of the process", mib(r.peak_bytes));
+  row("peak memory of the process",
+      fmt::format("{} (the job's own buffers included)", mib(r.peak_bytes)));
   row("compared on the host", fmt::format("{} files, {}, byte by byte and stamp by stamp",
                                           r.comparison.files, mib(r.comparison.bytes)));
   if (r.quire && r.kernel) {
@@ -221,6 +232,7 @@ class MainJob {
                report_.plan.files.size(), report_.plan.source_bytes / kMiB,
                options_.memory_bytes / kMiB, options_.threads, options_.seed, options_.directory);
     std::fflush(stdout);
+    forget_peak_memory();
     const Scratch scratch(options_.directory, options_.keep);
     const std::uint64_t runs = options_.speed ? 3 : 1;
     Progress progress(runs * job_work_bytes(report_.plan) + report_.plan.source_bytes,

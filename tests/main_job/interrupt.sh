@@ -1,0 +1,29 @@
+#!/bin/bash
+# interrupt.sh PROGRAM: a signal while the job is at work ends it, with its last line and its status,
+# and its files are gone.
+set -u
+scratch=$(mktemp -d "${TMPDIR:-/var/tmp}/interrupt.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+mkdir "$scratch/files"
+coproc job { TMPDIR=$scratch/files exec "$1" --size 64M --memory 8M --progress 0.1 2>&1; }
+process=$job_PID
+last=
+signalled=no
+while IFS= read -r line <&"${job[0]}"; do
+  printf '%s\n' "$line"
+  last=$line
+  if [[ $signalled == no && $line == *%* ]]; then
+    signalled=yes
+    kill -INT "$process"
+  fi
+done
+wait "$process"
+status=$?
+if [[ $signalled == no || $status -ne 1 || $last != "main job: FAILED (interrupted)" ]]; then
+  echo "signalled: $signalled, exit status $status"
+  exit 1
+fi
+if [[ -n $(ls -A "$scratch/files") ]]; then
+  echo "left behind: $(ls -A "$scratch/files")"
+  exit 1
+fi
