@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "cache/policy_testing.h"
+#include "cache/test_policy.h"
 
 namespace quire::cache {
 namespace {

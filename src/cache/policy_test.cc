@@ -8,8 +8,8 @@
 
 #include "cache/clock_policy.h"
 #include "cache/lru.h"
-#include "cache/policy_testing.h"
 #include "cache/s3fifo.h"
+#include "cache/test_policy.h"
 
 namespace quire::cache {
 namespace {

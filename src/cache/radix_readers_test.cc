@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "cache/radix_tree_testing.h"
+#include "cache/test_radix_tree.h"
 #include "quire/radix_tree.h"
 
 namespace quire {

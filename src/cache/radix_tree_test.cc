@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "cache/radix_tree_testing.h"
+#include "cache/test_radix_tree.h"
 
 namespace quire {
 namespace {

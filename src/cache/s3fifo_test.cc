@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "cache/policy_testing.h"
+#include "cache/test_policy.h"
 #include "sync/thread.h"
 
 namespace quire::cache {

@@ -1,6 +1,6 @@
 // What the tests of the replacement policies share.
-#ifndef QUIRE_CACHE_POLICY_TESTING_H_
-#define QUIRE_CACHE_POLICY_TESTING_H_
+#ifndef QUIRE_CACHE_TEST_POLICY_H_
+#define QUIRE_CACHE_TEST_POLICY_H_
 
 #include <cstdint>
 
@@ -16,4 +16,4 @@ inline std::uint64_t hash_of(std::uint64_t page) {
 
 }  // namespace quire::cache::policy_testing
 
-#endif  // QUIRE_CACHE_POLICY_TESTING_H_
+#endif  // QUIRE_CACHE_TEST_POLICY_H_

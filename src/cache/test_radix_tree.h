@@ -1,6 +1,6 @@
 // What the radix tree's tests share: sources that miss no lost node, and a tree that is emptied.
-#ifndef QUIRE_CACHE_RADIX_TREE_TESTING_H_
-#define QUIRE_CACHE_RADIX_TREE_TESTING_H_
+#ifndef QUIRE_CACHE_TEST_RADIX_TREE_H_
+#define QUIRE_CACHE_TEST_RADIX_TREE_H_
 
 #include <gtest/gtest.h>
 
@@ -107,4 +107,4 @@ inline std::vector<std::uint64_t> boundaries() {
 
 }  // namespace quire::radix_testing
 
-#endif  // QUIRE_CACHE_RADIX_TREE_TESTING_H_
+#endif  // QUIRE_CACHE_TEST_RADIX_TREE_H_
