@@ -115,21 +115,28 @@ Status CacheImpl::close(const CallOptions& call) {
                              fmt::join(inodes_->open_paths(), ", ")));
   }
   const sync::WaitLimit limit = to_limit(call);
-  workers_->stop();
   std::error_code error;
   std::string failed;
   for (int attempt = 0; attempt < limits::kCloseAttemptsMax; ++attempt) {
     error = {};
     failed = sync_everything(limit, &error);
     if (!error) break;
+    // Not written yet is not lost: the caller may come back.
+    const bool stopped = limit.stop.stop_requested();
+    if (stopped || sync::Clock::now() >= limit.deadline) {
+      return Error(stopped ? Errc::kInterrupted : Errc::kTimedOut,
+                   "Cache::close: call close again; not written yet: " + failed);
+    }
   }
   for (const auto& inode : inodes_->in_use()) {
-    if (inode->wait_idle(limit) == sync::WaitStatus::kReady) continue;
+    const sync::WaitStatus idle = inode->wait_idle(limit);
+    if (idle == sync::WaitStatus::kReady) continue;
     // The store still has requests of ours and their memory: it cannot be taken away under them.
-    return Error(Errc::kTimedOut,
+    return Error(sync::to_error(idle),
                  fmt::format("Cache::close: the store has not answered for {}; call close again",
                              inode->path()));
   }
+  workers_->stop();
   closed_.store(true);
   pages_->flusher().stop();
   inodes_->forget_everything();
