@@ -27,17 +27,17 @@ class CacheImpl;
 // Counters since the cache was made, and gauges of now. Taken without stopping anything, so they
 // need not agree with each other to the last page.
 struct CacheStats {
-  std::uint64_t hits = 0;              // pages read that were in the cache
-  std::uint64_t misses = 0;            // pages that a reader or writer waited for
-  std::uint64_t readahead_pages = 0;   // pages read before somebody asked
-  std::uint64_t evicted_pages = 0;     // clean pages given up for others
-  std::uint64_t written_pages = 0;     // pages written back
-  std::uint64_t write_requests = 0;    // ... in this many requests to the store
-  std::uint64_t read_requests = 0;     // requests to the store that read
-  std::uint64_t writeback_errors = 0;  // requests of writeback that failed
-  std::uint64_t throttled_writes = 0;  // writes that waited for the dirty limit
-  std::uint64_t memory_bytes = 0;      // the budget
-  std::uint64_t memory_used_bytes = 0; // of it in use: pages, tree nodes, descriptors, IO buffers
+  std::uint64_t hits = 0;               // pages read that were in the cache
+  std::uint64_t misses = 0;             // pages that a reader or writer waited for
+  std::uint64_t readahead_pages = 0;    // pages read before somebody asked
+  std::uint64_t evicted_pages = 0;      // clean pages given up for others
+  std::uint64_t written_pages = 0;      // pages written back
+  std::uint64_t write_requests = 0;     // ... in this many requests to the store
+  std::uint64_t read_requests = 0;      // requests to the store that read
+  std::uint64_t writeback_errors = 0;   // requests of writeback that failed
+  std::uint64_t throttled_writes = 0;   // writes that waited for the dirty limit
+  std::uint64_t memory_bytes = 0;       // the budget
+  std::uint64_t memory_used_bytes = 0;  // of it in use: pages, tree nodes, descriptors, IO buffers
   std::uint64_t cached_pages = 0;
   std::uint64_t dirty_pages = 0;
   std::uint64_t open_files = 0;

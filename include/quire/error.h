@@ -10,14 +10,14 @@
 namespace quire {
 
 enum class Errc {
-  kForked = 1,    // a call in the child of a fork: the cache belongs to the parent
-  kInterrupted,   // the caller's stop token was triggered during a wait
-  kTimedOut,      // the caller's deadline passed during a wait
-  kClosed,        // the File or the Cache was closed
-  kPathEscapes,   // the path leaves the store's root
-  kInUse,         // another Quire owns this directory tree
-  kOpenFiles,     // the Cache cannot be closed while Files are open
-  kBusy,          // a bounded queue is full; try again when an earlier request has completed
+  kForked = 1,   // a call in the child of a fork: the cache belongs to the parent
+  kInterrupted,  // the caller's stop token was triggered during a wait
+  kTimedOut,     // the caller's deadline passed during a wait
+  kClosed,       // the File or the Cache was closed
+  kPathEscapes,  // the path leaves the store's root
+  kInUse,        // another Quire owns this directory tree
+  kOpenFiles,    // the Cache cannot be closed while Files are open
+  kBusy,         // a bounded queue is full; try again when an earlier request has completed
 };
 
 QUIRE_EXPORT const std::error_category& quire_category() noexcept;

@@ -37,7 +37,7 @@ class [[nodiscard]] Result {
  public:
   using value_type = T;
 
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // implicit
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}     // implicit
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {  // implicit
     assert(std::get<1>(state_).code && "an Error must carry a non-zero code");
   }

@@ -34,9 +34,12 @@ FilePages::FilePages(PageCache& cache, std::uint64_t size_bytes)
 #endif
       lot_(cache.shared_lot()),
       size_bytes_(size_bytes),
-      dirty_(cache.memory().pool()) {}
+      dirty_(cache.memory().pool()) {
+}
 
-FilePages::~FilePages() { QUIRE_CHECK(empty()); }
+FilePages::~FilePages() {
+  QUIRE_CHECK(empty());
+}
 
 void FilePages::became_dirty() noexcept {
   cache_.dirty_files().add(*this);
@@ -74,19 +77,22 @@ sync::WaitStatus FilePages::wait_unreadable(std::uint64_t index, const sync::Wai
     if (word == nullptr) return sync::WaitStatus::kReady;
     const PageValue seen = word->load();
     if (seen.absent() || seen.readable()) return sync::WaitStatus::kReady;
-    return cache_.lot().wait(key(index), *word, seen, [] {}, limit);
+    return cache_.lot().wait(
+        key(index), *word, seen, [] {}, limit);
   }
   Hazards::Guard guard(slot, key(index));
   PageWord* const word = find(index);
   if (word == nullptr) return sync::WaitStatus::kReady;
   const PageValue seen = word->load();
   if (seen.absent() || seen.readable()) return sync::WaitStatus::kReady;
-  return cache_.lot().wait(key(index), *word, seen, [&] { guard.clear(); }, limit);
+  return cache_.lot().wait(
+      key(index), *word, seen, [&] { guard.clear(); }, limit);
 }
 
 sync::WaitStatus FilePages::wait_changed(std::uint64_t index, PageWord& word, PageValue seen,
                                          const sync::WaitLimit& limit) {
-  return cache_.lot().wait(key(index), word, seen, [] {}, limit);
+  return cache_.lot().wait(
+      key(index), word, seen, [] {}, limit);
 }
 
 FrameNumber FilePages::leaf_frame(const PageWord& word) const noexcept {

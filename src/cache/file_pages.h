@@ -130,7 +130,8 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
                                 const sync::WaitLimit& limit);
   // After a transition of the page: wakes whoever waited for it.
   void wake(std::uint64_t index, PageValue before) noexcept {
-    if (before.waiters()) [[unlikely]] cache_.lot().wake(key(index));
+    if (before.waiters()) [[unlikely]]
+      cache_.lot().wake(key(index));
   }
 
   // Adds pages from `first` on, as many as follow in the same leaf, are absent and have a frame in

@@ -137,7 +137,9 @@ sync::WaitStatus FillRequest::wait(const sync::WaitLimit& limit) noexcept {
   return sync::WaitStatus::kReady;
 }
 
-void FillRequest::unpin(std::size_t i) noexcept { pages_->wake(first_ + i, word(i).unpin()); }
+void FillRequest::unpin(std::size_t i) noexcept {
+  pages_->wake(first_ + i, word(i).unpin());
+}
 
 PinnedRun::~PinnedRun() {
   if (request_ == nullptr) return;
@@ -146,9 +148,15 @@ PinnedRun::~PinnedRun() {
   request_->disown();
 }
 
-std::size_t PinnedRun::pages() const noexcept { return request_ == nullptr ? 0 : request_->count(); }
-std::uint64_t PinnedRun::first() const noexcept { return request_->first(); }
-FrameNumber PinnedRun::frame(std::size_t i) const noexcept { return request_->frame(i); }
+std::size_t PinnedRun::pages() const noexcept {
+  return request_ == nullptr ? 0 : request_->count();
+}
+std::uint64_t PinnedRun::first() const noexcept {
+  return request_->first();
+}
+FrameNumber PinnedRun::frame(std::size_t i) const noexcept {
+  return request_->frame(i);
+}
 
 namespace {
 

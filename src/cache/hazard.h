@@ -84,7 +84,9 @@ class Hazards {
 
 #ifdef QUIRE_SIM
   // Slots outlive a run; a run must not see which ones earlier runs took. REQUIRES: no slot is taken.
-  static void forget_earlier_runs() noexcept { high_water_.store(0); }
+  static void forget_earlier_runs() noexcept {
+    high_water_.store(0);
+  }
 #endif
 
  private:

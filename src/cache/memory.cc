@@ -12,13 +12,17 @@ constexpr std::size_t kEvictBatch = 32;
 
 }  // namespace
 
-FrameSet::~FrameSet() { give_back(); }
+FrameSet::~FrameSet() {
+  give_back();
+}
 
 void FrameSet::give_back() noexcept {
   while (count_ > 0) memory_.release(take());
 }
 
-void* FrameSet::allocate() noexcept { return count_ == 0 ? nullptr : memory_.bytes(take()); }
+void* FrameSet::allocate() noexcept {
+  return count_ == 0 ? nullptr : memory_.bytes(take());
+}
 
 void FrameSet::deallocate(void* node) noexcept {
   const FrameNumber frame = memory_.pool().frame_of(node);

@@ -22,9 +22,9 @@ constexpr std::size_t round_to_pages(std::size_t bytes) {
 
 Result<Budget> plan_budget(const CacheOptions& o) {
   if (o.memory_bytes < limits::kMemoryMinBytes || o.memory_bytes > limits::kMemoryMaxBytes) {
-    return bad_option("memory_bytes", o.memory_bytes,
-                      fmt::format("from {} to {}", limits::kMemoryMinBytes,
-                                  limits::kMemoryMaxBytes));
+    return bad_option(
+        "memory_bytes", o.memory_bytes,
+        fmt::format("from {} to {}", limits::kMemoryMinBytes, limits::kMemoryMaxBytes));
   }
   if (o.worker_threads < 1 || o.worker_threads > 64) {
     return bad_option("worker_threads", o.worker_threads, "from 1 to 64");
@@ -34,20 +34,20 @@ Result<Budget> plan_budget(const CacheOptions& o) {
                       fmt::format("at most {}", limits::kReadaheadMaxBytes));
   }
   if (o.dirty_age < std::chrono::milliseconds(10)) {
-    return bad_option("dirty_age (milliseconds)", static_cast<std::uint64_t>(std::max<std::int64_t>(
-                                                      o.dirty_age.count(), 0)),
+    return bad_option("dirty_age (milliseconds)",
+                      static_cast<std::uint64_t>(std::max<std::int64_t>(o.dirty_age.count(), 0)),
                       "at least 10");
   }
-  const std::size_t dirty_max = o.dirty_max_bytes != 0 ? o.dirty_max_bytes
-                                                       : o.memory_bytes / 10 * 4;
-  const std::size_t background =
-      o.dirty_background_bytes != 0 ? o.dirty_background_bytes
-                                    : std::min(o.memory_bytes / 10, dirty_max / 2);
+  const std::size_t dirty_max =
+      o.dirty_max_bytes != 0 ? o.dirty_max_bytes : o.memory_bytes / 10 * 4;
+  const std::size_t background = o.dirty_background_bytes != 0
+                                     ? o.dirty_background_bytes
+                                     : std::min(o.memory_bytes / 10, dirty_max / 2);
   const std::size_t dirty_min = 64 * limits::kPageBytes;
   if (dirty_max > o.memory_bytes / 2 || dirty_max < dirty_min) {
-    return bad_option("dirty_max_bytes", dirty_max,
-                      fmt::format("from {} to half of memory_bytes ({})", dirty_min,
-                                  o.memory_bytes / 2));
+    return bad_option(
+        "dirty_max_bytes", dirty_max,
+        fmt::format("from {} to half of memory_bytes ({})", dirty_min, o.memory_bytes / 2));
   }
   if (background > dirty_max) {
     return bad_option("dirty_background_bytes", background,

@@ -43,7 +43,8 @@ class PageCache {
   static Result<std::unique_ptr<PageCache>> create(std::shared_ptr<Store> store,
                                                    const CacheOptions& options);
   // The same with sizes of the caller's own, for tests of small ones.
-  static Result<std::unique_ptr<PageCache>> create(std::shared_ptr<Store> store, const Budget& budget,
+  static Result<std::unique_ptr<PageCache>> create(std::shared_ptr<Store> store,
+                                                   const Budget& budget,
                                                    const CacheOptions& options);
   // REQUIRES: no file is left and no request is under way.
   ~PageCache() { flusher_.stop(); }

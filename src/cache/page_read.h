@@ -61,7 +61,8 @@ inline PageCopy copy_page(FilePages& pages, std::uint32_t slot, std::uint64_t of
 }
 
 // The same for a thread without a hazard slot, by a pin counted in the page word.
-PageCopy copy_page_pinned(FilePages& pages, std::uint64_t offset, std::span<std::byte> out) noexcept;
+PageCopy copy_page_pinned(FilePages& pages, std::uint64_t offset,
+                          std::span<std::byte> out) noexcept;
 
 // Clears the page's readahead marker; true for the one caller who cleared it.
 bool take_marker(FilePages& pages, std::uint64_t index) noexcept;

@@ -2,53 +2,51 @@
 // lives in a leaf of the file's page tree; zero means that the page is absent. All of the engine
 // that touches pages does so through the functions here; nothing else changes a word.
 //
-//   bits  0..2   state                         bit  3   writing   one thread stores into the page
-//   bit   4      sealed    being dropped       bit  5   waiters   somebody parks on this page
-//   bit   6      marker    reading it starts   bits 8..23  counted pins
-//                          the next readahead  bits 32..63 frame number
+//   bits  0..2   state                          bit  3      writing: one thread stores into the page
+//   bit   4      sealed: being dropped          bit  5      waiters: somebody parks on this page
+//   bit   6      marker: reading it starts      bits 8..23  counted pins
+//                the next readahead             bits 32..63 frame number
 //
-//                 begin_fill            end_fill
-//        absent ----------------> filling ---------------> clean <---------------+
-//          ^  ^     fail_fill        |                       |                   |
-//          |  +----------------------+  end_fill_dirty       | end_write         |
-//          end_writeback(ok) |                         |                       v | |
-//          +-------------------> dirty ----------> writeback | ^  begin_writeback  |     | | drop
-//          (from any state, under seal)               |                   |     | end_write
-//          +---- clean, dirty                                |  end_writeback(x) |     v
-//                                                            +-------------------+  rewritten
-//                                                            +-----------------------+
-//                                                                end_writeback(any)
+//               begin_fill            end_fill
+//      absent ---------------> filling --------> clean <----------------------+
+//        ^ ^      fail_fill     |  |               |                          |
+//        | +--------------------+  | end_fill_     | end_write                | end_writeback(ok)
+//        |                         |   dirty       v    begin_writeback       |
+//        |                         +-----------> dirty ----------------> writeback
+//        |                                        ^ ^   end_writeback(failed) | |
+//        |  drop (clean or dirty, sealed)         | +-------------------------+ | end_write
+//        +----------------------------------------+                             v
+//                                                 +------------------------ rewritten
+//                                                    end_writeback(either)
 //
 // What a state guarantees:
 //   absent     No frame. Only an adder who holds the file's gate may leave this state.
 //   filling    The frame belongs to one thread or one store request. Nobody else reads or writes
-//   it.
-//              Ends only in clean, dirty or absent.
+//              it. Ends only in clean, dirty or absent.
 //   clean      The frame's bytes are the store's.
-//   dirty      The frame's bytes are newer than the store's; the page is on its file's dirty list,
-//   or a
-//              writer who still holds `writing` is about to put it there.
+//   dirty      The frame's bytes are newer than the store's; the page is on its file's dirty list.
 //   writeback  As dirty, and one request to the store carries a snapshot of the bytes. Not on the
-//   list. rewritten  As writeback, and the bytes have changed since the snapshot. On the dirty
-//   list.
+//              list.
+//   rewritten  As writeback, and the bytes have changed since the snapshot. On the dirty list.
 //
 // Transitions, and the function that makes each:
-//   absent -> filling                  begin_fill        under the gate's add side
-//   filling -> clean (+ pins)          end_fill          the filler
-//   filling -> dirty                   end_fill_dirty    the filler, who wrote every byte of the
-//   page filling -> absent                  fail_fill         the filler any but absent, filling:
-//   +writing  begin_write       then wait for pins and hazards to leave clean, writeback -> dirty,
-//   end_write         the holder of `writing`, which it clears
-//     rewritten (dirty, rewritten stay)
-//   -writing                           cancel_write      the holder, who changed nothing
-//   dirty -> writeback                 begin_writeback   not while writing or sealed
-//   writeback -> clean                 end_writeback     the request succeeded
-//   writeback -> dirty                 end_writeback     it failed
-//   rewritten -> dirty                 end_writeback     either way
-//   clean, dirty: +sealed              begin_seal        then wait for pins and hazards to leave
-//   -sealed                            unseal            the sealer
-//   sealed clean, dirty -> absent      drop              the sealer
-//   +-1 pin                            pin, unpin
+//   absent -> filling             begin_fill       under the gate's add side
+//   filling -> clean (+ pins)     end_fill         the filler
+//   filling -> dirty              end_fill_dirty   the filler, who wrote every byte of the page
+//   filling -> absent             fail_fill        the filler
+//   + writing (up to date)        begin_write      then wait for pins and hazards to leave
+//   clean -> dirty                end_write        the holder of `writing`, which it clears;
+//   writeback -> rewritten                         dirty and rewritten stay what they are
+//   - writing                     cancel_write     the holder, who changed nothing
+//   dirty -> writeback            begin_writeback  not while writing or sealed
+//   writeback -> clean            end_writeback    the request succeeded
+//   writeback -> dirty            end_writeback    it failed
+//   rewritten -> dirty            end_writeback    either way
+//   + sealed (clean, dirty)       begin_seal       then wait for pins and hazards to leave
+//   + sealed (clean, unused)      begin_evict      for an instant, by eviction
+//   - sealed                      unseal           the sealer
+//   clean, dirty -> absent        drop             the sealer
+//   +- 1 pin                      try_pin, unpin
 //
 // Invariants:
 //  1. A page that is sealed or being written takes no new pin; whoever wants one waits for the

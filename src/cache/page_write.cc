@@ -8,7 +8,9 @@
 
 namespace quire::cache {
 
-std::byte* PageWrite::bytes() const noexcept { return pages_.cache().memory().bytes(frame_); }
+std::byte* PageWrite::bytes() const noexcept {
+  return pages_.cache().memory().bytes(frame_);
+}
 
 std::error_code PageWrite::begin(std::uint64_t index, std::size_t from, std::size_t to,
                                  const sync::WaitLimit& limit) {

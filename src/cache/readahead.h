@@ -56,7 +56,7 @@ class Readahead {
   std::uint64_t expected_ = 0;  // where the next miss of a sequential reader comes
   std::uint64_t first_ = 0;     // the last window: [first_, end_)
   std::uint64_t end_ = 0;
-  std::size_t size_ = 0;        // 0: not sequential
+  std::size_t size_ = 0;  // 0: not sequential
   int failures_ = 0;
   int pause_ = 0;
 };

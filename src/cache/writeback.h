@@ -26,8 +26,8 @@
 namespace quire::cache {
 
 struct FlushResult {
-  std::error_code error;     // the first: the store's, Errc::kTimedOut or Errc::kInterrupted
-  std::uint64_t pages = 0;   // sent to the store
+  std::error_code error;    // the first: the store's, Errc::kTimedOut or Errc::kInterrupted
+  std::uint64_t pages = 0;  // sent to the store
 };
 
 // Writes the wanted pages that can be taken now, at most `pages_max`, and waits for them. Passes over

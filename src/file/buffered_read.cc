@@ -17,8 +17,7 @@ std::size_t part_in_page(std::uint64_t offset, std::size_t bytes) {
 }
 
 void start_window(Inode& inode, SharedReadahead& readahead, cache::Readahead::Window window) {
-  const std::size_t started =
-      cache::start_fill(inode, window.first, window.pages, window.first);
+  const std::size_t started = cache::start_fill(inode, window.first, window.pages, window.first);
   sync::MutexLock lock(readahead.mutex);
   readahead.state.on_started(started);
 }
@@ -88,7 +87,8 @@ Transfer read_at(Inode& inode, SharedReadahead& readahead, std::span<std::byte> 
     if (copy.look == PageLook::kCopied) [[likely]] {
       moved.bytes += copy.bytes;
       ++hits;
-      if (copy.marker) [[unlikely]] ahead_of_marker(inode, readahead, page_index(at));
+      if (copy.marker) [[unlikely]]
+        ahead_of_marker(inode, readahead, page_index(at));
       if (copy.bytes < part.size()) break;
       continue;
     }
@@ -124,8 +124,8 @@ void will_need(Inode& inode, std::uint64_t first_page, std::uint64_t last_page) 
   std::size_t budget = inode.cache().budget().frames / 8;
   std::uint64_t next = first_page;
   while (next <= last_page && budget > 0) {
-    const std::size_t want = static_cast<std::size_t>(std::min<std::uint64_t>(
-        {last_page - next + 1, limits::kStoreIoMaxPieces, budget}));
+    const std::size_t want = static_cast<std::size_t>(
+        std::min<std::uint64_t>({last_page - next + 1, limits::kStoreIoMaxPieces, budget}));
     const std::size_t started = cache::start_fill(inode, next, want, ~std::uint64_t{0});
     if (started > 0) {
       next += started;

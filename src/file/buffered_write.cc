@@ -39,8 +39,8 @@ class WriteRange {
       held_ = true;
       // The file may have shrunk while we waited: then what we hold is not all that we change.
       const std::uint64_t now = inode_.size_bytes();
-      const bool enough = extends ? std::min(append ? now : *offset, now) >= first
-                                  : *offset + bytes <= now;
+      const bool enough =
+          extends ? std::min(append ? now : *offset, now) >= first : *offset + bytes <= now;
       if (enough) {
         if (append) *offset = now;
         return {};
@@ -83,8 +83,8 @@ Transfer write_at(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t* 
     moved.error = std::make_error_code(std::errc::file_too_large);
     return moved;
   }
-  bytes = static_cast<std::size_t>(
-      std::min<std::uint64_t>(bytes, limits::kFileSizeMaxBytes - *offset));
+  bytes =
+      static_cast<std::size_t>(std::min<std::uint64_t>(bytes, limits::kFileSizeMaxBytes - *offset));
 
   cache::DirtyBudget& dirty = inode.cache().dirty();
   std::uint64_t credits = 0;

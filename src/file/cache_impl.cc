@@ -110,9 +110,8 @@ Status CacheImpl::sync(const CallOptions& call) {
 Status CacheImpl::close(const CallOptions& call) {
   if (closed()) return {};
   if (inodes_->open_count() > 0) {
-    return Error(Errc::kOpenFiles,
-                 fmt::format("Cache::close: close these files first: {}",
-                             fmt::join(inodes_->open_paths(), ", ")));
+    return Error(Errc::kOpenFiles, fmt::format("Cache::close: close these files first: {}",
+                                               fmt::join(inodes_->open_paths(), ", ")));
   }
   const sync::WaitLimit limit = to_limit(call);
   std::error_code error;
@@ -179,7 +178,8 @@ Cache::~Cache() {
   if (closed.ok()) return;
   impl_->log(LogLevel::kError, closed.error().message());
   if (closed.code() == Errc::kOpenFiles) {
-    impl_->log(LogLevel::kError, "a Cache was destroyed while files are open; they fail from now on");
+    impl_->log(LogLevel::kError,
+               "a Cache was destroyed while files are open; they fail from now on");
   }
   impl_->abandon();
 }
@@ -201,6 +201,8 @@ Status Cache::close(const CallOptions& call) {
   return impl_->close(call);
 }
 
-CacheStats Cache::stats() const { return impl_->stats(); }
+CacheStats Cache::stats() const {
+  return impl_->stats();
+}
 
 }  // namespace quire

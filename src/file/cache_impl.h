@@ -100,7 +100,9 @@ class FileImpl {
   std::size_t submits_ GUARDED_BY(mutex_) = 0;
 };
 
-inline sync::WaitLimit to_limit(const CallOptions& call) { return {call.deadline, call.stop}; }
+inline sync::WaitLimit to_limit(const CallOptions& call) {
+  return {call.deadline, call.stop};
+}
 
 }  // namespace quire
 

@@ -7,7 +7,9 @@
 namespace quire {
 namespace {
 
-Error not_open(const char* what) { return Error(Errc::kClosed, what); }
+Error not_open(const char* what) {
+  return Error(Errc::kClosed, what);
+}
 
 std::pair<std::uint64_t, std::uint64_t> pages(std::uint64_t offset, std::uint64_t length) {
   const bool to_end = length == 0 || offset + length < offset;
@@ -34,7 +36,9 @@ File::~File() {
   impl_->close_and_log();
 }
 
-bool File::is_open() const noexcept { return impl_ != nullptr; }
+bool File::is_open() const noexcept {
+  return impl_ != nullptr;
+}
 
 Status File::close() {
   if (impl_ == nullptr) return not_open("closing a file");
@@ -48,8 +52,8 @@ Result<std::size_t> File::read(std::span<std::byte> buffer, std::uint64_t offset
   return impl_->read(buffer, offset, call);
 }
 
-Result<std::size_t> File::readv(std::span<const std::span<std::byte>> buffers,
-                                std::uint64_t offset, const CallOptions& call) {
+Result<std::size_t> File::readv(std::span<const std::span<std::byte>> buffers, std::uint64_t offset,
+                                const CallOptions& call) {
   if (impl_ == nullptr) return not_open("reading");
   return impl_->readv(buffers, offset, call);
 }

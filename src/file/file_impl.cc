@@ -37,14 +37,13 @@ Result<std::size_t> FileImpl::read(std::span<std::byte> buffer, std::uint64_t of
   if (const std::error_code error = usable(OpenFlags::kRead)) [[unlikely]] {
     return fail_at(error, "reading", offset, buffer.size());
   }
-  if (offset > limits::kFileSizeMaxBytes ||
-      buffer.size() > limits::kFileSizeMaxBytes - offset) [[unlikely]] {
+  if (offset > limits::kFileSizeMaxBytes || buffer.size() > limits::kFileSizeMaxBytes - offset)
+      [[unlikely]] {
     return fail_at(std::make_error_code(std::errc::invalid_argument), "reading", offset,
                    buffer.size());
   }
   if (buffer.size() > limits::kTransferMaxBytes) buffer = buffer.first(limits::kTransferMaxBytes);
-  const file::Transfer moved =
-      file::read_at(*inode_, readahead_, buffer, offset, to_limit(call));
+  const file::Transfer moved = file::read_at(*inode_, readahead_, buffer, offset, to_limit(call));
   if (moved.error && moved.bytes == 0) {
     return fail_at(moved.error, "reading", offset, buffer.size());
   }
@@ -99,16 +98,15 @@ Result<std::size_t> FileImpl::writev(std::span<const std::span<const std::byte>>
 
   const bool all = has(flags_, OpenFlags::kSync);
   if (moved.bytes > 0 && (all || has(flags_, OpenFlags::kDataSync))) {
-    const std::error_code error = file::sync_pages(
-        inode_, cache::page_index(*offset), cache::page_index(*offset + moved.bytes - 1),
-        all ? SyncKind::kAll : SyncKind::kData, limit);
+    const std::error_code error = file::sync_pages(inode_, cache::page_index(*offset),
+                                                   cache::page_index(*offset + moved.bytes - 1),
+                                                   all ? SyncKind::kAll : SyncKind::kData, limit);
     if (error) return fail_at(error, "syncing the write to", *offset, moved.bytes);
   }
   return moved.bytes;
 }
 
-Result<std::uint64_t> FileImpl::append(std::span<const std::byte> buffer,
-                                       const CallOptions& call) {
+Result<std::uint64_t> FileImpl::append(std::span<const std::byte> buffer, const CallOptions& call) {
   if (buffer.empty()) {
     if (const std::error_code error = usable(OpenFlags::kWrite)) return fail(error, "appending to");
     return inode_->size_bytes();
@@ -227,8 +225,8 @@ Status FileImpl::close() {
     sync::MutexLock lock(mutex_);
     while (submits_ > 0) submits_ended_.wait(mutex_);
   }
-  const std::error_code error = owner_->inodes().close(
-      inode_, {sync::deadline_after(limits::kCloseWaitMax), {}});
+  const std::error_code error =
+      owner_->inodes().close(inode_, {sync::deadline_after(limits::kCloseWaitMax), {}});
   if (error) return fail(error, "writing back at the close of");
   return {};
 }

@@ -58,15 +58,16 @@ Status Inode::push_times() {
 void Inode::after_flush() noexcept {
   const Status pushed = push_times();
   if (!pushed.ok()) {
-    cache().log(LogLevel::kWarning, fmt::format("setting the time stamps of {}: {}", path_,
-                                                pushed.error().message()));
+    cache().log(LogLevel::kWarning,
+                fmt::format("setting the time stamps of {}: {}", path_, pushed.error().message()));
   }
 }
 
 bool Inode::changed_behind(const ObjectStat& stat) const {
   sync::MutexLock lock(mutex_);
-  return requests() == 0 && !unpushed() && (stat.size_bytes != seen_.size_bytes || stat.mtime != seen_.mtime ||
-                             stat.ctime != seen_.ctime);
+  return requests() == 0 && !unpushed() &&
+         (stat.size_bytes != seen_.size_bytes || stat.mtime != seen_.mtime ||
+          stat.ctime != seen_.ctime);
 }
 
 std::optional<ObjectStat> Inode::look_behind() {

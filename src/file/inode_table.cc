@@ -16,7 +16,9 @@ InodeTable::InodeTable(cache::PageCache& cache)
       idle_max_(std::min<std::size_t>(cache.budget().frames / limits::kFramesPerIdleFile,
                                       limits::kIdleFilesMax)) {}
 
-InodeTable::~InodeTable() { QUIRE_CHECK(entries_.empty()); }
+InodeTable::~InodeTable() {
+  QUIRE_CHECK(entries_.empty());
+}
 
 Result<std::shared_ptr<Inode>> InodeTable::open(const std::string& path, OpenFlags flags,
                                                 std::uint32_t mode) {
@@ -26,9 +28,9 @@ Result<std::shared_ptr<Inode>> InodeTable::open(const std::string& path, OpenFla
     sync::MutexLock lock(mutex_);
     settled = settled_;
     if (open_files_ >= limits::kOpenFilesMax) {
-      return Error(std::errc::too_many_files_open_in_system,
-                   fmt::format("opening {}: {} files are open, the most a cache allows", path,
-                               open_files_));
+      return Error(
+          std::errc::too_many_files_open_in_system,
+          fmt::format("opening {}: {} files are open, the most a cache allows", path, open_files_));
     }
   }
   // Partial pages are read before they are written; and truncation is the cache's to do.

@@ -44,8 +44,8 @@ class TruncateCall final : public StoreCall {
 std::error_code TruncateCall::prepare(const sync::WaitLimit& limit) {
   for (;;) {
     const std::uint64_t first = std::min(size_bytes_, inode_->size_bytes());
-    const sync::WaitStatus status = inode_->ranges().lock(
-        range_, first, ~std::uint64_t{0}, sync::RangeMode::kExclusive, limit);
+    const sync::WaitStatus status =
+        inode_->ranges().lock(range_, first, ~std::uint64_t{0}, sync::RangeMode::kExclusive, limit);
     if (status != sync::WaitStatus::kReady) return sync::to_error(status);
     range_held_ = true;
     if (std::min(size_bytes_, inode_->size_bytes()) >= first) break;

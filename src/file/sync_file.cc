@@ -36,9 +36,8 @@ class SyncCall final : public StoreCall {
 std::error_code redirty_page(Inode& inode, std::uint64_t index, const sync::WaitLimit& limit) {
   const std::uint64_t begin = cache::page_offset(index);
   sync::RangeLock::Hold range;
-  const sync::WaitStatus status =
-      inode.ranges().lock(range, begin, begin + limits::kPageBytes - 1,
-                          sync::RangeMode::kExclusive, limit);
+  const sync::WaitStatus status = inode.ranges().lock(range, begin, begin + limits::kPageBytes - 1,
+                                                      sync::RangeMode::kExclusive, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   std::error_code error;
   if (index >= cache::pages_of(inode.size_bytes())) {

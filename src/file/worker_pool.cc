@@ -8,7 +8,9 @@
 
 namespace quire::file {
 
-WorkerPool::~WorkerPool() { QUIRE_CHECK(threads_.empty()); }
+WorkerPool::~WorkerPool() {
+  QUIRE_CHECK(threads_.empty());
+}
 
 Status WorkerPool::start(unsigned threads) {
   for (unsigned i = 0; i < threads; ++i) {
