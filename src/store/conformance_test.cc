@@ -13,14 +13,11 @@
 #include <vector>
 
 #include "quire/store_conformance.h"
+#include "quire/store_host.h"
 #include "quire/store_memory.h"
+#include "store/test_directory.h"
 #include "store/test_io.h"
 #include "sync/mutex.h"
-
-#ifndef QUIRE_SIM
-#include "quire/store_host.h"
-#include "store/test_directory.h"
-#endif
 
 namespace quire::store::testing {
 namespace {
@@ -155,7 +152,6 @@ TEST(Conformance, WhatCannotBeCheckedIsSaid) {
   EXPECT_NE(report.text().find("not checked"), std::string::npos);
 }
 
-#ifndef QUIRE_SIM
 TEST(Conformance, TheHostStoreKeepsEveryRuleThatCanBeChecked) {
   for (const auto engine : {HostStoreOptions::Engine::kUring, HostStoreOptions::Engine::kThreads}) {
     for (const bool direct : {true, false}) {
@@ -177,7 +173,6 @@ TEST(Conformance, TheHostStoreKeepsEveryRuleThatCanBeChecked) {
     }
   }
 }
-#endif
 
 TEST(Conformance, AStoreThatCannotBeMadeFails) {
   const ConformanceReport report = run_store_conformance([] { return nullptr; }, {});

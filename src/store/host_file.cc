@@ -39,7 +39,7 @@ HostFile::~HostFile() {
 
 int HostFile::buffered_fd() noexcept {
   if (!direct()) return fd();
-  if (const int fd = buffered_.load(std::memory_order_acquire); fd >= 0) return fd;
+  if (const int fd = buffered_.load(); fd >= 0) return fd;
   sync::MutexLock lock(mutex_);
   if (buffered_ < 0) {
     // O_DIRECT belongs to an open file description, so another one is needed, of the same object
@@ -71,11 +71,11 @@ void HostFile::transferred(std::uint64_t offset, std::uint64_t length,
                     POSIX_FADV_DONTNEED);
   }
   // Dirty pages are not dropped by that advice: the next sync makes up for it.
-  if (buffered_write && !cached_.load(std::memory_order_relaxed)) cached_ = true;
+  if (buffered_write && !cached_.load()) cached_ = true;
 }
 
 void HostFile::synced() noexcept {
-  if (!cached_.load(std::memory_order_relaxed) || !cached_.exchange(false)) return;
+  if (!cached_.load() || !cached_.exchange(false)) return;
   ::posix_fadvise(fd(), 0, 0, POSIX_FADV_DONTNEED);
 }
 

@@ -48,7 +48,7 @@ class HostFile {
   int fd() const { return fd_.get(); }
   bool readable() const { return access_ != kWriteOnly; }
   bool writable() const { return access_ != kReadOnly; }
-  bool direct() const { return direct_.load(std::memory_order_acquire); }
+  bool direct() const { return direct_.load(); }
 
   // A descriptor for what is not aligned: the second one, or fd() if that does no direct IO.
   int buffered_fd() noexcept EXCLUDES(mutex_);

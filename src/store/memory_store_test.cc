@@ -12,10 +12,6 @@
 #include "quire/store_memory.h"
 #include "store/test_io.h"
 
-#ifdef QUIRE_SIM
-#include "sync/sim/scheduler.h"
-#endif
-
 namespace quire::store::testing {
 namespace {
 
@@ -379,7 +375,7 @@ TEST(MemoryStore, TimeStampsAreSetAndKept) {
   EXPECT_EQ(object.stat().mode, static_cast<std::uint32_t>(S_IFREG | 0644));
 }
 
-void latency_in_both_modes() {
+TEST(MemoryStore, LatencyInBothModes) {
   auto store = MemoryStore::create({.latency = std::chrono::microseconds(50)});
   {
     Opened object(store, "a");
@@ -397,12 +393,6 @@ void latency_in_both_modes() {
     EXPECT_FALSE(sync(*store, object.handle()));
   }
 }
-
-#ifndef QUIRE_SIM
-TEST(MemoryStore, LatencyInBothModes) {
-  latency_in_both_modes();
-}
-#endif
 
 }  // namespace
 }  // namespace quire::store::testing

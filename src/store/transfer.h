@@ -10,7 +10,7 @@
 //  1. A request whose offset, memory and inner lengths are aligned goes by direct IO up to its last
 //     whole page. The rest, at most one page, is the tail of the file and goes through the kernel's
 //     cache: by direct IO it would have to be padded, and the padding would grow the file. The size
-//     of the file is never past the end of what was written. (docs/decisions/004-tail-of-a-file.md)
+//     of the file is never past the end of what was written. (docs/decisions/005-tail-of-a-file.md)
 //  2. What is not aligned goes through the kernel's cache as a whole. It is slow and right.
 //  3. Short results are continued until everything has moved or the file has ended. Interrupted
 //     calls are repeated.
