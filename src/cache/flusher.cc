@@ -69,6 +69,11 @@ sync::Clock::time_point Flusher::round(bool pressed) {
       const sync::Clock::time_point oldest = file->dirty().oldest();
       if (oldest == sync::Clock::kNever) continue;
       const bool failed = file->retry_at_ > now;
+      if (!failed && oldest + dirty_age_ <= now) {
+        // Due, but somebody writes or cuts it just now, perhaps until the store answers him.
+        next = std::min(next, now + limits::kWritebackRetryMin);
+        continue;
+      }
       next = std::min(next, failed && (over || pressed)
                                 ? file->retry_at_
                                 : std::max(oldest + dirty_age_, file->retry_at_));
