@@ -23,13 +23,11 @@
 //   +--------+--------------+--------+------------+
 //
 //  1. adders == 0 or blockers == 0.
-//  2. queued is set exactly while somebody is in the queue. It is set and cleared under mutex_
-//  only.
+//  2. queued is set exactly while somebody is in the queue. Only under mutex_ does it change.
 //  3. While queued is set, counts grow under mutex_ only; they may fall at any time.
 //  4. Who brings the counts to zero while queued is set takes mutex_ and admits the next batch.
-//  5. While the queue is not empty, somebody waits for the state turn_, and the holders, if any,
-//  are
-//     of the other state.
+//  5. While the queue is not empty, somebody waits for the state turn_; holders, if there are
+//     any, are of the other state.
 //  All accesses to the word are sequentially consistent.
 //
 // States (a: adders in, b: blockers in, q: queued), drawn for one side; the other is its mirror:
@@ -55,12 +53,11 @@
 // Transition                            -> function
 //   open -> adding, adding -> adding       take()
 //   adding -> closing, closing -> closing  enqueue()
-//   adding -> open, last but one leave     leave()
+//   adding -> adding, adding -> open       leave()
 //   closing -> between phases              leave(), then pass_turn()
 //   between phases -> blocking[, closing]  admit(), called by pass_turn() and cancel()
-//   closing -> adding                      cancel() of the last waiter of the turn: admit() lets
-//   those
-//                                          who queued behind it join the holders
+//   closing -> adding                      cancel() of the turn's last waiter: admit() lets who
+//                                          queued behind it join the holders
 //
 // A grant reaches its waiter in two steps: under mutex_ the waiter is taken from the queue and
 // counted into the word, and after mutex_ was released gate_granted() is called. cancel() between

@@ -15,8 +15,7 @@
 //  2. Of those on the local side no two are on the same stripe.
 //  3. Stripes are locked in rising order only, so two global sides cannot deadlock. Whoever holds a
 //     local side takes no other side of the same lock.
-//  4. What was taken from a stripe goes back to that stripe, whichever thread gives it back:
-//  remember
+//  4. What was taken from a stripe goes back to that stripe, whichever thread gives it back: keep
 //     stripe() with it and use LocalGuard(lock, stripe).
 //
 // Clang's analysis sees the local side as a shared hold and the global side as an exclusive one. It

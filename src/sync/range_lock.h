@@ -21,13 +21,12 @@
 // How. All requests stand in one list in the order they came. `ahead_` of a request is the number
 // of conflicting requests before it in the list.
 //  1. A request is granted exactly when ahead_ == 0.
-//  2. A request enters at the end of the list with ahead_ counted over all of it; one that leaves,
-//  by
-//     unlock() or cancel(), takes itself out of ahead_ of those behind it. ahead_ never grows.
+//  2. A request enters at the end of the list with ahead_ counted over all of it. One that leaves,
+//     by unlock() or cancel(), takes itself out of ahead_ of those behind it. ahead_ never grows.
 //  3. So no two granted requests conflict: the later one of them would have the earlier one ahead.
-// Each call goes through the list once under one mutex: a pair alone costs two mutex pairs and a few
-// nanoseconds, each other request in the list one or two more (range_pair in gate_bench). That suits
-// the tens of operations that one file has under way; at 512 a pair takes a microsecond.
+// Each call goes through the list once under one mutex: a pair alone costs two mutex pairs and a
+// few nanoseconds, each other request in the list one or two more (range_pair in gate_bench). That
+// suits the tens of operations that one file has under way; at 512 a pair takes a microsecond.
 //
 // States of a Hold                             -> function
 //   idle -> held                               try_lock(), lock(), enqueue()
