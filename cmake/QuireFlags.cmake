@@ -4,6 +4,11 @@ add_library(quire_flags INTERFACE)
 target_compile_options(quire_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast
   -Wcast-align -Wnull-dereference -Werror)
+if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+  # Functions and lines, for backtraces and profiles; variables are for the debug preset. A third of
+  # the time to build.
+  target_compile_options(quire_flags INTERFACE -g1)
+endif()
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   target_compile_options(quire_flags INTERFACE -Wthread-safety -Wthread-safety-beta)
 endif()
@@ -16,6 +21,10 @@ if(QUIRE_SANITIZE)
   target_compile_options(quire_flags INTERFACE -fsanitize=${QUIRE_SANITIZE} -fno-omit-frame-pointer
                          -fno-sanitize-recover=all)
   target_link_options(quire_flags INTERFACE -fsanitize=${QUIRE_SANITIZE})
+endif()
+if(QUIRE_SANITIZE MATCHES "address")
+  # -O2 takes twice as long to compile with these checks, and finds nothing more.
+  target_compile_options(quire_flags INTERFACE -O1)
 endif()
 if(QUIRE_SIM)
   target_compile_definitions(quire_flags INTERFACE QUIRE_SIM=1)
