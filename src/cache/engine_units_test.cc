@@ -1,0 +1,154 @@
+// Small units of the engine: frames, snapshot buffers, the dirty budget, readahead. Waiting is by chosen
+// interleavings; no test sleeps.
+#include <gtest/gtest.h>
+
+#include <set>
+#include <vector>
+
+#include "cache/dirty_budget.h"
+#include "cache/frame_pool.h"
+#include "cache/readahead.h"
+#include "cache/snapshot_pool.h"
+#include "cache/test_pages.h"
+#include "cache/writeback.h"
+
+namespace quire::cache {
+namespace {
+
+// Fails if steal() leaves a stash out: the frames that this thread freed lie in one.
+TEST(FramePool, EveryFrameIsFoundWhereverItIsStashed) {
+  auto pool = std::move(FramePool::create(100).value());
+  std::set<FrameNumber> mine;
+  for (int i = 0; i < 100; ++i) mine.insert(pool->allocate());
+  EXPECT_EQ(mine.size(), 100u);
+  EXPECT_EQ(mine.count(kNoFrame), 0u);
+  EXPECT_EQ(pool->allocate(), kNoFrame);
+  for (const FrameNumber frame : mine) pool->free(frame);
+  EXPECT_EQ(pool->free_frames(), 100u);
+  std::size_t found = 0;
+  start_thread("thief", [&] {
+    while (pool->allocate() != kNoFrame) ++found;
+  }).join();
+  EXPECT_EQ(found, 100u);
+}
+
+// Fails if release() gives the buffer to the last waiter, or a waiter that gave up stays in the queue.
+TEST(SnapshotPool, WaitersAreServedInTurnAndMayGiveUp) {
+  auto pool = std::move(SnapshotPool::create(1, limits::kPageBytes).value());
+  sync::WaitStatus status;
+  std::byte* const only = pool->acquire({}, status);
+  ASSERT_NE(only, nullptr);
+  EXPECT_EQ(pool->try_acquire(), nullptr);
+  EXPECT_EQ(pool->acquire({sync::Clock::now(), {}}, status), nullptr);
+  EXPECT_EQ(status, sync::WaitStatus::kTimedOut);
+  pool->release(only);
+  EXPECT_EQ(pool->acquire({}, status), only);
+  pool->release(only);
+}
+
+// Fails if take() lets a newcomer past a waiter, or give() wakes nobody.
+TEST(DirtyBudget, WaitersAreServedInTurn) {
+  DirtyBudget budget(4, [] {});
+  ASSERT_FALSE(budget.take(4, {}));
+  sync::Thread large = start_thread("large", [&] { EXPECT_FALSE(budget.take(3, {})); });
+  until([&] { return budget.waits() == 1; });
+  budget.give(1);
+  EXPECT_FALSE(budget.try_take(1)) << "the one who waits for three comes first";
+  EXPECT_EQ(budget.take(1, {sync::Clock::now(), {}}), Errc::kTimedOut);
+  budget.give(2);
+  large.join();
+  EXPECT_EQ(budget.taken(), 4u);
+  budget.give(4);
+}
+
+// Fails if windows do not double, or on_marker does not begin where the last window ended.
+TEST(Readahead, GrowsForASequentialReaderAndIsSteadyByItsMarkers) {
+  Readahead ra(64);
+  Readahead::Window w = ra.on_miss(0, 1);
+  EXPECT_EQ(w.first, 1u);
+  EXPECT_EQ(w.pages, 4u);
+  ra.on_started(w.pages);
+  for (const std::size_t expected : {8u, 16u, 32u, 64u, 64u}) {
+    const std::uint64_t end = w.first + w.pages;
+    w = ra.on_marker(w.first);
+    EXPECT_EQ(w.first, end);
+    EXPECT_EQ(w.pages, expected);
+    ra.on_started(w.pages);
+  }
+}
+
+// Fails if a jump keeps the window, or failures do not lead to a pause.
+TEST(Readahead, LeavesRandomReadersAloneAndGivesUpWithoutMemory) {
+  Readahead ra(64);
+  EXPECT_EQ(ra.on_miss(1000, 1).pages, 0u);
+  EXPECT_EQ(ra.on_miss(5, 1).pages, 0u);
+  std::uint64_t at = 6;
+  for (int i = 0; i < Readahead::kFailuresMax; ++i) {
+    const Readahead::Window w = ra.on_miss(at, 1);
+    ASSERT_GT(w.pages, 0u);
+    ra.on_started(0);
+    ++at;
+  }
+  EXPECT_TRUE(ra.paused());
+  ra.advise(Advice::kRandom);
+  EXPECT_EQ(ra.on_miss(0, 1).pages, 0u);
+  ra.advise(Advice::kSequential);
+  EXPECT_EQ(ra.on_miss(0, 1).pages, 64u);
+}
+
+// Fails if send() does not join neighbours: four requests then, and not two.
+TEST(Writeback, NeighboursLeaveAsOneRequest) {
+  OneFile file;
+  for (const std::uint64_t index : {3u, 1u, 2u, 9u}) ASSERT_FALSE(file.write(index, 'a'));
+  EXPECT_EQ(flush_all(*file.pages, 0, ~std::uint64_t{0}, {}).pages, 4u);
+  EXPECT_EQ(file.cache->counters().write_requests.load(), 2u);
+  EXPECT_EQ(file.stored().size(), 10 * limits::kPageBytes);
+}
+
+// Fails if end_page gives the credit of a failed page back or does not put it on the list.
+TEST(Writeback, AFailedPageKeepsItsCreditAndIsWrittenLater) {
+  OneFile file;
+  ASSERT_FALSE(file.write(0, 'a'));
+  file.store->set_hook(when(StoreOp::kWrite, failing(std::errc::io_error)));
+  EXPECT_EQ(flush_all(*file.pages, 0, ~std::uint64_t{0}, {}).error, std::errc::io_error);
+  EXPECT_EQ(file.value(0).state(), PageState::kDirty);
+  EXPECT_EQ(file.cache->dirty().taken(), 1u);
+  EXPECT_EQ(file.pages->dirty().size(), 1u);
+  file.store->set_hook({});
+  EXPECT_FALSE(flush_all(*file.pages, 0, ~std::uint64_t{0}, {}).error);
+  EXPECT_EQ(file.cache->dirty().taken(), 0u);
+}
+
+// A caller who leaves a flush gives up the wait, not the request: its page stays under writeback until
+// the answer. Fails if the give-up ends the writeback.
+TEST(Writeback, AStoreThatNeverAnswersCanBeLeft) {
+  OneFile file;
+  ASSERT_FALSE(file.write(0, 'a'));
+  file.store->set_hook(when(StoreOp::kWrite, held()));
+  EXPECT_EQ(flush_all(*file.pages, 0, ~std::uint64_t{0}, {sync::Clock::now(), {}}).error,
+            Errc::kTimedOut);
+  EXPECT_EQ(file.value(0).state(), PageState::kWriteback);
+  file.store->set_hook({});
+  file.store->release_held();
+  EXPECT_FALSE(flush_all(*file.pages, 0, ~std::uint64_t{0}, {}).error);
+  EXPECT_EQ(file.value(0).state(), PageState::kClean);
+}
+
+// Fails if a waiter for memory is not told that a page became evictable.
+TEST(Memory, AWaiterGetsThePageThatIsWrittenBack) {
+  OneFile file({}, small_budget(20, 18));
+  std::uint64_t next = 0;
+  while (file.cache->memory().pool().free_frames() > 0 && next < 18) {
+    ASSERT_FALSE(file.write(next++, 'a'));
+  }
+  FrameSet rest(file.cache->memory());
+  file.cache->memory().try_acquire(rest, file.cache->memory().pool().free_frames());
+  EXPECT_EQ(file.cache->memory().pool().free_frames(), 0u);
+  FrameSet set(file.cache->memory());
+  // The flusher is pressed, makes pages clean, and the waiter evicts them.
+  EXPECT_EQ(file.cache->memory().acquire(set, 3, {}), sync::WaitStatus::kReady);
+  EXPECT_EQ(set.size(), 3u);
+}
+
+}  // namespace
+}  // namespace quire::cache

@@ -1,0 +1,162 @@
+// The page word: every transition of the diagram, and the death of those that are not in it.
+#include "cache/page_word.h"
+
+#include <gtest/gtest.h>
+
+namespace quire::cache {
+namespace {
+
+PageWord& in_state(PageWord& word, PageState state) {
+  if (state == PageState::kAbsent) return word;
+  EXPECT_TRUE(word.begin_fill(7));
+  if (state == PageState::kFilling) return word;
+  if (state == PageState::kClean) {
+    (void)word.end_fill(0);
+    return word;
+  }
+  (void)word.end_fill_dirty();
+  if (state == PageState::kDirty) return word;
+  EXPECT_TRUE(word.begin_writeback());
+  if (state == PageState::kWriteback) return word;
+  PageValue seen = word.load();
+  EXPECT_TRUE(word.begin_write(seen));
+  (void)word.end_write();
+  return word;
+}
+
+constexpr PageState kAll[] = {PageState::kAbsent, PageState::kFilling,   PageState::kClean,
+                              PageState::kDirty,  PageState::kWriteback, PageState::kRewritten};
+
+TEST(PageWord, AStoreMakesCleanDirtyAndWritebackRewritten) {
+  const std::pair<PageState, PageState> cases[] = {
+      {PageState::kClean, PageState::kDirty},
+      {PageState::kDirty, PageState::kDirty},
+      {PageState::kWriteback, PageState::kRewritten},
+      {PageState::kRewritten, PageState::kRewritten}};
+  for (const auto& [before, after] : cases) {
+    PageWord word;
+    in_state(word, before);
+    PageValue seen = word.load();
+    ASSERT_TRUE(word.begin_write(seen));
+    EXPECT_FALSE(word.load().readable());
+    (void)word.end_write();
+    EXPECT_EQ(word.load().state(), after);
+    EXPECT_EQ(word.load().frame(), 7u);
+    EXPECT_TRUE(word.load().readable());
+  }
+}
+
+TEST(PageWord, ACancelledStoreChangesNothing) {
+  for (const PageState state : {PageState::kClean, PageState::kDirty, PageState::kRewritten}) {
+    PageWord word;
+    in_state(word, state);
+    PageValue seen = word.load();
+    ASSERT_TRUE(word.begin_write(seen));
+    (void)word.cancel_write();
+    EXPECT_EQ(word.load().bits, PageValue::make(state, 7).bits);
+  }
+}
+
+TEST(PageWord, WritebackEndsCleanOnlyIfItSucceededAndNobodyStored) {
+  for (const bool ok : {false, true}) {
+    for (const bool rewritten : {false, true}) {
+      PageWord word;
+      in_state(word, rewritten ? PageState::kRewritten : PageState::kWriteback);
+      (void)word.end_writeback(ok);
+      EXPECT_EQ(word.load().state(),
+                ok && !rewritten ? PageState::kClean : PageState::kDirty);
+    }
+  }
+}
+
+TEST(PageWord, OnlyADirtyPageThatNobodyHoldsGoesToWriteback) {
+  for (const PageState state : kAll) {
+    PageWord word;
+    in_state(word, state);
+    EXPECT_EQ(word.begin_writeback(), state == PageState::kDirty);
+  }
+  PageWord word;
+  in_state(word, PageState::kDirty);
+  PageValue seen = word.load();
+  ASSERT_TRUE(word.begin_seal(seen));
+  EXPECT_FALSE(word.begin_writeback());
+  (void)word.unseal();
+  seen = word.load();
+  ASSERT_TRUE(word.begin_write(seen));
+  EXPECT_FALSE(word.begin_writeback());
+}
+
+TEST(PageWord, OnlyCleanAndDirtyPagesAreSealedAndOnlyIdleCleanOnesEvicted) {
+  for (const PageState state : kAll) {
+    PageWord word;
+    in_state(word, state);
+    PageValue seen = word.load();
+    EXPECT_EQ(word.begin_evict(seen), state == PageState::kClean);
+    if (state == PageState::kClean) (void)word.unseal();
+    seen = word.load();
+    EXPECT_EQ(word.begin_seal(seen), state == PageState::kClean || state == PageState::kDirty);
+  }
+  PageWord word;
+  in_state(word, PageState::kClean);
+  PageValue seen = word.load();
+  ASSERT_TRUE(word.try_pin(seen));
+  seen = word.load();
+  EXPECT_FALSE(word.begin_evict(seen)) << "pinned";
+  EXPECT_TRUE(word.begin_seal(seen)) << "a sealer waits for pins afterwards";
+  seen = word.load();
+  EXPECT_FALSE(word.try_pin(seen));
+  EXPECT_FALSE(word.begin_write(seen));
+  EXPECT_FALSE(word.begin_seal(seen));
+  (void)word.unpin();
+  (void)word.drop();
+  EXPECT_TRUE(word.load().absent());
+}
+
+TEST(PageWord, AFillThatFailsLeavesThePageAbsentAndOneThatEndsGivesPins) {
+  PageWord word;
+  in_state(word, PageState::kFilling);
+  EXPECT_FALSE(word.begin_fill(8)) << "somebody was faster";
+  (void)word.fail_fill();
+  EXPECT_TRUE(word.load().absent());
+  ASSERT_TRUE(word.begin_fill(9));
+  (void)word.end_fill(3, PageValue::kMarker);
+  EXPECT_EQ(word.load().pins(), 3u);
+  EXPECT_TRUE(word.take_marker());
+  EXPECT_FALSE(word.take_marker());
+}
+
+TEST(PageWord, WaitersAreToldOnceAndByTheLastPin) {
+  PageWord word;
+  in_state(word, PageState::kClean);
+  PageValue seen = word.load();
+  ASSERT_TRUE(word.try_pin(seen));
+  seen = word.load();
+  ASSERT_TRUE(word.try_pin(seen));
+  seen = word.load();
+  ASSERT_TRUE(word.announce_waiter(seen));
+  EXPECT_FALSE(word.announce_waiter(seen)) << "the value has changed";
+  EXPECT_FALSE(word.unpin().waiters());
+  EXPECT_TRUE(word.load().waiters());
+  EXPECT_TRUE(word.unpin().waiters());
+  EXPECT_FALSE(word.load().waiters());
+}
+
+TEST(PageWordDeathTest, IllegalTransitionsDie) {
+  const auto dies = [](PageState state, auto transition) {
+    PageWord word;
+    in_state(word, state);
+    EXPECT_DEATH(transition(word), "check failed");
+  };
+  dies(PageState::kClean, [](PageWord& w) { (void)w.end_fill(0); });
+  dies(PageState::kAbsent, [](PageWord& w) { (void)w.end_fill_dirty(); });
+  dies(PageState::kDirty, [](PageWord& w) { (void)w.fail_fill(); });
+  dies(PageState::kClean, [](PageWord& w) { (void)w.unpin(); });
+  dies(PageState::kDirty, [](PageWord& w) { (void)w.end_write(); });
+  dies(PageState::kClean, [](PageWord& w) { (void)w.cancel_write(); });
+  dies(PageState::kDirty, [](PageWord& w) { (void)w.end_writeback(true); });
+  dies(PageState::kClean, [](PageWord& w) { (void)w.unseal(); });
+  dies(PageState::kDirty, [](PageWord& w) { (void)w.drop(); });
+}
+
+}  // namespace
+}  // namespace quire::cache
