@@ -205,19 +205,27 @@ TEST_F(Race, PostEofExposure) {
   }
 }
 
-// A sync ends although its page is dirtied again each time it is written. Fails if flush_all wants
-// pages dirtied after the call.
+// A sync ends although a page is dirtied again each time it is written: it writes that page once, also
+// when it has to look again because another page was held. Fails if flush_all wants pages dirtied after
+// the call.
 TEST_F(Race, RedirtyLivelock) {
-  write(0, kPage, 'a');
-  int rewrites = 0;
+  write(0, 2 * kPage, 'a');
+  ASSERT_FALSE(cache_->dirty().take(1, {}));
+  cache::PageWrite other(*inode_);
+  ASSERT_FALSE(other.begin(1, 0, kPage, {}));
+  sync::lock_rank::handed_over(sync::Rank::kPage, inode_->find(1));
+  int writes = 0;
   store_->set_hook([&](const StoreRequest& request) {
     // Between the snapshot and the end of each request the page is dirtied again.
-    if (request.op == StoreOp::kWrite && ++rewrites < 50) write(0, kPage, 'b');
+    if (request.op == StoreOp::kWrite && request.offset == 0 && ++writes < 50) write(0, kPage, 'b');
     return StoreVerdict{};
   });
-  EXPECT_FALSE(sync());
-  EXPECT_EQ(rewrites, 1);
+  sync::Thread syncer = start_thread("syncer", [&] { EXPECT_FALSE(sync()); });
+  until([&] { return value(1).waiters(); });
+  other.finish(2 * kPage);
+  syncer.join();
   store_->set_hook({});
+  EXPECT_EQ(writes, 1);
   EXPECT_TRUE(value(0).dirty());
 }
 
