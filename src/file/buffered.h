@@ -47,6 +47,10 @@ class Gather {
 };
 
 inline constexpr std::uint64_t kAtEnd = ~std::uint64_t{0};
+// An offset that a program gave, which never means kAtEnd: what it would be is past every file anyway.
+constexpr std::uint64_t given_offset(std::uint64_t offset) {
+  return offset == kAtEnd ? kAtEnd - 1 : offset;
+}
 
 // Writes `bytes` bytes at `*offset`, or at the end of the file where that is kAtEnd, and sets it to
 // where they went. Excludes every other operation on the range; readers see each page whole.

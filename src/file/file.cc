@@ -66,6 +66,7 @@ Result<std::size_t> File::write(std::span<const std::byte> buffer, std::uint64_t
 Result<std::size_t> File::writev(std::span<const std::span<const std::byte>> buffers,
                                  std::uint64_t offset, const CallOptions& call) {
   if (impl_ == nullptr) return not_open("writing");
+  offset = file::given_offset(offset);
   return impl_->writev(buffers, &offset, call);
 }
 

@@ -190,7 +190,7 @@ Result<std::size_t> FileImpl::perform(const Op& op, const CallOptions& call) {
   };
   if (const auto* o = std::get_if<ReadOp>(&op)) return read(o->buffer, o->offset, call);
   if (const auto* o = std::get_if<WriteOp>(&op)) {
-    std::uint64_t offset = o->offset;
+    std::uint64_t offset = file::given_offset(o->offset);
     return writev({&o->buffer, 1}, &offset, call);
   }
   if (const auto* o = std::get_if<AppendOp>(&op)) {

@@ -50,10 +50,10 @@ TEST_F(BadInput, PathsThatLeaveTheRoot) {
   link_to(outside / "secret", "absolute");
   link_to("../../../../../../../../etc/passwd", "a/relative");
   link_to(outside.path(), "a/directory");
-  link_to("..", "a/b/up");
+  link_to("../../..", "a/b/up");
   link_to("a/relative", "chain");
-  for (const char* path : {"absolute", "a/relative", "a/directory/secret", "a/directory/new",
-                           "a/b/up/up/up/x", "chain", "a/b/up/../../../x"}) {
+  for (const char* path :
+       {"absolute", "a/relative", "a/directory/secret", "a/directory/new", "a/b/up/x", "chain"}) {
     EXPECT_EQ(opening(path), Errc::kPathEscapes) << path;
   }
   EXPECT_FALSE(std::filesystem::exists(outside / "new"));
@@ -372,7 +372,6 @@ TEST_F(BadInput, WhatThisUserMayNot) {
   make();
 }
 
-// Write-only files: the cache reads what surrounds a partial write, so it must be allowed to.
 TEST_F(BadInput, DescriptorsRunOut) {
   EXPECT_TRUE(passes_in_child([] {
     store::testing::TestDirectory directory;

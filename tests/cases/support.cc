@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdio>
 
 #include "sync/clock.h"
 #include "sync/parker.h"
@@ -92,7 +93,11 @@ void host_truncate(const std::string& path, std::uint64_t size_bytes) {
 bool passes_in_child(const std::function<bool()>& body) {
   const pid_t child = ::fork();
   if (child < 0) return false;
-  if (child == 0) ::_exit(body() && !testing::Test::HasFailure() ? 0 : 1);
+  if (child == 0) {
+    const bool passed = body() && !testing::Test::HasFailure();
+    (void)std::fflush(stdout);
+    ::_exit(passed ? 0 : 1);
+  }
   int status = 0;
   if (::waitpid(child, &status, 0) != child) return false;
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
