@@ -10,6 +10,7 @@
 #include "sync/check.h"
 #include "sync/mutex.h"
 #include "sync/parker.h"
+#include "sync/thread.h"
 
 namespace quire::cache {
 namespace {
@@ -246,7 +247,16 @@ FlushResult flush_all(FilePages& pages, std::uint64_t first_index, std::uint64_t
     const PageValue value = word->load();
     const bool busy =
         value.state() == PageState::kDirty ? value.writing() || value.sealed() : value.dirty();
-    if (!busy) continue;  // it can be taken now, or somebody else has written or dropped it
+    if (!busy) {
+      // It can be taken now, or somebody else has written or dropped it, or its writer has put it on
+      // the list and is about to let go.
+      sync::yield_thread();
+      if (limit.stop.stop_requested()) {
+        result.error = Errc::kInterrupted;
+        return result;
+      }
+      continue;
+    }
     const sync::WaitStatus status = pages.wait_changed(got.busy_page.index, *word, value, limit);
     if (status != sync::WaitStatus::kReady) {
       result.error = sync::to_error(status);
