@@ -1,0 +1,326 @@
+// The engine under the simulation's schedules: fibers that read, write, append, cut and sync one small
+// file through a cache of few frames, over a store whose requests take time and end in any order.
+//
+// Every write fills whole pages, or one record, with a stamp of its own. So a page that a reader sees
+// must be of one stamp, or zero where the file was cut or never written (torn-read-vs-write); and at
+// the end the store must hold what the last of the operations, by any order of those that overlapped,
+// left there.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "cache/fill.h"
+#include "cache/hazard.h"
+#include "cache/page_cache.h"
+#include "cache/seal.h"
+#include "cache/test_pages.h"
+#include "cache/writeback.h"
+#include "file/buffered.h"
+#include "file/inode.h"
+#include "file/resize.h"
+#include "file/sync_file.h"
+#include "quire/store_memory.h"
+#include "sync/random.h"
+#include "sync/sim/sim_test.h"
+#include "sync/thread.h"
+
+namespace quire::file {
+namespace {
+
+using cache::start_thread;
+
+constexpr std::size_t kPage = limits::kPageBytes;
+
+std::uint64_t below(std::uint64_t bound) {
+  return sync::random_u64() % bound;
+}
+
+// One Inode of a small cache over a memory store.
+class Engine {
+ public:
+  explicit Engine(std::size_t initial_bytes = 0, std::uint32_t frames = 12,
+                  std::chrono::microseconds latency = std::chrono::microseconds(100)) {
+    cache::Hazards::forget_earlier_runs();
+    store = MemoryStore::create({.latency = latency});
+    if (initial_bytes > 0) store->poke("f", cache::filled(initial_bytes, 'i'));
+    cache::Budget budget = cache::small_budget(frames, 4);
+    budget.dirty_background_pages = 2;
+    pages = std::move(cache::PageCache::create(store, budget, {}).value());
+    opened = store->open("f", OpenFlags::kReadWrite | OpenFlags::kCreate, 0644).value();
+    inode = std::make_shared<Inode>(*pages, opened, "f");
+    inode->set_handles(opened.handle, opened.handle);
+  }
+  ~Engine() {
+    pages->flusher().stop();
+    EXPECT_EQ(inode->wait_idle({}), sync::WaitStatus::kReady);
+    pages->dirty_files().remove(*inode);
+    inode->forget_all();
+    inode.reset();
+    EXPECT_EQ(pages->dirty().taken(), 0u) << "a dirty credit was lost";
+    EXPECT_EQ(pages->memory().pool().free_frames(), pages->memory().pool().frames())
+        << "a frame was lost";
+    pages.reset();
+    EXPECT_TRUE(store->close(opened.handle).ok());
+  }
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  std::vector<std::byte> read(std::uint64_t offset, std::size_t bytes) {
+    SharedReadahead readahead(pages->budget().readahead_max_pages);
+    std::vector<std::byte> out(bytes);
+    const Transfer moved = read_at(*inode, readahead, out, offset, {});
+    EXPECT_FALSE(moved.error) << moved.error.message();
+    out.resize(moved.bytes);
+    return out;
+  }
+  // Returns where it went.
+  std::uint64_t write(std::uint64_t offset, std::size_t bytes, char with) {
+    const std::vector<std::byte> data = cache::filled(bytes, with);
+    const std::span<const std::byte> piece = data;
+    Gather from({&piece, 1});
+    const Transfer moved = write_at(*inode, from, bytes, &offset, {});
+    EXPECT_FALSE(moved.error) << moved.error.message();
+    EXPECT_EQ(moved.bytes, bytes);
+    return offset;
+  }
+  void truncate(std::uint64_t size_bytes) {
+    EXPECT_FALSE(file::truncate(inode, size_bytes, {}));
+  }
+  void sync() { EXPECT_FALSE(sync_all(inode, SyncKind::kAll, {})); }
+
+  std::shared_ptr<MemoryStore> store;
+  std::unique_ptr<cache::PageCache> pages;
+  OpenedObject opened;
+  std::shared_ptr<Inode> inode;
+};
+
+bool all_of_one(std::span<const std::byte> bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [&](std::byte b) { return b == bytes[0]; });
+}
+
+// Random whole-page reads and writes of a file of fixed size, and syncs. What a page may hold: any
+// stamp whose write had begun before the read ended and was not, before the read began, followed by
+// another complete write.
+struct History {
+  struct Write {
+    char stamp;
+    std::uint64_t began, ended;  // by a counter of events; ended 0: under way
+  };
+  std::vector<Write> writes;
+
+  bool explains(char seen, std::uint64_t read_began, std::uint64_t read_ended) const {
+    for (const Write& w : writes) {
+      if (w.stamp != seen || w.began > read_ended) continue;
+      const bool overwritten = std::any_of(writes.begin(), writes.end(), [&](const Write& later) {
+        return w.ended != 0 && later.began > w.ended && later.ended != 0 &&
+               later.ended < read_began;
+      });
+      if (!overwritten) return true;
+    }
+    return false;
+  }
+};
+
+SIM_TEST(EngineSim, ReadersSeeWholePagesOfWritesThatSomeOrderExplains) {
+  constexpr std::size_t kPages = 10;
+  Engine engine(kPages * kPage);
+  std::array<History, kPages> history;
+  for (History& h : history) h.writes.push_back({'i', 0, 0});
+  for (History& h : history) h.writes[0].ended = 1;
+  std::uint64_t events = 1;
+  char next_stamp = 1;
+
+  const auto write_some = [&] {
+    for (int i = 0; i < 4; ++i) {
+      const std::uint64_t first = below(kPages);
+      const std::size_t count = 1 + below(std::min<std::size_t>(3, kPages - first));
+      const char stamp = next_stamp++;
+      if (stamp == 'i') continue;
+      std::vector<std::size_t> at;
+      const std::uint64_t began = ++events;
+      for (std::size_t p = first; p < first + count; ++p) {
+        at.push_back(history[p].writes.size());
+        history[p].writes.push_back({stamp, began, 0});
+      }
+      engine.write(first * kPage, count * kPage, stamp);
+      const std::uint64_t ended = ++events;
+      for (std::size_t p = 0; p < count; ++p) history[first + p].writes[at[p]].ended = ended;
+      if (below(4) == 0) engine.sync();
+    }
+  };
+  const auto read_some = [&] {
+    for (int i = 0; i < 5; ++i) {
+      const std::uint64_t first = below(kPages);
+      const std::size_t count = 1 + below(std::min<std::size_t>(4, kPages - first));
+      const std::uint64_t began = ++events;
+      const auto got = engine.read(first * kPage, count * kPage);
+      const std::uint64_t ended = ++events;
+      ASSERT_EQ(got.size(), count * kPage);
+      for (std::size_t p = 0; p < count; ++p) {
+        const auto page = std::span(got).subspan(p * kPage, kPage);
+        EXPECT_TRUE(all_of_one(page)) << "torn page " << first + p;
+        EXPECT_TRUE(history[first + p].explains(static_cast<char>(page[0]), began, ended))
+            << "page " << first + p << " shows stamp " << static_cast<int>(page[0]);
+      }
+    }
+  };
+  sync::Thread a = start_thread("writer-a", write_some);
+  sync::Thread b = start_thread("writer-b", write_some);
+  sync::Thread c = start_thread("reader", read_some);
+  read_some();
+  a.join();
+  b.join();
+  c.join();
+  engine.sync();
+  const auto seen = engine.read(0, kPages * kPage);
+  EXPECT_TRUE(seen == engine.store->durable_contents("f"));
+}
+
+// Appends and cuts: every record stays whole where no cut took it, and what is uncovered by growth is
+// zero (post-EOF-exposure, extend-zeroing-vs-append, truncate-overtakes-write, size-vs-writeback).
+SIM_TEST(EngineSim, AppendsCutsAndGrowthNeverShowWhatWasCut) {
+  constexpr std::size_t kRecord = 1500;
+  Engine engine;
+  char next_stamp = 1;
+  const auto append_some = [&] {
+    for (int i = 0; i < 3; ++i) engine.write(kAtEnd, kRecord, next_stamp++);
+  };
+  const auto cut_some = [&] {
+    for (int i = 0; i < 3; ++i) {
+      // A cut at a record's begin, so that what is left is whole records and zeros.
+      const std::uint64_t size = engine.inode->size_bytes();
+      engine.truncate(size < kRecord ? 0 : size / 2 / kRecord * kRecord);
+      if (below(2) == 0) engine.truncate(engine.inode->size_bytes() / kRecord * kRecord + 2 * kRecord);
+      if (below(2) == 0) engine.sync();
+    }
+  };
+  const auto read_some = [&] {
+    for (int i = 0; i < 4; ++i) {
+      const std::uint64_t at = below(4) * kPage;
+      const auto got = engine.read(at, kPage);
+      // Within one page, each record's part is of one stamp or zero.
+      for (std::size_t b = 0; b < got.size();) {
+        const std::size_t in_record = kRecord - (at + b) % kRecord;
+        const std::size_t n = std::min(in_record, got.size() - b);
+        const auto part = std::span(got).subspan(b, n);
+        EXPECT_TRUE(all_of_one(part)) << "at " << at + b;
+        b += n;
+      }
+    }
+  };
+  sync::Thread a = start_thread("append-a", append_some);
+  sync::Thread b = start_thread("cutter", cut_some);
+  sync::Thread c = start_thread("reader", read_some);
+  append_some();
+  a.join();
+  b.join();
+  c.join();
+  engine.sync();
+  const auto durable = engine.store->durable_contents("f");
+  EXPECT_EQ(durable.size(), engine.inode->size_bytes());
+  EXPECT_TRUE(engine.read(0, durable.size() + 1) == durable);
+  for (std::size_t r = 0; r < durable.size(); r += kRecord) {
+    EXPECT_TRUE(all_of_one(std::span(durable).subspan(r, std::min(kRecord, durable.size() - r))));
+  }
+}
+
+// No cut: then every acknowledged append is there, once and whole, whatever was evicted and written
+// back meanwhile; and in-place writers of the tail page disturb none of them.
+SIM_TEST(EngineSim, DisjointAppendsKeepEachOthersBytes) {
+  constexpr std::size_t kRecord = 700;
+  Engine engine;
+  std::vector<std::pair<std::uint64_t, char>> records;
+  char next_stamp = 1;
+  const auto append_some = [&] {
+    for (int i = 0; i < 6; ++i) {
+      const char stamp = next_stamp++;
+      records.emplace_back(engine.write(kAtEnd, kRecord, stamp), stamp);
+      if (below(3) == 0) {
+        const auto [at, mine] = records[below(records.size())];
+        engine.write(at, kRecord, mine);  // in place, with what is there
+      }
+      if (below(4) == 0) cache::drop_clean(*engine.inode, 0, 100);
+      if (below(4) == 0) engine.sync();
+    }
+  };
+  sync::Thread a = start_thread("append-a", append_some);
+  sync::Thread b = start_thread("append-b", append_some);
+  append_some();
+  a.join();
+  b.join();
+  engine.sync();
+  const auto durable = engine.store->durable_contents("f");
+  ASSERT_EQ(durable.size(), records.size() * kRecord);
+  for (const auto& [at, stamp] : records) {
+    const auto record = std::span(durable).subspan(at, kRecord);
+    EXPECT_TRUE(all_of_one(record) && record[0] == static_cast<std::byte>(stamp)) << "at " << at;
+  }
+}
+
+// memory pressure: two files' worth of sparse pages, each with tree nodes of its own, through a cache
+// that holds two such pages. Everybody gets frames in the end: leaves without pages are freed.
+SIM_TEST(EngineSim, SparsePagesThroughFewFramesNeverDeadlock) {
+  Engine engine(0, 24, std::chrono::microseconds(0));
+  const auto scatter = [&](std::uint64_t stride, char stamp) {
+    for (std::uint64_t i = 1; i <= 4; ++i) {
+      engine.write(i * stride * kPage, 10, stamp);
+      const auto got = engine.read(i * stride * kPage, 5);
+      EXPECT_EQ(got, cache::filled(5, stamp));
+    }
+  };
+  sync::Thread a = start_thread("near", [&] { scatter(std::uint64_t{1} << 31, 'a'); });
+  sync::Thread b = start_thread("far", [&] { scatter((std::uint64_t{1} << 48) + 1, 'b'); });
+  a.join();
+  b.join();
+}
+
+// Caller's way out: readers, writers and cutters that give up while the store works leave nothing behind.
+SIM_TEST(EngineSim, GiveUpsLoseNothing) {
+  Engine engine(8 * kPage);
+  const auto hurried = [&] {
+    for (int i = 0; i < 6; ++i) {
+      const sync::WaitLimit limit{sync::deadline_after(std::chrono::microseconds(below(200))), {}};
+      std::vector<std::byte> buffer(2 * kPage, std::byte{'w'});
+      const std::uint64_t at = below(7) * kPage;
+      std::error_code error;
+      switch (below(4)) {
+        case 0: {
+          SharedReadahead readahead(4);
+          error = read_at(*engine.inode, readahead, buffer, at, limit).error;
+          break;
+        }
+        case 1: {
+          const std::span<const std::byte> piece = buffer;
+          Gather from({&piece, 1});
+          std::uint64_t offset = at;
+          error = write_at(*engine.inode, from, buffer.size(), &offset, limit).error;
+          break;
+        }
+        case 2:
+          error = file::truncate(engine.inode, (4 + below(4)) * kPage, limit);
+          break;
+        default:
+          error = sync_all(engine.inode, SyncKind::kAll, limit);
+      }
+      EXPECT_TRUE(!error || error == Errc::kTimedOut) << error.message();
+    }
+  };
+  sync::Thread a = start_thread("hurried-a", hurried);
+  sync::Thread b = start_thread("hurried-b", hurried);
+  hurried();
+  a.join();
+  b.join();
+  EXPECT_EQ(engine.inode->wait_idle({}), sync::WaitStatus::kReady);
+  engine.sync();
+  const auto durable = engine.store->durable_contents("f");
+  EXPECT_TRUE(engine.read(0, durable.size() + 1) == durable);
+}
+
+}  // namespace
+}  // namespace quire::file
