@@ -28,11 +28,10 @@ constexpr PageState kAll[] = {PageState::kAbsent, PageState::kFilling,   PageSta
                               PageState::kDirty,  PageState::kWriteback, PageState::kRewritten};
 
 TEST(PageWord, AStoreMakesCleanDirtyAndWritebackRewritten) {
-  const std::pair<PageState, PageState> cases[] = {
-      {PageState::kClean, PageState::kDirty},
-      {PageState::kDirty, PageState::kDirty},
-      {PageState::kWriteback, PageState::kRewritten},
-      {PageState::kRewritten, PageState::kRewritten}};
+  const std::pair<PageState, PageState> cases[] = {{PageState::kClean, PageState::kDirty},
+                                                   {PageState::kDirty, PageState::kDirty},
+                                                   {PageState::kWriteback, PageState::kRewritten},
+                                                   {PageState::kRewritten, PageState::kRewritten}};
   for (const auto& [before, after] : cases) {
     PageWord word;
     in_state(word, before);
@@ -63,8 +62,7 @@ TEST(PageWord, WritebackEndsCleanOnlyIfItSucceededAndNobodyStored) {
       PageWord word;
       in_state(word, rewritten ? PageState::kRewritten : PageState::kWriteback);
       (void)word.end_writeback(ok);
-      EXPECT_EQ(word.load().state(),
-                ok && !rewritten ? PageState::kClean : PageState::kDirty);
+      EXPECT_EQ(word.load().state(), ok && !rewritten ? PageState::kClean : PageState::kDirty);
     }
   }
 }

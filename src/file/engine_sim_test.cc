@@ -89,9 +89,7 @@ class Engine {
     EXPECT_EQ(moved.bytes, bytes);
     return offset;
   }
-  void truncate(std::uint64_t size_bytes) {
-    EXPECT_FALSE(file::truncate(inode, size_bytes, {}));
-  }
+  void truncate(std::uint64_t size_bytes) { EXPECT_FALSE(file::truncate(inode, size_bytes, {})); }
   void sync() { EXPECT_FALSE(sync_all(inode, SyncKind::kAll, {})); }
 
   std::shared_ptr<MemoryStore> store;
@@ -196,7 +194,8 @@ SIM_TEST(EngineSim, AppendsCutsAndGrowthNeverShowWhatWasCut) {
       // A cut at a record's begin, so that what is left is whole records and zeros.
       const std::uint64_t size = engine.inode->size_bytes();
       engine.truncate(size < kRecord ? 0 : size / 2 / kRecord * kRecord);
-      if (below(2) == 0) engine.truncate(engine.inode->size_bytes() / kRecord * kRecord + 2 * kRecord);
+      if (below(2) == 0)
+        engine.truncate(engine.inode->size_bytes() / kRecord * kRecord + 2 * kRecord);
       if (below(2) == 0) engine.sync();
     }
   };

@@ -14,8 +14,7 @@ namespace {
 TEST(Fork, CallsInTheChildFailAndItsCopyCanBeDestroyed) {
   auto store = MemoryStore::create();
   auto cache = std::move(Cache::create(store, {.memory_bytes = limits::kMemoryMinBytes}).value());
-  File file =
-      std::move(cache->open("f", OpenFlags::kReadWrite | OpenFlags::kCreate).value());
+  File file = std::move(cache->open("f", OpenFlags::kReadWrite | OpenFlags::kCreate).value());
   std::byte byte{1};
   ASSERT_TRUE(file.write({&byte, 1}, 0).ok());
   const pid_t child = fork();

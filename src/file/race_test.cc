@@ -40,7 +40,8 @@ class Race : public testing::Test {
     tear_down();
     store_ = MemoryStore::create();
     if (!contents.empty()) store_->poke("f", std::move(contents));
-    cache_ = std::move(cache::PageCache::create(store_, cache::small_budget(frames, 16), {}).value());
+    cache_ =
+        std::move(cache::PageCache::create(store_, cache::small_budget(frames, 16), {}).value());
     opened_ = store_->open("f", OpenFlags::kReadWrite | OpenFlags::kCreate, 0644).value();
     inode_ = std::make_shared<Inode>(*cache_, opened_, "f");
     inode_->set_handles(opened_.handle, opened_.handle);
@@ -196,8 +197,8 @@ TEST_F(Race, PostEofExposure) {
       ASSERT_FALSE(truncate(2 * kPage));
       const auto got = read(0, 2 * kPage);
       ASSERT_EQ(got.size(), 2 * kPage);
-      EXPECT_TRUE(std::all_of(got.begin() + 100, got.end(),
-                              [](std::byte b) { return b == std::byte{0}; }));
+      EXPECT_TRUE(
+          std::all_of(got.begin() + 100, got.end(), [](std::byte b) { return b == std::byte{0}; }));
       EXPECT_EQ(got[99], dirty ? std::byte{'b'} : std::byte{'a'});
       EXPECT_FALSE(sync());
       EXPECT_TRUE(store_->contents("f") == got);
