@@ -18,7 +18,7 @@
 
 namespace quire::bench {
 
-// What a side took for one operation of its row, the mean over a round.
+// What a side took for one operation of its row in a round.
 using NanosecondsPerOp = double;
 
 struct Side {

@@ -28,6 +28,7 @@
 #include "main_job/job.h"
 #include "main_job/plan.h"
 #include "main_job/progress.h"
+#include "main_job/remove_tree.h"
 #include "main_job/target.h"
 #include "quire/limits.h"
 
@@ -66,8 +67,7 @@ class Scratch {
     if (keep_) {
       fmt::print("kept: {}\n", path_);
     } else {
-      std::error_code ignored;
-      std::filesystem::remove_all(path_, ignored);
+      remove_tree(path_);
     }
   }
 
@@ -78,7 +78,7 @@ class Scratch {
   }
   void remove(const std::string& path) const {
     if (!keep_) {
-      std::filesystem::remove_all(path);
+      remove_tree(path);
     }
   }
 
@@ -301,12 +301,14 @@ class MainJob {
       const auto target = make_quire_target(root, options_.memory_bytes, stop_);
       report_.quire = run_job(report_.plan, "speed, Quire: ", *target, nullptr, progress, stop_);
       target->close();
+      progress.start_phase("remove the tree", 0);
       scratch.remove(root);
     }
     settle(progress);
     const std::string root = scratch.make("speed-kernel");
     const auto target = make_kernel_target(root);
     report_.kernel = run_job(report_.plan, "speed, kernel: ", *target, nullptr, progress, stop_);
+    progress.start_phase("remove the tree", 0);
     scratch.remove(root);
   }
 
