@@ -46,7 +46,8 @@ struct CacheStats {
 class QUIRE_EXPORT Cache {
  public:
   // Errors: EINVAL with a text that names the option, its value and its range; ENOMEM.
-  static Result<std::unique_ptr<Cache>> create(std::shared_ptr<Store> store, CacheOptions options);
+  static Result<std::unique_ptr<Cache>> create(std::shared_ptr<Store> store,
+                                               const CacheOptions& options);
 
   Cache(const Cache&) = delete;
   Cache& operator=(const Cache&) = delete;

@@ -9,8 +9,8 @@ namespace quire::file {
 namespace {
 
 using cache::page_index;
-using cache::page_offset;
 
+constexpr std::uint64_t kLastByte = ~std::uint64_t{0};
 // Dirty credits taken at a time.
 constexpr std::size_t kCreditPages = 16;
 
@@ -26,13 +26,12 @@ class WriteRange {
   WriteRange& operator=(const WriteRange&) = delete;
 
   std::error_code lock(std::uint64_t* offset, std::size_t bytes) {
-    constexpr std::uint64_t kMax = ~std::uint64_t{0};
     const bool append = *offset == kAtEnd;
     for (;;) {
       const std::uint64_t size = inode_.size_bytes();
       const bool extends = append || *offset + bytes > size;
       const std::uint64_t first = append ? size : extends ? std::min(*offset, size) : *offset;
-      const std::uint64_t last = extends ? kMax : *offset + bytes - 1;
+      const std::uint64_t last = extends ? kLastByte : *offset + bytes - 1;
       const sync::WaitStatus status =
           inode_.ranges().lock(hold_, first, last, sync::RangeMode::kExclusive, limit_);
       if (status != sync::WaitStatus::kReady) return sync::to_error(status);

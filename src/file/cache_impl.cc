@@ -31,7 +31,7 @@ Status check_flags(std::string_view path, OpenFlags flags) {
 }  // namespace
 
 Result<std::shared_ptr<CacheImpl>> CacheImpl::create(std::shared_ptr<Store> store,
-                                                     CacheOptions options) {
+                                                     const CacheOptions& options) {
   if (store == nullptr) {
     return Error(std::errc::invalid_argument, "Cache::create: the store is null");
   }
@@ -166,8 +166,9 @@ CacheStats CacheImpl::stats() const {
 
 Cache::Cache(std::shared_ptr<CacheImpl> impl) noexcept : impl_(std::move(impl)) {}
 
-Result<std::unique_ptr<Cache>> Cache::create(std::shared_ptr<Store> store, CacheOptions options) {
-  auto impl = CacheImpl::create(std::move(store), std::move(options));
+Result<std::unique_ptr<Cache>> Cache::create(std::shared_ptr<Store> store,
+                                             const CacheOptions& options) {
+  auto impl = CacheImpl::create(std::move(store), options);
   if (!impl.ok()) return std::move(impl).error();
   return std::unique_ptr<Cache>(new Cache(std::move(*impl)));
 }

@@ -24,7 +24,7 @@ namespace quire {
 class CacheImpl : public std::enable_shared_from_this<CacheImpl> {
  public:
   static Result<std::shared_ptr<CacheImpl>> create(std::shared_ptr<Store> store,
-                                                   CacheOptions options);
+                                                   const CacheOptions& options);
   ~CacheImpl();
 
   Result<std::unique_ptr<FileImpl>> open(std::string_view path, OpenFlags flags,
@@ -82,7 +82,7 @@ class FileImpl {
   Status advise(std::uint64_t first_page, std::uint64_t last_page, Advice advice);
   Result<FileStat> stat();
   Status set_times(const TimeSpec* atime, const TimeSpec* mtime);
-  Status submit(Op op, OnDone on_done, const CallOptions& call);
+  Status submit(const Op& op, OnDone on_done, const CallOptions& call);
   Status close();
   void close_and_log();
 

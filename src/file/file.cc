@@ -114,7 +114,7 @@ Status File::set_times(const TimeSpec* atime, const TimeSpec* mtime) {
 
 Status File::submit(Op op, OnDone on_done, const CallOptions& call) {
   if (impl_ == nullptr) return not_open("submitting");
-  return impl_->submit(std::move(op), std::move(on_done), call);
+  return impl_->submit(op, std::move(on_done), call);
 }
 
 }  // namespace quire

@@ -202,7 +202,7 @@ Result<std::size_t> FileImpl::perform(const Op& op, const CallOptions& call) {
   return size_of(sync(0, ~std::uint64_t{0}, o.kind, call));
 }
 
-Status FileImpl::submit(Op op, OnDone on_done, const CallOptions& call) {
+Status FileImpl::submit(const Op& op, OnDone on_done, const CallOptions& call) {
   if (const std::error_code error = usable(OpenFlags{})) return fail(error, "submitting to");
   {
     sync::MutexLock lock(mutex_);
