@@ -29,6 +29,7 @@
 #ifndef QUIRE_STORE_H_
 #define QUIRE_STORE_H_
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -48,7 +49,7 @@ struct TimeSpec {
   std::uint32_t nanoseconds = 0;  // 0 to 999,999,999
 
   friend bool operator==(const TimeSpec&, const TimeSpec&) = default;
-  friend auto operator<=>(const TimeSpec&, const TimeSpec&) = default;
+  friend std::strong_ordering operator<=>(const TimeSpec&, const TimeSpec&) = default;
 };
 
 // How a file, or a store's object, is opened. Combine with |.
@@ -77,7 +78,7 @@ struct ObjectId {
   std::uint64_t low = 0;   // host: the inode number
 
   friend bool operator==(const ObjectId&, const ObjectId&) = default;
-  friend auto operator<=>(const ObjectId&, const ObjectId&) = default;
+  friend std::strong_ordering operator<=>(const ObjectId&, const ObjectId&) = default;
 };
 
 // An open object. Given out by open(), valid until close(); never 0.

@@ -42,7 +42,7 @@ struct HostStoreOptions {
 // Opens `directory`. Blocks. Errors: ENOENT, ENOTDIR, EACCES, Errc::kInUse, EINVAL for options out of
 // range, ENOSYS for Engine::kUring where the kernel refuses it.
 QUIRE_EXPORT Result<std::shared_ptr<Store>> open_host_store(const std::string& directory,
-                                                            HostStoreOptions options = {});
+                                                            const HostStoreOptions& options = {});
 
 }  // namespace quire
 

@@ -22,8 +22,8 @@ constexpr std::array kAllCuts = {Cut::kPunch, Cut::kZero, Cut::kInsert, Cut::kCo
 constexpr OpenFlags kExisting = OpenFlags::kReadWrite;
 
 const char* cut_name(Cut kind) {
-  constexpr std::array kNames = {"punch", "zero", "insert", "collapse"};
-  return kNames[static_cast<std::size_t>(kind)];
+  constexpr std::array names = {"punch", "zero", "insert", "collapse"};
+  return names[static_cast<std::size_t>(kind)];
 }
 
 std::span<const std::byte> part(const std::vector<std::byte>& bytes, std::size_t offset,
@@ -122,16 +122,16 @@ void read_sees_completed_writes(Probe& probe) {
 }
 
 void requests_together(Probe& probe) {
-  constexpr std::size_t kThreads = 2;
-  constexpr std::size_t kPagesEach = 24;
+  constexpr std::size_t thread_count = 2;
+  constexpr std::size_t pages_each = 24;
   const ObjectHandle object = probe.open();
-  const auto bytes = probe_pattern(kThreads * kPagesEach * kPage, 7);
+  const auto bytes = probe_pattern(thread_count * pages_each * kPage, 7);
   std::vector<sync::Thread> threads;
-  for (std::size_t t = 0; t < kThreads; ++t) {
+  for (std::size_t t = 0; t < thread_count; ++t) {
     Result<sync::Thread> thread = sync::Thread::start("quire-conform", [&, t] {
       std::vector<ProbeRequestPtr> writes;
-      for (std::size_t i = 0; i < kPagesEach; ++i) {
-        const std::size_t offset = (i * kThreads + t) * kPage;
+      for (std::size_t i = 0; i < pages_each; ++i) {
+        const std::size_t offset = (i * thread_count + t) * kPage;
         writes.push_back(
             probe.start_write(object, offset, part(bytes, offset, kPage), IoMode::kAsync));
       }
@@ -162,14 +162,14 @@ void requests_together(Probe& probe) {
 void reads_end_with_the_object(Probe& probe) {
   const ObjectHandle object = probe.open();
   const auto bytes = probe_pattern(3 * kPage, 3);
-  constexpr std::size_t kSize = 2 * kPage + 777;
+  constexpr std::size_t size = 2 * kPage + 777;
   probe.write(object, 0, bytes);
-  probe.truncate(object, kSize);
+  probe.truncate(object, size);
   const struct {
     std::uint64_t offset;
     std::size_t length, expected;
   } cases[] = {{2 * kPage, kPage, 777},
-               {0, 4 * kPage, kSize},
+               {0, 4 * kPage, size},
                {3 * kPage, kPage, 0},
                {64 * kPage, 2 * kPage, 0},
                {std::uint64_t{1} << 40, kPage, 0}};
@@ -181,18 +181,18 @@ void reads_end_with_the_object(Probe& probe) {
           difference(actual, c.expected == 0 ? std::span<const std::byte>()
                                              : part(bytes, c.offset, c.expected));
       probe.expect(text.empty(), fmt::format("a read of {} bytes at {} of an object of {}: {}",
-                                             c.length, c.offset, kSize, text));
+                                             c.length, c.offset, size, text));
     }
   }
 }
 
 void holes_read_as_zeros(Probe& probe) {
   const ObjectHandle object = probe.open();
-  constexpr std::uint64_t kFar = 64 * kPage;
-  probe.write(object, kFar, probe_pattern(kPage, 4));
+  constexpr std::uint64_t far = 64 * kPage;
+  probe.write(object, far, probe_pattern(kPage, 4));
   for (const IoMode mode : kBothModes) {
     probe.expect_bytes(object, 0, std::vector<std::byte>(4 * kPage), "a hole", mode);
-    probe.expect_bytes(object, kFar - kPage, std::vector<std::byte>(kPage), "a hole", mode);
+    probe.expect_bytes(object, far - kPage, std::vector<std::byte>(kPage), "a hole", mode);
   }
 }
 
@@ -339,7 +339,7 @@ void traits_are_possible(Probe& probe) {
 
 void opens_as_asked(Probe& probe) {
   Store& store = probe.store();
-  constexpr OpenFlags kMake = OpenFlags::kReadWrite | OpenFlags::kCreate;
+  constexpr OpenFlags make = OpenFlags::kReadWrite | OpenFlags::kCreate;
   const auto expect_code = [&](const std::string& path, OpenFlags flags, std::error_condition code,
                                const char* what) {
     const Result<OpenedObject> opened = store.open(path, flags, 0644);
@@ -352,12 +352,12 @@ void opens_as_asked(Probe& probe) {
               std::make_error_condition(std::errc::no_such_file_or_directory),
               "opening what is not there");
   const ObjectHandle object = probe.open();
-  expect_code(probe.path(), kMake | OpenFlags::kExclusive,
+  expect_code(probe.path(), make | OpenFlags::kExclusive,
               std::make_error_condition(std::errc::file_exists), "making what is there");
-  expect_code("../" + probe.path(), kMake,
+  expect_code("../" + probe.path(), make,
               make_error_code(Errc::kPathEscapes).default_error_condition(),
               "a path that leaves the root");
-  expect_code(std::string(limits::kNameMaxBytes + 1, 'n'), kMake,
+  expect_code(std::string(limits::kNameMaxBytes + 1, 'n'), make,
               std::make_error_condition(std::errc::filename_too_long), "a name that is too long");
   probe.write(object, 0, probe_pattern(kPage, 12));
   const ObjectHandle emptied = probe.open("a", kExisting | OpenFlags::kTruncate);
@@ -378,11 +378,11 @@ void truncate_sets_the_size(Probe& probe) {
   bytes.resize(4 * kPage);
   probe.expect_bytes(object, 0, bytes, "after truncates down to 4097 and up again");
   // Sparse growth is not asked of every store; but a refusal must leave the object alone.
-  constexpr std::uint64_t kHuge = std::uint64_t{1} << 40;
+  constexpr std::uint64_t huge = std::uint64_t{1} << 40;
   const ProbeRequestPtr grow =
-      probe.start([&](ProbeRequest& request) { probe.store().truncate(object, kHuge, request); });
+      probe.start([&](ProbeRequest& request) { probe.store().truncate(object, huge, request); });
   if (!probe.wait(grow)) return;
-  const std::uint64_t expected = grow->error() ? 4 * kPage : kHuge;
+  const std::uint64_t expected = grow->error() ? 4 * kPage : huge;
   const auto seen = probe.stat(object).size_bytes;
   probe.expect(seen == expected,
                fmt::format("truncate to 2^40 answers \"{}\" and gives a size of {}",

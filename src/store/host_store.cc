@@ -20,6 +20,7 @@ namespace quire::store {
 namespace {
 
 constexpr unsigned kThreadsMax = 64;
+constexpr unsigned kStatxWanted = STATX_BASIC_STATS | STATX_DIOALIGN;
 // Rounds of "open what is there, or else make it" before a file that others make and remove all the
 // time is opened without asking who made it.
 constexpr int kCreateRounds = 4;
@@ -58,8 +59,7 @@ ObjectStat stat_of(const struct statx& stat) {
 
 // 0 or an errno.
 int statx_of(int fd, struct statx& stat) {
-  constexpr unsigned kWanted = STATX_BASIC_STATS | STATX_DIOALIGN;
-  return ::statx(fd, "", AT_EMPTY_PATH, kWanted, &stat) == 0 ? 0 : errno;
+  return ::statx(fd, "", AT_EMPTY_PATH, kStatxWanted, &stat) == 0 ? 0 : errno;
 }
 
 // `call` returns 0, or -1 and sets errno. Repeats what was interrupted.
@@ -334,7 +334,7 @@ Result<std::shared_ptr<Store>> HostStore::open_directory(const std::string& dire
 namespace quire {
 
 Result<std::shared_ptr<Store>> open_host_store(const std::string& directory,
-                                               HostStoreOptions options) {
+                                               const HostStoreOptions& options) {
   return store::HostStore::open_directory(directory, options, &store::UringEngine::start);
 }
 
