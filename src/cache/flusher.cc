@@ -17,7 +17,9 @@ constexpr std::size_t kTurnPages = 1024;
 
 }  // namespace
 
-Flusher::~Flusher() { QUIRE_CHECK(!thread_.joinable()); }
+Flusher::~Flusher() {
+  QUIRE_CHECK(!thread_.joinable());
+}
 
 Status Flusher::start(PageCache& cache, std::chrono::milliseconds dirty_age) {
   cache_ = &cache;
@@ -36,7 +38,9 @@ void Flusher::stop() {
   thread_.join();
 }
 
-void Flusher::wake() noexcept { parker_.unpark(); }
+void Flusher::wake() noexcept {
+  parker_.unpark();
+}
 
 void Flusher::press() noexcept {
   pressed_.store(true);
@@ -101,11 +105,12 @@ bool Flusher::flush_file(FilePages& pages, bool all_ages, sync::Clock::time_poin
   pages.retry_after_ = std::clamp<sync::Clock::duration>(
       pages.retry_after_ * 2, limits::kWritebackRetryMin, limits::kWritebackRetryMax);
   pages.retry_at_ = sync::Clock::now() + pages.retry_after_;
-  cache_->log(LogLevel::kWarning,
-              fmt::format("writing dirty pages failed: {}; they stay dirty and are tried again in {} ms",
-                          result.error.message(),
-                          std::chrono::duration_cast<std::chrono::milliseconds>(pages.retry_after_)
-                              .count()));
+  cache_->log(
+      LogLevel::kWarning,
+      fmt::format(
+          "writing dirty pages failed: {}; they stay dirty and are tried again in {} ms",
+          result.error.message(),
+          std::chrono::duration_cast<std::chrono::milliseconds>(pages.retry_after_).count()));
   return false;
 }
 

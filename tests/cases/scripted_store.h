@@ -3,8 +3,8 @@
 // sick.
 //
 // Thread-safety: all calls from any thread; set_hook while no request is being submitted.
-#ifndef QUIRE_CASES_SCRIPTED_STORE_H_
-#define QUIRE_CASES_SCRIPTED_STORE_H_
+#ifndef QUIRE_TESTS_CASES_SCRIPTED_STORE_H_
+#define QUIRE_TESTS_CASES_SCRIPTED_STORE_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -64,4 +64,4 @@ class ScriptedStore final : public Store {
 
 }  // namespace quire::cases
 
-#endif  // QUIRE_CASES_SCRIPTED_STORE_H_
+#endif  // QUIRE_TESTS_CASES_SCRIPTED_STORE_H_

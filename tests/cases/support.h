@@ -1,7 +1,7 @@
 // What the cases share: a cache over a host directory behind a ScriptedStore, the library's log,
 // and the host's view of a file, by plain system calls.
-#ifndef QUIRE_CASES_SUPPORT_H_
-#define QUIRE_CASES_SUPPORT_H_
+#ifndef QUIRE_TESTS_CASES_SUPPORT_H_
+#define QUIRE_TESTS_CASES_SUPPORT_H_
 
 #include <gtest/gtest.h>
 
@@ -99,4 +99,4 @@ class CaseTest : public testing::Test {
 
 }  // namespace quire::cases
 
-#endif  // QUIRE_CASES_SUPPORT_H_
+#endif  // QUIRE_TESTS_CASES_SUPPORT_H_
