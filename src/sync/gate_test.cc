@@ -589,37 +589,5 @@ TEST(GateThreadsTest, BothSidesMakeProgressAndNeverMeet) {
   EXPECT_EQ(gate.waiting_count(kAdd) + gate.waiting_count(kBlock), 0u);
 }
 
-// --- Misuse ------------------------------------------------------------------------------------
-
-TEST(GateDeathTest, LeavingAnEmptyGateAborts) {
-  EXPECT_DEATH(
-      {
-        Gate gate;
-        gate.leave(kBlock);
-      },
-      "holders");
-}
-
-TEST(GateDeathTest, DestroyingAHeldGateAborts) {
-  EXPECT_DEATH(
-      {
-        Gate gate;
-        static_cast<void>(gate.try_enter(kAdd));
-      },
-      "word_");
-}
-
-#ifdef QUIRE_CHECKS
-TEST(GateDeathTest, NestingAborts) {
-  EXPECT_DEATH(
-      {
-        Gate gate;
-        static_cast<void>(gate.enter(kAdd));
-        static_cast<void>(gate.enter(kAdd));
-      },
-      "taking gate .* while holding gate");
-}
-#endif
-
 }  // namespace
 }  // namespace quire::sync

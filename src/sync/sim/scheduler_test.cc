@@ -578,35 +578,5 @@ TEST(SimSeam, OperationsWorkOutsideRuns) {
   EXPECT_EQ(zero->load(), 0u);
 }
 
-// The harness.
-
-TEST(SimSuite, FailureSaysHowToReplay) {
-  EXPECT_NONFATAL_FAILURE(run_seeds("Some.Test", [] { Parker().park(); }),
-                          "./test --sim --seed 0 --case Some.Test");
-  EXPECT_NONFATAL_FAILURE(run_seeds("Some.Test", [] { Parker().park(); }),
-                          "waits at park on parker 1");
-}
-
-TEST(SimSuite, NoticesRunsThatDependOnEarlierOnes) {
-  static int runs = 0;
-  runs = 0;
-  EXPECT_NONFATAL_FAILURE(run_seeds("Some.Test",
-                                    [] {
-                                      if (++runs == 1) yield_thread();
-                                    }),
-                          "depends on something besides its seed");
-}
-
-TEST(SimSuite, SeedsAlternateSchedules) {
-  if (suite_options().schedule) return;
-  EXPECT_EQ(options_of_seed(6).schedule, Schedule::kRandom);
-  EXPECT_EQ(options_of_seed(7).schedule, Schedule::kPct);
-}
-
-TEST(SimSuiteDeathTest, FailedCheckNamesItsSeed) {
-  EXPECT_DEATH(run({.seed = 42}, [] { QUIRE_CHECK(1 + 1 == 3); }),
-               "check failed: 1 \\+ 1 == 3(.|\n)*seed 42, random schedule.*'main'");
-}
-
 }  // namespace
 }  // namespace quire::sync::sim
