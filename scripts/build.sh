@@ -32,6 +32,10 @@ configure_clang() {
   configure build/clang --preset release -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=None \
     -DBUILD_SHARED_LIBS=OFF
 }
+# Only for clang-tidy to read.
+configure_clang_sim() {
+  configure build/clang-sim --preset sim -DCMAKE_CXX_COMPILER=clang++-14
+}
 build_clang() {
   configure_clang && compile build/clang
 }

@@ -124,5 +124,6 @@ part_clang() {
 part_lint() {
   # clang-tidy reads how clang compiles each file.
   [[ -f build/clang/compile_commands.json ]] || configure_clang || { fails "lint: configure"; return 0; }
+  configure_clang_sim || { fails "lint: configure"; return 0; }
   lint
 }

@@ -72,7 +72,7 @@ class QUIRE_EXPORT Cache {
   CacheStats stats() const;
 
  private:
-  explicit Cache(std::shared_ptr<CacheImpl> impl) noexcept;
+  QUIRE_NO_EXPORT explicit Cache(std::shared_ptr<CacheImpl> impl) noexcept;
   std::shared_ptr<CacheImpl> impl_;
 };
 

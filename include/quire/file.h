@@ -146,7 +146,7 @@ class QUIRE_EXPORT File {
 
  private:
   friend class Cache;
-  explicit File(std::unique_ptr<FileImpl> impl) noexcept;
+  QUIRE_NO_EXPORT explicit File(std::unique_ptr<FileImpl> impl) noexcept;
   std::unique_ptr<FileImpl> impl_;
 };
 

@@ -12,8 +12,8 @@ namespace quire {
 
 struct CacheOptions {
   // All memory for pages, for the trees that find them, for their descriptors and for IO buffers,
-  // in bytes. Range: limits::kMemoryMinBytes to limits::kMemoryMaxBytes. The cache never exceeds
-  // it. A process that does nothing else stays within this and 16 MiB more: code, heap, stacks of
+  // in bytes. Range: limits::kMemoryMinBytes to limits::kMemoryMaxBytes, and no more than the
+  // machine has (ENOMEM). The cache never exceeds it. A process that does nothing else stays within this and 16 MiB more: code, heap, stacks of
   // threads.
   std::size_t memory_bytes = limits::kMemoryDefaultBytes;
 

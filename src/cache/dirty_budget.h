@@ -11,8 +11,7 @@
 // Invariants:
 //  1. taken() <= max_pages().
 //  2. Waiters are served in the order they came. No lost wake-up: a waiter is in the queue before
-//  it
-//     looks again, and give() looks at the queue after it gave.
+//     it looks again, and give() looks at the queue after it gave.
 #ifndef QUIRE_CACHE_DIRTY_BUDGET_H_
 #define QUIRE_CACHE_DIRTY_BUDGET_H_
 

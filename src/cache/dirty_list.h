@@ -7,8 +7,7 @@
 //
 // Invariants:
 //  1. A page in state dirty or rewritten is on the list, or its writer still holds `writing`, or
-//  the
-//     page is sealed and about to be dropped. A page on the list is in one of these states.
+//     the page is sealed and about to be dropped. A page on the list is in one of these states.
 //  2. Sequence numbers grow with every page put on the list. A page that comes back after a failed
 //     request keeps its number and its age.
 //  3. A flush is registered before it takes a page off the list and until every such page has been

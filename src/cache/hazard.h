@@ -15,10 +15,9 @@
 //  1. A slot names at most one page. Guards do not nest: under one, nothing waits, and nothing is
 //     called that makes another.
 //  2. After wait_clear(key) has returned kReady, every guard on `key` that saw the page readable
-//  has
-//     ended, and the reads it made happened before.
+//     has ended, and the reads it made happened before.
 //  3. A slot that somebody waits for carries kWanted; the owner, clearing it, sees that and wakes
-//  him.
+//     him.
 #ifndef QUIRE_CACHE_HAZARD_H_
 #define QUIRE_CACHE_HAZARD_H_
 

@@ -1,6 +1,7 @@
 #include "cache/page_cache.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -16,6 +17,12 @@ Error bad_option(std::string_view name, std::uint64_t value, std::string_view ra
 
 constexpr std::size_t round_to_pages(std::size_t bytes) {
   return bytes & ~(limits::kPageBytes - 1);
+}
+
+std::uint64_t physical_memory_bytes() {
+  const long pages = sysconf(_SC_PHYS_PAGES);
+  const long page_bytes = sysconf(_SC_PAGESIZE);
+  return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes);
 }
 
 }  // namespace
@@ -71,6 +78,13 @@ Result<Budget> plan_budget(const CacheOptions& o) {
 
 Result<std::unique_ptr<PageCache>> PageCache::create(std::shared_ptr<Store> store,
                                                      const CacheOptions& options) {
+  // Promised but absent memory would end the process much later, without a word.
+  if (const std::uint64_t there = physical_memory_bytes();
+      options.memory_bytes <= limits::kMemoryMaxBytes && options.memory_bytes > there) {
+    return Error(std::errc::not_enough_memory,
+                 fmt::format("CacheOptions::memory_bytes is {}; this machine has {} bytes of memory",
+                             options.memory_bytes, there));
+  }
   auto budget = plan_budget(options);
   if (!budget.ok()) return std::move(budget).error();
   return create(std::move(store), *budget, options);

@@ -9,11 +9,9 @@
 //
 // Invariants:
 //  1. No lost wake-up: the announcement (the waiters bit, or the test of wait_where) and joining
-//  the
-//     list happen under the bucket's lock; wake() takes it after the change.
+//     the list happen under the bucket's lock; wake() takes it after the change.
 //  2. A wait returns kReady for every wake of its key, and only then. It says nothing about the
-//  page:
-//     the caller looks again. Keys may collide (page_key.h), so it may look for nothing.
+//     page: the caller looks again. Keys may collide (page_key.h), so it may look for nothing.
 //  3. The word is not touched after a waiter slept: its tree node may be gone by then.
 #ifndef QUIRE_CACHE_PAGE_WAIT_H_
 #define QUIRE_CACHE_PAGE_WAIT_H_

@@ -50,15 +50,12 @@
 //
 // Invariants:
 //  1. A page that is sealed or being written takes no new pin; whoever wants one waits for the
-//  page.
-//     So a writer is preferred to readers that come after it.
+//     page. So a writer is preferred to readers that come after it.
 //  2. Bytes of a frame change only in `filling`, or under `writing` when no pin and no hazard slot
-//  is left.
-//     So every read of one page is untorn.
+//     is left. So every read of one page is untorn.
 //  3. The frame number changes only between absent and filling.
 //  4. `sealed` and `writing` exclude each other, and sealed pages are clean or dirty: a sealer
-//  waits for
-//     filling and writeback to end before it seals.
+//     waits for filling and writeback to end before it seals.
 //  5. Whoever clears `waiters` wakes the waiters (PageWaitLot).
 #ifndef QUIRE_CACHE_PAGE_WORD_H_
 #define QUIRE_CACHE_PAGE_WORD_H_

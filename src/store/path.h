@@ -5,11 +5,10 @@
 //  1. An empty path is ENOENT; one of more than limits::kPathMaxBytes bytes, or with a name of more
 //     than limits::kNameMaxBytes, is ENAMETOOLONG; one that contains a zero byte is EINVAL.
 //  2. A path that begins with '/' is Errc::kPathEscapes: it would name something in the machine,
-//  not
-//     in the store.
+//     not in the store.
 //  3. Empty names ("a//b") and "." are dropped. ".." drops the name before it, by text alone,
-//  before
-//     any symbolic link is looked at; where no name is left to drop it is Errc::kPathEscapes.
+//     before any symbolic link is looked at; where no name is left to drop it is
+//     Errc::kPathEscapes.
 //  4. What names the root itself, or ends in '/', is EISDIR.
 //
 // Symbolic links are not looked at here; the host store sees to those (store/beneath.h).

@@ -9,8 +9,7 @@
 // Invariants:
 //  1. Each accepted task runs exactly once, under no lock.
 //  2. While a task waits, either every thread is busy or a wake-up is on its way to an idle one:
-//  who
-//     queues a task takes an idle worker off the list and unparks it, under the lock.
+//     who queues a task takes an idle worker off the list and unparks it, under the lock.
 //  3. At most limits::kStoreRequestsMax tasks wait; more are refused.
 #ifndef QUIRE_STORE_WORKER_POOL_H_
 #define QUIRE_STORE_WORKER_POOL_H_

@@ -26,9 +26,8 @@
 //  2. queued is set exactly while somebody is in the queue. Only under mutex_ does it change.
 //  3. While queued is set, counts grow under mutex_ only; they may fall at any time.
 //  4. Who brings the counts to zero while queued is set takes mutex_ and admits the next batch.
-//  5. While the queue is not empty, somebody waits for the state turn_; holders, if there are
-//     any, are of the other state.
-//  All accesses to the word are sequentially consistent.
+//  5. While the queue is not empty, somebody waits for the state turn_; holders, if there are any,
+//     are of the other state. All accesses to the word are sequentially consistent.
 //
 // States (a: adders in, b: blockers in, q: queued), drawn for one side; the other is its mirror:
 //

@@ -22,8 +22,8 @@ std::size_t thread_ordinal() noexcept {
 namespace {
 
 struct Ordinal {
-  static inline Atomic<std::size_t> next{0};
-  const std::size_t value = next.fetch_add(1);
+  static inline Atomic<std::size_t> next_{0};
+  const std::size_t value = next_.fetch_add(1);
 };
 
 struct OrdinalTag {};

@@ -16,11 +16,9 @@
 //     process, provided that the body does not look at addresses, real time or what earlier runs
 //     left.
 //  2. A run always ends: when every fiber has ended, when none can ever run again (deadlock), or
-//  after
-//     steps_max steps.
+//     after steps_max steps.
 //  3. After a failed run the program's objects are as the fibers left them; their stacks are
-//  leaked,
-//     nothing is unwound.
+//     leaked, nothing is unwound.
 //
 // Thread-safety: one OS thread. Runs do not nest.
 #ifndef QUIRE_SYNC_SIM_SCHEDULER_H_
