@@ -14,7 +14,7 @@ bool DirtyList::add(FrameNumber frame) noexcept {
   if (d.on_dirty_list) return false;
   d.on_dirty_list = true;
   d.dirty_sequence = ++sequence_;
-  d.dirtied_at_ns = sync::Clock::now().time_since_epoch().count();
+  d.dirtied_at_ns = sync::Clock::coarse_now().time_since_epoch().count();
   d.dirty_previous = last_;
   d.dirty_next = kNoFrame;
   (last_ != kNoFrame ? at(last_).dirty_next : first_) = frame;

@@ -1,10 +1,17 @@
 #include "cache/hazard.h"
 
+#include <algorithm>
+#include <chrono>
+
+#include "sync/clock.h"
+
 namespace quire::cache {
 namespace {
 
 // A guard lasts as long as a copy of one page; most end within this many looks.
 constexpr int kSpins = 200;
+// How long to sleep at most where wake-ups cannot be relied on.
+constexpr std::chrono::milliseconds kNap{1};
 
 PageWaitLot& lot() {
   static PageWaitLot* const instance = new PageWaitLot;  // outlives every thread
@@ -40,7 +47,7 @@ void Hazards::wake(PageKey key) noexcept {
 bool Hazards::named(PageKey key) noexcept {
   const std::uint32_t end = high_water_.load();
   for (std::uint32_t i = 0; i < end; ++i) {
-    if ((slots_[i].key.load() & ~kWanted) == key.bits) return true;
+    if (slots_[i].key.load() == key.bits) return true;
   }
   return false;
 }
@@ -51,7 +58,7 @@ bool Hazards::named_in(std::uint64_t serial, std::uint64_t first, std::uint64_t 
   const std::uint64_t span = last - first;
   const std::uint32_t end = high_water_.load();
   for (std::uint32_t i = 0; i < end; ++i) {
-    const PageKey key{slots_[i].key.load() & ~kWanted};
+    const PageKey key{slots_[i].key.load()};
     if (key.bits == 0 || key.serial_part() != low.serial_part()) continue;
     if (wraps || ((key.index_part() - low.index_part()) & PageKey::kIndexMask) <= span) return true;
   }
@@ -61,7 +68,7 @@ bool Hazards::named_in(std::uint64_t serial, std::uint64_t first, std::uint64_t 
 sync::WaitStatus Hazards::wait_clear(PageKey key, const sync::WaitLimit& limit) {
   const std::uint32_t end = high_water_.load();
   for (std::uint32_t i = 0; i < end; ++i) {
-    if ((slots_[i].key.load() & ~kWanted) != key.bits) continue;
+    if (slots_[i].key.load() != key.bits) continue;
     const sync::WaitStatus status = wait_slot(slots_[i], key, limit);
     if (status != sync::WaitStatus::kReady) return status;
   }
@@ -70,20 +77,29 @@ sync::WaitStatus Hazards::wait_clear(PageKey key, const sync::WaitLimit& limit) 
 
 sync::WaitStatus Hazards::wait_slot(Slot& slot, PageKey key, const sync::WaitLimit& limit) {
   for (int spin = 0; spin < kSpins; ++spin) {
-    if ((slot.key.load() & ~kWanted) != key.bits) return sync::WaitStatus::kReady;
+    if (slot.key.load() != key.bits) return sync::WaitStatus::kReady;
     sync::spin_pause();
   }
-  // The owner is off the processor or its copy takes a page fault. Mark the slot, so that its next
-  // clear wakes us. One wake is enough even if the owner names the page again: that guard began
-  // after the page was made unreadable and copies nothing.
-  return lot().wait_where(
-      key,
-      [&] {
-        std::uint64_t seen = key.bits;
-        return slot.key.compare_exchange_strong(seen, key.bits | kWanted) ||
-               seen == (key.bits | kWanted);
-      },
-      limit);
+  // The owner is off the processor or its copy takes a page fault: sleep. One wake is enough even if
+  // the owner names the page again: that guard began after the page was made unreadable and copies
+  // nothing.
+  slot.wanted.fetch_add(1);
+  sync::WaitStatus status = sync::WaitStatus::kReady;
+  for (;;) {
+    sync::WaitLimit nap = limit;
+    if (!sync::heavy_fence_works()) {
+      // A wake-up may be lost: look again from time to time.
+      nap.deadline = std::min(limit.deadline, sync::deadline_after(kNap));
+    }
+    const auto still_named = [&] {
+      sync::heavy_fence();
+      return slot.key.load() == key.bits;
+    };
+    status = lot().wait_where(key, still_named, nap);
+    if (status != sync::WaitStatus::kTimedOut || nap.deadline == limit.deadline) break;
+  }
+  slot.wanted.fetch_sub(1);
+  return status;
 }
 
 }  // namespace quire::cache

@@ -3,7 +3,8 @@
 // page up, copies if the page is readable, and clears the slot. Whoever wants the page for itself
 // first makes it unreadable (writing, sealed), then waits until no slot names it. Either the reader
 // sees the page unreadable, or the other sees the reader's slot: both sides are sequentially
-// consistent. (Maged Michael, "Hazard Pointers", IEEE TPDS 2004, is the root of the idea; here the
+// consistent. Clearing is a plain store; who sleeps until it happens pays for the order
+// (asymmetric_fence.h). (Maged Michael, "Hazard Pointers", IEEE TPDS 2004, is the root of the idea; here the
 // slot also covers the look-up, so that tree nodes can be freed under it.)
 //
 // Measured beside a pin counted in the page word: page_read_bench.cc.
@@ -16,8 +17,9 @@
 //     called that makes another.
 //  2. After wait_clear(key) has returned kReady, every guard on `key` that saw the page readable
 //     has ended, and the reads it made happened before.
-//  3. A slot that somebody waits for carries kWanted; the owner, clearing it, sees that and wakes
-//     him.
+//  3. Whoever sleeps for a slot is counted in its `wanted`, and has seen the key after that and a
+//     heavy fence; so the owner, clearing the key, sees the count and wakes him. The owner only
+//     reads the count: were it to reset it, it could wipe out that of a waiter for its next key.
 #ifndef QUIRE_CACHE_HAZARD_H_
 #define QUIRE_CACHE_HAZARD_H_
 
@@ -27,6 +29,7 @@
 #include "cache/page_key.h"
 #include "cache/page_wait.h"
 #include "quire/limits.h"
+#include "sync/asymmetric_fence.h"
 #include "sync/atomic.h"
 #include "sync/thread_local.h"
 #include "sync/wait.h"
@@ -35,10 +38,9 @@ namespace quire::cache {
 
 class Hazards {
  public:
-  static constexpr std::uint64_t kWanted = std::uint64_t{1} << 63;
-
   struct alignas(64) Slot {
     sync::Atomic<std::uint64_t> key{0};
+    sync::Atomic<std::uint32_t> wanted{0};  // how many may sleep until the key is cleared
     sync::Atomic<std::uint32_t> taken{0};
   };
 
@@ -51,8 +53,8 @@ class Hazards {
   // Publishes `key` in the thread's slot for a scope. REQUIRES: slot != kNoSlot.
   class Guard {
    public:
-    Guard(std::uint32_t slot, PageKey key) noexcept : slot_(slots_[slot].key) {
-      slot_.exchange(key.bits);
+    Guard(std::uint32_t slot, PageKey key) noexcept : slot_(slots_[slot]), key_(key) {
+      slot_.key.exchange(key.bits);
     }
     ~Guard() {
       if (!cleared_) clear();
@@ -63,13 +65,15 @@ class Hazards {
     // Ends the guard early.
     void clear() noexcept {
       cleared_ = true;
-      const std::uint64_t old = slot_.exchange(0);
-      if ((old & kWanted) != 0) [[unlikely]]
-        wake({old & ~kWanted});
+      slot_.key.store(0, std::memory_order_release);
+      sync::light_fence();
+      if (slot_.wanted.load(std::memory_order_relaxed) != 0) [[unlikely]]
+        wake(key_);
     }
 
    private:
-    sync::Atomic<std::uint64_t>& slot_;
+    Slot& slot_;
+    const PageKey key_;
     bool cleared_ = false;
   };
 

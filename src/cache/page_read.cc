@@ -10,10 +10,10 @@ PageCopy copy_page_pinned(FilePages& pages, std::uint64_t offset,
   if (word == nullptr) return {};
   PageValue value = word->load();
   if (!word->try_pin(value)) {
-    return {value.absent() ? PageLook::kAbsent : PageLook::kUnreadable, false, 0};
+    return {value.absent() ? PageLook::kAbsent : PageLook::kUnreadable, 0};
   }
-  PageCopy copy = copy_from_frame(pages, value.frame(), offset, out);
-  copy.marker = value.marker();
+  PageCopy copy{PageLook::kMarked, 0};
+  if (!value.marker()) copy = copy_from_frame(pages, value.frame(), offset, out);
   pages.cache().memory().touch(value.frame());
   pages.wake(index, word->unpin());
   pages.cache().memory().note_evictable();

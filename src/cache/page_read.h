@@ -21,12 +21,12 @@ enum class PageLook : std::uint8_t {
   kCopied,
   kAbsent,      // not in the cache: fill it
   kUnreadable,  // filling, being written or being dropped: wait for it
+  kMarked,      // reading it starts the next readahead: take_marker() first
   kEnd,         // the file ends before these bytes
 };
 
 struct PageCopy {
   PageLook look = PageLook::kAbsent;
-  bool marker = false;    // the page starts the next readahead
   std::size_t bytes = 0;  // copied
 };
 
@@ -35,12 +35,13 @@ struct PageCopy {
 inline PageCopy copy_from_frame(FilePages& pages, FrameNumber frame, std::uint64_t offset,
                                 std::span<std::byte> out) noexcept {
   const std::uint64_t size = pages.size_bytes();
-  if (offset >= size) return {PageLook::kEnd, false, 0};
+  if (offset >= size) [[unlikely]]
+    return {PageLook::kEnd, 0};
   const std::size_t n =
       static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), size - offset));
   const std::size_t in_page = offset & (limits::kPageBytes - 1);
   std::memcpy(out.data(), pages.cache().memory().bytes(frame) + in_page, n);
-  return {PageLook::kCopied, false, n};
+  return {PageLook::kCopied, n};
 }
 
 // Copies out.size() bytes, all of one page, from `offset` on. `slot`: of the calling thread.
@@ -52,12 +53,12 @@ inline PageCopy copy_page(FilePages& pages, std::uint32_t slot, std::uint64_t of
   if (word == nullptr) return {};
   const PageValue value = word->load();
   if (!value.readable()) [[unlikely]] {
-    return {value.absent() ? PageLook::kAbsent : PageLook::kUnreadable, false, 0};
+    return {value.absent() ? PageLook::kAbsent : PageLook::kUnreadable, 0};
   }
-  PageCopy copy = copy_from_frame(pages, value.frame(), offset, out);
-  copy.marker = value.marker();
+  if (value.marker()) [[unlikely]]
+    return {PageLook::kMarked, 0};
   pages.cache().memory().touch(value.frame());
-  return copy;
+  return copy_from_frame(pages, value.frame(), offset, out);
 }
 
 // The same for a thread without a hazard slot, by a pin counted in the page word.

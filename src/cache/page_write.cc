@@ -38,21 +38,33 @@ bool PageWrite::covers(std::uint64_t index, std::size_t from, std::size_t to) co
   return (from == 0 || in_file == 0) && to >= in_file;
 }
 
+bool PageWrite::try_hold(std::uint64_t index) noexcept {
+  PageWord* const word = pages_.find(index);
+  if (word == nullptr) return false;
+  PageValue value = word->load();
+  if (value.absent()) return false;
+  if (word->begin_write(value)) {
+    hold_ = Hold::kCached;
+    index_ = index;
+    word_ = word;
+    frame_ = value.frame();
+  }
+  return true;
+}
+
 std::error_code PageWrite::hold_cached(std::uint64_t index, const sync::WaitLimit& limit) {
+  const std::uint32_t slot = Hazards::slot_of_thread();
   for (;;) {
-    {
+    bool there = false;
+    if (slot != Hazards::kNoSlot) {
+      // Ended before wait_readers(), or we would wait for ourselves.
+      const Hazards::Guard guard(slot, pages_.key(index));
+      there = try_hold(index);
+    } else {
       const FilePages::Walker walker(pages_);
-      PageWord* const word = pages_.find(index);
-      if (word == nullptr) return {};
-      PageValue value = word->load();
-      if (value.absent()) return {};
-      if (word->begin_write(value)) {
-        hold_ = Hold::kCached;
-        index_ = index;
-        word_ = word;
-        frame_ = value.frame();
-      }
+      there = try_hold(index);
     }
+    if (!there) return {};
     if (hold_ == Hold::kCached) {
       sync::lock_rank::acquired(sync::Rank::kPage, word_);
       return wait_readers(limit);

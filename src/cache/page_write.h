@@ -50,6 +50,9 @@ class PageWrite {
   // Adds the page as new, with zeros around [from, to). Not held afterwards if somebody was faster.
   std::error_code add_new(std::uint64_t index, std::size_t from, std::size_t to,
                           const sync::WaitLimit& limit);
+  // Makes the page `writing` if it is cached and not busy. False: it is absent. The caller keeps the
+  // tree's nodes (FilePages, invariant 3).
+  bool try_hold(std::uint64_t index) noexcept;
   // Makes the cached page `writing` and waits until nobody reads it.
   std::error_code hold_cached(std::uint64_t index, const sync::WaitLimit& limit);
   std::error_code wait_readers(const sync::WaitLimit& limit);

@@ -29,6 +29,10 @@ struct Transfer {
   std::error_code error;
 };
 
+// Copies the pages at the head of [offset, offset + out.size()) that need nothing but copying; stops at
+// the first that does, and at the end of the file. Returns the bytes copied. Never waits.
+std::size_t read_hits(Inode& inode, std::span<std::byte> out, std::uint64_t offset) noexcept;
+
 // Reads into `out` from `offset`, up to the end of the file.
 Transfer read_at(Inode& inode, SharedReadahead& readahead, std::span<std::byte> out,
                  std::uint64_t offset, const sync::WaitLimit& limit);

@@ -71,47 +71,66 @@ Transfer read_missing(Inode& inode, SharedReadahead& readahead, std::span<std::b
 
 }  // namespace
 
+std::size_t read_hits(Inode& inode, std::span<std::byte> out, std::uint64_t offset) noexcept {
+  const std::uint32_t slot = cache::Hazards::slot_of_thread();
+  if (slot == cache::Hazards::kNoSlot) [[unlikely]]
+    return 0;
+  std::size_t moved = 0;
+  std::uint64_t pages = 0;
+  while (moved < out.size()) {
+    const std::uint64_t at = offset + moved;
+    const std::size_t part = part_in_page(at, out.size() - moved);
+    const PageCopy copy = cache::copy_page(inode, slot, at, out.subspan(moved, part));
+    if (copy.look != PageLook::kCopied) [[unlikely]]
+      break;
+    moved += copy.bytes;
+    ++pages;
+    if (copy.bytes < part) break;
+  }
+  inode.cache().counters().count_hits(slot, pages);
+  return moved;
+}
+
 Transfer read_at(Inode& inode, SharedReadahead& readahead, std::span<std::byte> out,
                  std::uint64_t offset, const sync::WaitLimit& limit) {
-  const std::uint32_t slot = cache::Hazards::slot_of_thread();
   Transfer moved;
-  std::uint64_t hits = 0;
   std::size_t run_max = limits::kStoreIoMaxPieces;
   while (moved.bytes < out.size()) {
+    const std::size_t hit = read_hits(inode, out.subspan(moved.bytes), offset + moved.bytes);
+    moved.bytes += hit;
+    if (moved.bytes == out.size()) break;
+
+    // A look at the page that stopped us, or all of it where this thread has no hazard slot.
     const std::uint64_t at = offset + moved.bytes;
     const std::span<std::byte> rest = out.subspan(moved.bytes);
     const std::span<std::byte> part = rest.first(part_in_page(at, rest.size()));
-    const PageCopy copy = slot != cache::Hazards::kNoSlot
-                              ? cache::copy_page(inode, slot, at, part)
-                              : cache::copy_page_pinned(inode, at, part);
-    if (copy.look == PageLook::kCopied) [[likely]] {
-      moved.bytes += copy.bytes;
-      ++hits;
-      if (copy.marker) [[unlikely]]
+    const PageCopy copy = cache::copy_page_pinned(inode, at, part);
+    switch (copy.look) {
+      case PageLook::kCopied:
+        inode.cache().counters().slow_hits.fetch_add(1);
+        moved.bytes += copy.bytes;
+        if (copy.bytes < part.size()) return moved;
+        continue;
+      case PageLook::kMarked:
         ahead_of_marker(inode, readahead, page_index(at));
-      if (copy.bytes < part.size()) break;
-      continue;
+        continue;
+      case PageLook::kEnd:
+        return moved;
+      case PageLook::kUnreadable: {
+        if (at >= inode.size_bytes()) return moved;
+        const sync::WaitStatus status = inode.wait_unreadable(page_index(at), limit);
+        if (status == sync::WaitStatus::kReady) continue;
+        moved.error = sync::to_error(status);
+        return moved;
+      }
+      case PageLook::kAbsent:
+        break;
     }
-    if (copy.look == PageLook::kEnd || at >= inode.size_bytes()) break;
-    if (copy.look == PageLook::kUnreadable) {
-      const sync::WaitStatus status = inode.wait_unreadable(page_index(at), limit);
-      if (status == sync::WaitStatus::kReady) continue;
-      moved.error = sync::to_error(status);
-      break;
-    }
+    if (at >= inode.size_bytes()) return moved;
     const Transfer missing = read_missing(inode, readahead, rest, at, &run_max, limit);
     moved.bytes += missing.bytes;
-    if (missing.error) {
-      moved.error = missing.error;
-      break;
-    }
-  }
-  if (hits > 0) {
-    if (slot != cache::Hazards::kNoSlot) {
-      inode.cache().counters().count_hits(slot, hits);
-    } else {
-      inode.cache().counters().slow_hits.fetch_add(hits);
-    }
+    moved.error = missing.error;
+    if (missing.error) return moved;
   }
   return moved;
 }

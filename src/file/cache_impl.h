@@ -62,6 +62,10 @@ class FileImpl {
   FileImpl(const FileImpl&) = delete;
   FileImpl& operator=(const FileImpl&) = delete;
 
+  // Calls can be made now that need `needed` of the open flags.
+  bool ready(OpenFlags needed) const noexcept {
+    return !owner_->forked() && !owner_->closed() && has(flags_, needed);
+  }
   // An error if calls cannot be made now; `needed`: kRead, kWrite or neither.
   std::error_code usable(OpenFlags needed) const noexcept;
   Error fail(std::error_code code, std::string_view what) const;

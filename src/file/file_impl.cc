@@ -17,10 +17,10 @@ FileImpl::FileImpl(std::shared_ptr<CacheImpl> owner, std::shared_ptr<file::Inode
       readahead_(owner_->pages().budget().readahead_max_pages) {}
 
 std::error_code FileImpl::usable(OpenFlags needed) const noexcept {
+  if (ready(needed)) return {};
   if (owner_->forked()) return Errc::kForked;
   if (owner_->closed()) return Errc::kClosed;
-  if (!has(flags_, needed)) return std::make_error_code(std::errc::bad_file_descriptor);
-  return {};
+  return std::make_error_code(std::errc::bad_file_descriptor);
 }
 
 Error FileImpl::fail(std::error_code code, std::string_view what) const {
@@ -34,8 +34,8 @@ Error FileImpl::fail_at(std::error_code code, std::string_view what, std::uint64
 
 Result<std::size_t> FileImpl::read(std::span<std::byte> buffer, std::uint64_t offset,
                                    const CallOptions& call) {
-  if (const std::error_code error = usable(OpenFlags::kRead)) [[unlikely]] {
-    return fail_at(error, "reading", offset, buffer.size());
+  if (!ready(OpenFlags::kRead)) [[unlikely]] {
+    return fail_at(usable(OpenFlags::kRead), "reading", offset, buffer.size());
   }
   if (offset > limits::kFileSizeMaxBytes || buffer.size() > limits::kFileSizeMaxBytes - offset)
       [[unlikely]] {
@@ -43,7 +43,11 @@ Result<std::size_t> FileImpl::read(std::span<std::byte> buffer, std::uint64_t of
                    buffer.size());
   }
   if (buffer.size() > limits::kTransferMaxBytes) buffer = buffer.first(limits::kTransferMaxBytes);
-  const file::Transfer moved = file::read_at(*inode_, readahead_, buffer, offset, to_limit(call));
+  const std::size_t hit = file::read_hits(*inode_, buffer, offset);
+  if (hit == buffer.size()) return hit;
+  file::Transfer moved =
+      file::read_at(*inode_, readahead_, buffer.subspan(hit), offset + hit, to_limit(call));
+  moved.bytes += hit;
   if (moved.error && moved.bytes == 0) {
     return fail_at(moved.error, "reading", offset, buffer.size());
   }
@@ -83,8 +87,8 @@ Result<std::size_t> FileImpl::writev(std::span<const std::span<const std::byte>>
     bytes = std::min(bytes + std::min(buffer.size(), limits::kTransferMaxBytes),
                      limits::kTransferMaxBytes);
   }
-  if (const std::error_code error = usable(OpenFlags::kWrite)) [[unlikely]] {
-    return fail_at(error, "writing", *offset, bytes);
+  if (!ready(OpenFlags::kWrite)) [[unlikely]] {
+    return fail_at(usable(OpenFlags::kWrite), "writing", *offset, bytes);
   }
   if (*offset != file::kAtEnd && *offset > limits::kFileSizeMaxBytes) {
     return fail_at(std::make_error_code(std::errc::file_too_large), "writing", *offset, bytes);

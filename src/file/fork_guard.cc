@@ -2,23 +2,15 @@
 
 #include <pthread.h>
 
-#include "sync/atomic.h"
-
 namespace quire::file {
 namespace {
 
-// Changed only in a new child, where one thread is left.
-sync::Atomic<unsigned> generation{0};
-
+// The only writer: a new child, where one thread is left.
 void in_child() {
-  generation.fetch_add(1);
+  fork_count.fetch_add(1);
 }
 
 }  // namespace
-
-unsigned fork_generation() noexcept {
-  return generation.load(std::memory_order_relaxed);
-}
 
 void install_fork_guard() noexcept {
   static const int installed = pthread_atfork(nullptr, nullptr, in_child);

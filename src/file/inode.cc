@@ -5,6 +5,13 @@
 #include "sync/clock.h"
 
 namespace quire::file {
+namespace {
+
+std::int64_t tick_of(const TimeSpec& time) {
+  return time.seconds * 1'000'000'000 + time.nanoseconds;
+}
+
+}  // namespace
 
 Stamps Inode::stamps() const {
   sync::MutexLock lock(mutex_);
@@ -12,9 +19,11 @@ Stamps Inode::stamps() const {
 }
 
 void Inode::stamp_change() {
-  const TimeSpec now = sync::Clock::wall();
+  if (changed_at_.load() == tick_of(sync::Clock::wall())) return;
   sync::MutexLock lock(mutex_);
+  const TimeSpec now = sync::Clock::wall();
   stamps_.mtime = stamps_.ctime = now;
+  changed_at_.store(tick_of(now));
 }
 
 Status Inode::set_times(const TimeSpec* atime, const TimeSpec* mtime) {
@@ -27,6 +36,7 @@ Status Inode::set_times(const TimeSpec* atime, const TimeSpec* mtime) {
     }
     if (mtime != nullptr) stamps_.mtime = *mtime;
     stamps_.ctime = now;
+    changed_at_.store(kNoTick);
   }
   return push_times();
 }
@@ -81,6 +91,7 @@ std::optional<ObjectStat> Inode::look_behind() {
 void Inode::adopt(const ObjectStat& stat) {
   sync::MutexLock lock(mutex_);
   stamps_ = {stat.atime, stat.mtime, stat.ctime};
+  changed_at_.store(kNoTick);
   seen_ = stat;
   set_size_bytes(stat.size_bytes);
 }

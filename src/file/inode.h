@@ -12,6 +12,7 @@
 #define QUIRE_FILE_INODE_H_
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -87,6 +88,10 @@ class Inode final : public cache::FilePages {
   sync::Mutex push_mutex_;
   mutable sync::Mutex mutex_;
   Stamps stamps_ GUARDED_BY(mutex_);
+  // The tick of wall time that mtime and ctime show, so that the writes of one tick stamp once; kNoTick
+  // if they show anything else. Set under mutex_.
+  static constexpr std::int64_t kNoTick = std::numeric_limits<std::int64_t>::min();
+  sync::Atomic<std::int64_t> changed_at_{kNoTick};
   bool atime_set_ GUARDED_BY(mutex_) = false;  // by set_times, so that the store shall have it
   ObjectStat seen_ GUARDED_BY(mutex_);         // what the store had when last looked at
   bool stale_ GUARDED_BY(mutex_) = false;

@@ -17,6 +17,8 @@ struct Clock {
 
   // Monotonic, for deadlines.
   static time_point now() noexcept;
+  // The same, at the kernel's tick (1 to 10 ms) and never ahead of now(): cheaper, for ages.
+  static time_point coarse_now() noexcept;
   // Of the day, for time stamps. Coarse: the kernel's tick, as file systems use.
   static TimeSpec wall() noexcept;
 };

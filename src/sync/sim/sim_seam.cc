@@ -19,6 +19,10 @@ Clock::time_point Clock::now() noexcept {
   return sim::virtual_now();
 }
 
+Clock::time_point Clock::coarse_now() noexcept {
+  return now();
+}
+
 TimeSpec Clock::wall() noexcept {
   // Midnight, 1 January 2024, plus the run's time.
   constexpr std::int64_t kEpochSeconds = 1'704'067'200;
