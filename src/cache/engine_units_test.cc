@@ -67,14 +67,36 @@ TEST(Readahead, GrowsForASequentialReaderAndIsSteadyByItsMarkers) {
   Readahead::Window w = ra.on_miss(0, 1);
   EXPECT_EQ(w.first, 1u);
   EXPECT_EQ(w.pages, 4u);
-  ra.on_started(w.pages);
-  for (const std::size_t expected : {8u, 16u, 32u, 64u, 64u}) {
+  EXPECT_EQ(ra.on_started(w.pages).pages, 0u);
+  for (const std::size_t expected : {8u, 16u, 32u}) {
     const std::uint64_t end = w.first + w.pages;
     w = ra.on_marker(w.first);
     EXPECT_EQ(w.first, end);
     EXPECT_EQ(w.pages, expected);
-    ra.on_started(w.pages);
+    EXPECT_EQ(ra.on_started(w.pages).pages, 0u);
   }
+  // As large as they get: from now on the reader has two whole windows ahead of the one it reads.
+  std::uint64_t end = w.first + w.pages;
+  std::uint64_t reading = w.first;
+  for (int round = 0; round < 5; ++round) {
+    for (w = ra.on_marker(reading); w.pages > 0; w = ra.on_started(w.pages)) {
+      EXPECT_EQ(w.first, end);
+      EXPECT_EQ(w.pages, 64u);
+      end += w.pages;
+    }
+    reading += round == 0 ? 32 : 64;
+  }
+  EXPECT_EQ(end, reading + 2 * 64);
+}
+
+// Fails if windows that nothing could be started of are followed by others.
+TEST(Readahead, StopsWhereNothingCanBeStarted) {
+  Readahead ra(64);
+  ra.advise(Advice::kSequential);
+  const Readahead::Window w = ra.on_miss(0, 1);
+  EXPECT_EQ(w.pages, 64u);
+  EXPECT_EQ(ra.on_started(10).pages, 64u) << "cut short, by a leaf's end";
+  EXPECT_EQ(ra.on_started(0).pages, 0u);
 }
 
 // Fails if a jump keeps the window, or failures do not lead to a pause.

@@ -82,6 +82,10 @@ class FramePool {
         limits::kPageShift);
   }
   FrameDescriptor& descriptor(FrameNumber frame) noexcept { return descriptors_[frame]; }
+  // The descriptor will be written soon.
+  void prefetch_descriptor(FrameNumber frame) const noexcept {
+    __builtin_prefetch(&descriptors_[frame], 1);
+  }
 
   std::uint32_t frames() const noexcept { return frames_; }
   // Frames that nobody has. Exact only while nothing is allocated or freed.

@@ -48,6 +48,8 @@ bool PageWrite::try_hold(std::uint64_t index) noexcept {
     index_ = index;
     word_ = word;
     frame_ = value.frame();
+    // For finish(): fetched while the bytes are copied.
+    pages_.cache().memory().pool().prefetch_descriptor(frame_);
   }
   return true;
 }

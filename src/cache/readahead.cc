@@ -30,7 +30,7 @@ Readahead::Window Readahead::open_window(std::uint64_t first, std::size_t pages)
 }
 
 Readahead::Window Readahead::on_miss(std::uint64_t index, std::size_t pages) noexcept {
-  const bool thrashed = size_ > 0 && index >= first_ && index < end_;
+  const bool thrashed = size_ > 0 && index >= oldest_ && index < end_;
   const bool sequential = index == 0 || index == expected_ || thrashed;
   if (pages_max_ == 0 || advice_ == Advice::kRandom || !sequential) {
     size_ = 0;
@@ -52,22 +52,29 @@ Readahead::Window Readahead::on_miss(std::uint64_t index, std::size_t pages) noe
   } else {
     window = grown();
   }
-  return open_window(index + pages, window);
+  oldest_ = index + pages;
+  return open_window(oldest_, window);
 }
 
 Readahead::Window Readahead::on_marker(std::uint64_t index) noexcept {
-  const bool ours = size_ > 0 && index >= first_ && index < end_;
+  const bool ours = size_ > 0 && index >= oldest_ && index < end_;
   if (!ours || pages_max_ == 0 || advice_ == Advice::kRandom || pause_ > 0) return {};
-  return open_window(end_, grown());
+  oldest_ = index;
+  return size_ < pages_max_ ? open_window(end_, grown()) : more();
 }
 
-void Readahead::on_started(std::size_t pages) noexcept {
+Readahead::Window Readahead::more() noexcept {
+  if (size_ < pages_max_ || end_ - oldest_ > (kWindowsAhead - 1) * pages_max_) return {};
+  return open_window(end_, size_);
+}
+
+Readahead::Window Readahead::on_started(std::size_t pages) noexcept {
   if (pages > 0) {
     failures_ = 0;
     // A window may be cut short by the end of a tree leaf or by pages that are there: go on from it.
     end_ = first_ + std::min<std::size_t>(pages, size_);
     expected_ = end_;
-    return;
+    return more();
   }
   size_ = std::max(size_ / 2, smallest());
   end_ = first_;
@@ -77,6 +84,7 @@ void Readahead::on_started(std::size_t pages) noexcept {
     pause_ = kPauseMisses;
     size_ = 0;
   }
+  return {};
 }
 
 }  // namespace quire::cache

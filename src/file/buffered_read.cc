@@ -16,10 +16,12 @@ std::size_t part_in_page(std::uint64_t offset, std::size_t bytes) {
   return std::min(bytes, limits::kPageBytes - (offset & (limits::kPageBytes - 1)));
 }
 
-void start_window(Inode& inode, SharedReadahead& readahead, cache::Readahead::Window window) {
-  const std::size_t started = cache::start_fill(inode, window.first, window.pages, window.first);
-  sync::MutexLock lock(readahead.mutex);
-  readahead.state.on_started(started);
+void start_windows(Inode& inode, SharedReadahead& readahead, cache::Readahead::Window window) {
+  while (window.pages > 0) {
+    const std::size_t started = cache::start_fill(inode, window.first, window.pages, window.first);
+    sync::MutexLock lock(readahead.mutex);
+    window = readahead.state.on_started(started);
+  }
 }
 
 void ahead_of_marker(Inode& inode, SharedReadahead& readahead, std::uint64_t index) {
@@ -29,7 +31,7 @@ void ahead_of_marker(Inode& inode, SharedReadahead& readahead, std::uint64_t ind
     sync::MutexLock lock(readahead.mutex);
     window = readahead.state.on_marker(index);
   }
-  if (window.pages > 0) start_window(inode, readahead, window);
+  start_windows(inode, readahead, window);
 }
 
 // Reads what is missing at the head of `out` and copies it. Moves nothing if somebody else was faster.
@@ -55,7 +57,7 @@ Transfer read_missing(Inode& inode, SharedReadahead& readahead, std::span<std::b
     }
     return {0, error};
   }
-  if (window.pages > 0) start_window(inode, readahead, window);
+  start_windows(inode, readahead, window);
 
   Transfer moved;
   for (std::size_t i = 0; i < run.pages() && moved.bytes < out.size(); ++i) {
