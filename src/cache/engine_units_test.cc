@@ -67,19 +67,19 @@ TEST(Readahead, GrowsForASequentialReaderAndIsSteadyByItsMarkers) {
   Readahead::Window w = ra.on_miss(0, 1);
   EXPECT_EQ(w.first, 1u);
   EXPECT_EQ(w.pages, 4u);
-  EXPECT_EQ(ra.on_started(w.pages).pages, 0u);
+  EXPECT_EQ(ra.on_started(w, w.pages, false).pages, 0u);
   for (const std::size_t expected : {8u, 16u, 32u}) {
     const std::uint64_t end = w.first + w.pages;
     w = ra.on_marker(w.first);
     EXPECT_EQ(w.first, end);
     EXPECT_EQ(w.pages, expected);
-    EXPECT_EQ(ra.on_started(w.pages).pages, 0u);
+    EXPECT_EQ(ra.on_started(w, w.pages, false).pages, 0u);
   }
   // As large as they get: from now on the reader has two whole windows ahead of the one it reads.
   std::uint64_t end = w.first + w.pages;
   std::uint64_t reading = w.first;
   for (int round = 0; round < 5; ++round) {
-    for (w = ra.on_marker(reading); w.pages > 0; w = ra.on_started(w.pages)) {
+    for (w = ra.on_marker(reading); w.pages > 0; w = ra.on_started(w, w.pages, false)) {
       EXPECT_EQ(w.first, end);
       EXPECT_EQ(w.pages, 64u);
       end += w.pages;
@@ -95,8 +95,31 @@ TEST(Readahead, StopsWhereNothingCanBeStarted) {
   ra.advise(Advice::kSequential);
   const Readahead::Window w = ra.on_miss(0, 1);
   EXPECT_EQ(w.pages, 64u);
-  EXPECT_EQ(ra.on_started(10).pages, 64u) << "cut short, by a leaf's end";
-  EXPECT_EQ(ra.on_started(0).pages, 0u);
+  const Readahead::Window next = ra.on_started(w, 10, false);
+  EXPECT_EQ(next.pages, 64u) << "cut short, by a leaf's end";
+  EXPECT_EQ(next.first, w.first + 10);
+  EXPECT_EQ(ra.on_started(next, 0, false).pages, 0u);
+}
+
+// Fails if the end of a file counts as want of memory.
+TEST(Readahead, TheEndOfTheFileIsNoFailure) {
+  Readahead ra(64);
+  for (int i = 0; i < 2 * Readahead::kFailuresMax; ++i) {
+    const Readahead::Window w = ra.on_miss(0, 1);
+    ASSERT_GT(w.pages, 0u);
+    EXPECT_EQ(ra.on_started(w, 0, false).pages, 0u);
+    EXPECT_FALSE(ra.paused());
+  }
+}
+
+// Fails if what became of one reader's window is taken for another's.
+TEST(Readahead, AWindowThatIsNoLongerTheLastIsIgnored) {
+  Readahead ra(64);
+  const Readahead::Window old = ra.on_miss(0, 1);
+  const Readahead::Window now = ra.on_miss(0, 8);
+  ASSERT_NE(old.first, now.first);
+  EXPECT_EQ(ra.on_started(old, 0, true).pages, 0u);
+  EXPECT_EQ(ra.on_marker(now.first).first, now.first + now.pages);
 }
 
 // Fails if a jump keeps the window, or failures do not lead to a pause.
@@ -108,7 +131,7 @@ TEST(Readahead, LeavesRandomReadersAloneAndGivesUpWithoutMemory) {
   for (int i = 0; i < Readahead::kFailuresMax; ++i) {
     const Readahead::Window w = ra.on_miss(at, 1);
     ASSERT_GT(w.pages, 0u);
-    ra.on_started(0);
+    (void)ra.on_started(w, 0, true);
     ++at;
   }
   EXPECT_TRUE(ra.paused());

@@ -99,6 +99,24 @@ FrameNumber FilePages::leaf_frame(const PageWord& word) const noexcept {
   return cache_.memory().pool().frame_of(&word);
 }
 
+std::size_t FilePages::absent_run(std::uint64_t first, std::size_t max) noexcept {
+  const Walker walker(*this);
+  std::size_t n = 0;
+  while (n < max) {
+    const PageWord* word = find(first + n);
+    const std::uint64_t leaf_left = PageTree::leaf_last(first + n) - (first + n) + 1;
+    const std::size_t here = static_cast<std::size_t>(std::min<std::uint64_t>(leaf_left, max - n));
+    if (word == nullptr) {
+      n += here;
+      continue;
+    }
+    for (std::size_t i = 0; i < here; ++i, ++n, ++word) {
+      if (!word->load().absent()) return n;
+    }
+  }
+  return n;
+}
+
 std::size_t FilePages::add_run(std::uint64_t first, std::size_t count, FrameSet& frames,
                                FrameNumber* added) {
   FramePool& pool = cache_.memory().pool();
@@ -154,29 +172,33 @@ std::size_t FilePages::prune(std::uint64_t index) noexcept {
   return freed;
 }
 
+std::size_t FilePages::forget_one(std::uint64_t index, PageWord& word) noexcept {
+  // Nothing is under way here, but eviction may be at any page for a moment.
+  PageValue value = word.load();
+  while (!value.absent() && !word.begin_seal(value)) {
+    sync::spin_pause();
+    value = word.load();
+  }
+  if (value.absent()) return 0;
+  const bool dirty = value.state() == PageState::kDirty;
+  if (dirty) dirty_.remove(value.frame());
+  cache_.memory().remove(value.frame());
+  (void)word.drop();
+  forget_page(index, word, value.frame());
+  return dirty ? 1 : 0;
+}
+
 void FilePages::forget_all() noexcept {
   Memory& memory = cache_.memory();
   std::uint64_t dirty_pages = 0;
-  tree_.for_each(0, ~std::uint64_t{0}, [&](std::uint64_t index, PageWord& word) {
-    // Nothing is under way here, but eviction may be at any page for a moment.
-    for (;;) {
-      PageValue value = word.load();
-      if (value.absent()) return true;
-      if (!word.begin_seal(value)) {
-        sync::spin_pause();
-        continue;
-      }
-      if (value.state() == PageState::kDirty) {
-        dirty_.remove(value.frame());
-        ++dirty_pages;
-      }
-      memory.remove(value.frame());
-      (void)word.drop();
-      (void)index;
-      forget_page(index, word, value.frame());
+  {
+    // Eviction frees leaves that have become empty, among them the one we are in.
+    const Walker walker(*this);
+    tree_.for_each(0, ~std::uint64_t{0}, [&](std::uint64_t index, PageWord& word) {
+      dirty_pages += forget_one(index, word);
       return true;
-    }
-  });
+    });
+  }
   cache_.dirty().give(dirty_pages);
   memory.exclude_eviction([&] {
     PoolNodes nodes(memory.pool());

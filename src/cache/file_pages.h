@@ -134,6 +134,9 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
       cache_.lot().wake(key(index));
   }
 
+  // Pages from `first` on that are absent at this moment, without a gap, at most `max`.
+  std::size_t absent_run(std::uint64_t first, std::size_t max) noexcept;
+
   // Adds pages from `first` on, as many as follow in the same leaf, are absent and have a frame in
   // `frames`, at most `count`; all become filling. The caller holds the gate's add side. 0 where the
   // first is not absent or `frames` has no node for it. Appends the frames used to `added`.
@@ -158,6 +161,8 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   friend class Memory;
   friend class DirtyFiles;
   FrameNumber leaf_frame(const PageWord& word) const noexcept;
+  // Drops one page, whatever its state. Returns the dirty credits it had.
+  std::size_t forget_one(std::uint64_t index, PageWord& word) noexcept;
   // Counts a page out of its leaf. REQUIRES: policy lock, or something that bars prune.
   bool leave_leaf(const PageWord& word) noexcept;
 

@@ -177,22 +177,37 @@ std::size_t frames_wanted(FilePages& pages, std::uint64_t first) noexcept {
   return pages.frames_for(first);
 }
 
+// Of [first, first + pages_max) what lies in the file. A hint: the gate is not held.
+std::size_t pages_in_file(FilePages& pages, std::uint64_t first, std::size_t pages_max) noexcept {
+  const std::uint64_t end = pages_of(pages.size_bytes());
+  return first >= end ? 0
+                      : static_cast<std::size_t>(std::min<std::uint64_t>(pages_max, end - first));
+}
+
 }  // namespace
 
 std::error_code fill_run(FilePages& pages, std::uint64_t first, std::size_t pages_max,
                          const sync::WaitLimit& limit, PinnedRun& run) {
+  // Frames are taken, and other pages evicted, for what will be added and no more.
+  pages_max = pages_in_file(pages, first, std::min(pages_max, limits::kStoreIoMaxPieces));
+  pages_max = pages.absent_run(first, pages_max);
+  if (pages_max == 0) return {};
+
   Memory& memory = pages.cache().memory();
   FrameSet frames(memory);
   const std::size_t need = frames_wanted(pages, first);
   sync::WaitStatus status = memory.acquire(frames, need, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
-  pages_max = std::clamp<std::size_t>(pages_max, 1, limits::kStoreIoMaxPieces);
   if (pages_max > 1) memory.try_acquire(frames, need - 1 + pages_max);
 
   std::unique_ptr<FillRequest> request(new (std::nothrow) FillRequest(pages, first, true));
   if (request == nullptr) return std::make_error_code(std::errc::not_enough_memory);
-  status = pages.gate().enter(sync::GateSide::kAdd, limit);
-  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  if (!pages.gate().try_enter(sync::GateSide::kAdd)) {
+    // Who waits behind a cut keeps what one page takes, and leaves the rest to others.
+    frames.shrink(need);
+    status = pages.gate().enter(sync::GateSide::kAdd, limit);
+    if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  }
   add_under_gate(pages, first, pages_max, frames, *request);
   pages.gate().leave(sync::GateSide::kAdd);
   if (request->count() == 0) return {};
@@ -215,28 +230,39 @@ std::error_code fill_run(FilePages& pages, std::uint64_t first, std::size_t page
   return {};
 }
 
-std::size_t start_fill(FilePages& pages, std::uint64_t first, std::size_t pages_max,
-                       std::uint64_t marker_index) {
+Started start_fill(FilePages& pages, std::uint64_t first, std::size_t pages_max,
+                   Marker marker) noexcept {
+  pages_max = pages_in_file(pages, first, pages_max);
+  std::size_t present = 0;
+  std::size_t absent = 0;
+  while (present < pages_max && absent == 0) {
+    absent = pages.absent_run(first + present, pages_max - present);
+    if (absent == 0) ++present;
+  }
+  if (absent == 0) return {present, false};
+  first += present;
+  absent = std::min(absent, limits::kStoreIoMaxPieces);
+
+  constexpr bool kRefused = true;
   Memory& memory = pages.cache().memory();
   FrameSet frames(memory);
   const std::size_t need = frames_wanted(pages, first);
-  memory.try_acquire(frames, need - 1 + pages_max);
-  if (frames.size() < need) return 0;
-
+  memory.try_acquire(frames, need - 1 + absent);
+  if (frames.size() < need) return {present, kRefused};
   std::unique_ptr<FillRequest> request(new (std::nothrow) FillRequest(pages, first, false));
-  if (request == nullptr) return 0;
-  request->set_marker(marker_index);
-  if (!pages.gate().try_enter(sync::GateSide::kAdd)) return 0;
-  add_under_gate(pages, first, pages_max, frames, *request);
+  if (request == nullptr) return {present, kRefused};
+  if (marker == Marker::kFirst) request->set_marker(first);
+  if (!pages.gate().try_enter(sync::GateSide::kAdd)) return {present, kRefused};
+  add_under_gate(pages, first, absent, frames, *request);
   pages.gate().leave(sync::GateSide::kAdd);
   const std::size_t started = request->count();
-  if (started == 0) return 0;
+  if (started == 0) return {present, false};  // somebody was faster
 
   frames.give_back();
   memory.insert({request->frames(), started}, pages.serial());
   pages.cache().counters().readahead_pages.fetch_add(started);
   request.release()->submit(IoMode::kAsync);
-  return started;
+  return {present + started, false};
 }
 
 }  // namespace quire::cache

@@ -52,11 +52,20 @@ class PinnedRun {
 std::error_code fill_run(FilePages& pages, std::uint64_t first, std::size_t pages_max,
                          const sync::WaitLimit& limit, PinnedRun& run);
 
-// Starts to read up to `pages_max` pages from `first` on, as far as they are absent, memory is free and
-// nobody bars adding; waits for nothing. The page at `marker_index` gets the readahead marker. Returns
-// the pages started.
-std::size_t start_fill(FilePages& pages, std::uint64_t first, std::size_t pages_max,
-                       std::uint64_t marker_index);
+// What start_fill did.
+struct Started {
+  std::size_t pages = 0;  // from the first on: they were there already, or are on their way
+  bool refused = false;   // and no more, because no memory was free or a cut was under way
+};
+enum class Marker : std::uint8_t {
+  kNone,
+  kFirst,  // the first page that is read gets the readahead marker
+};
+
+// Starts to read, of up to `pages_max` pages from `first` on, the first run that is absent, as far as
+// memory is free and nobody bars adding. Waits for nothing.
+Started start_fill(FilePages& pages, std::uint64_t first, std::size_t pages_max,
+                   Marker marker) noexcept;
 
 }  // namespace quire::cache
 

@@ -16,8 +16,8 @@ FrameSet::~FrameSet() {
   give_back();
 }
 
-void FrameSet::give_back() noexcept {
-  while (count_ > 0) memory_.release(take());
+void FrameSet::shrink(std::size_t keep) noexcept {
+  while (count_ > keep) memory_.release(take());
 }
 
 void* FrameSet::allocate() noexcept {

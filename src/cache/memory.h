@@ -54,7 +54,9 @@ class FrameSet {
   std::size_t size() const noexcept { return count_; }
   void put(FrameNumber frame) noexcept { frames_[count_++] = frame; }
   FrameNumber take() noexcept { return frames_[--count_]; }
-  void give_back() noexcept;
+  void give_back() noexcept { shrink(0); }
+  // Gives back all but `keep`.
+  void shrink(std::size_t keep) noexcept;
 
   // As a quire::NodeSource.
   void* allocate() noexcept;

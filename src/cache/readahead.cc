@@ -68,17 +68,19 @@ Readahead::Window Readahead::more() noexcept {
   return open_window(end_, size_);
 }
 
-Readahead::Window Readahead::on_started(std::size_t pages) noexcept {
+Readahead::Window Readahead::on_started(const Window& window, std::size_t pages,
+                                        bool refused) noexcept {
+  // Another reader of the same open file may have gone elsewhere meanwhile.
+  if (size_ == 0 || window.first != first_) return {};
+  // Cut short, by the end of a tree leaf or of the file or by pages that are there: go on from it.
+  end_ = first_ + std::min(pages, size_);
+  expected_ = end_;
   if (pages > 0) {
     failures_ = 0;
-    // A window may be cut short by the end of a tree leaf or by pages that are there: go on from it.
-    end_ = first_ + std::min<std::size_t>(pages, size_);
-    expected_ = end_;
-    return more();
+    return refused ? Window{} : more();
   }
+  if (!refused) return {};  // the file ends here
   size_ = std::max(size_ / 2, smallest());
-  end_ = first_;
-  expected_ = first_;
   if (++failures_ >= kFailuresMax) {
     failures_ = 0;
     pause_ = kPauseMisses;

@@ -43,8 +43,9 @@ class Readahead {
   Window on_miss(std::uint64_t index, std::size_t pages) noexcept;
   // A reader came to the marked page `index`.
   Window on_marker(std::uint64_t index) noexcept;
-  // How many pages of the last window could be started. The window to start now, after that one.
-  Window on_started(std::size_t pages) noexcept;
+  // What became of a window: its first `pages` pages are there or on their way; `refused`: no more of
+  // it, for want of memory. The window to start now, after that one.
+  Window on_started(const Window& window, std::size_t pages, bool refused) noexcept;
 
   std::size_t window_pages() const noexcept { return size_; }
   bool paused() const noexcept { return pause_ > 0; }
@@ -62,7 +63,7 @@ class Readahead {
   std::uint64_t oldest_ = 0;    // of what was started, what the reader may not have passed:
   std::uint64_t end_ = 0;       // [oldest_, end_)
   std::uint64_t first_ = 0;     // where the last window begins
-  std::size_t size_ = 0;  // 0: not sequential
+  std::size_t size_ = 0;        // 0: not sequential
   int failures_ = 0;
   int pause_ = 0;
 };

@@ -18,9 +18,10 @@ std::size_t part_in_page(std::uint64_t offset, std::size_t bytes) {
 
 void start_windows(Inode& inode, SharedReadahead& readahead, cache::Readahead::Window window) {
   while (window.pages > 0) {
-    const std::size_t started = cache::start_fill(inode, window.first, window.pages, window.first);
+    const cache::Started started =
+        cache::start_fill(inode, window.first, window.pages, cache::Marker::kFirst);
     sync::MutexLock lock(readahead.mutex);
-    window = readahead.state.on_started(started);
+    window = readahead.state.on_started(window, started.pages, started.refused);
   }
 }
 
@@ -147,14 +148,10 @@ void will_need(Inode& inode, std::uint64_t first_page, std::uint64_t last_page) 
   while (next <= last_page && budget > 0) {
     const std::size_t want = static_cast<std::size_t>(
         std::min<std::uint64_t>({last_page - next + 1, limits::kStoreIoMaxPieces, budget}));
-    const std::size_t started = cache::start_fill(inode, next, want, ~std::uint64_t{0});
-    if (started > 0) {
-      next += started;
-      budget -= started;
-    } else {
-      ++next;  // cached, or no memory
-      --budget;
-    }
+    const cache::Started started = cache::start_fill(inode, next, want, cache::Marker::kNone);
+    if (started.refused || started.pages == 0) return;
+    next += started.pages;
+    budget -= started.pages;
   }
 }
 

@@ -115,7 +115,9 @@ TEST_F(Race, ReadaheadIntoABlockedRangeGivesUp) {
   store_->set_hook(when(StoreOp::kTruncate, held()));
   sync::Thread cutter = start_thread("cutter", [&] { EXPECT_FALSE(truncate(kPage)); });
   until([&] { return store_->held() == 1; });
-  EXPECT_EQ(cache::start_fill(*inode_, 2, 4, 2), 0u);
+  const cache::Started started = cache::start_fill(*inode_, 2, 4, cache::Marker::kFirst);
+  EXPECT_EQ(started.pages, 0u);
+  EXPECT_TRUE(started.refused);
   store_->release_held();
   cutter.join();
   EXPECT_EQ(inode_->resident_pages(), 0u);
@@ -390,7 +392,7 @@ TEST_F(Race, SizeVsWriteback) {
 TEST_F(Race, EvictVsReadahead) {
   make(filled(4 * kPage, 'a'));
   store_->set_hook(when(StoreOp::kRead, held()));
-  EXPECT_EQ(cache::start_fill(*inode_, 0, 4, 0), 4u);
+  EXPECT_EQ(cache::start_fill(*inode_, 0, 4, cache::Marker::kFirst).pages, 4u);
   drop_cached();
   EXPECT_EQ(inode_->resident_pages(), 4u);
   store_->set_hook({});
