@@ -160,7 +160,7 @@ class QUIRE_EXPORT Store {
   // Opens (with kCreate: makes, with permission bits `mode`) the object at `path`, which is relative
   // to the store's root. Blocks. kAppend, kSync and kDataSync are the cache's business and are
   // ignored. Errors: ENOENT, EEXIST, EISDIR, EACCES, ENAMETOOLONG, Errc::kPathEscapes, EMFILE, ELOOP,
-  // EINVAL for what is not a regular file, the medium's own.
+  // EINVAL for what is not a regular file, the medium's own (host: EXDEV below a mount point).
   virtual Result<OpenedObject> open(std::string_view path, OpenFlags flags, std::uint32_t mode) = 0;
   // REQUIRES: no request in flight on `object`. Blocks. The handle is gone whatever is returned.
   virtual Status close(ObjectHandle object) = 0;

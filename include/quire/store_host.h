@@ -6,7 +6,8 @@
 // on the directory itself, so a store on a directory above or below it is not noticed.
 //
 // Paths lead to regular files beneath the directory, through symbolic links too as long as those stay
-// beneath it; Errc::kPathEscapes otherwise. Directories are not made.
+// beneath it; Errc::kPathEscapes otherwise. What is mounted below the directory, bind mounts included,
+// does not belong to the store: EXDEV. Open a store of its own on it. Directories are not made.
 //
 // File descriptors: one for the directory, two for the engine; one for each open file, two once a
 // write has ended off a multiple of 4096 bytes.

@@ -6,6 +6,10 @@
 // without following links, and follows them itself. Links may point anywhere beneath the root; one
 // that is absolute or climbs out is an escape.
 //
+// What is mounted beneath the root is not entered, bind mounts included: EXDEV. A file there belongs to
+// a file system that a sync of the root's does not reach, and perhaps to another owner. (The walk on
+// kernels before 5.8 tells mounts apart by their device alone.)
+//
 // Thread-safety: pure functions of the file system.
 #ifndef QUIRE_STORE_BENEATH_H_
 #define QUIRE_STORE_BENEATH_H_
@@ -26,7 +30,7 @@ BeneathMethod beneath_method(int root);
 
 struct BeneathResult {
   Fd fd;
-  std::error_code error;  // zero, an errno, or Errc::kPathEscapes
+  std::error_code error;  // zero, an errno (EXDEV: a mount is in the way), or Errc::kPathEscapes
 };
 
 // As openat(root, path, flags, mode). REQUIRES: `path` is relative and normal (store/path.h);

@@ -9,6 +9,7 @@
 
 #include "quire/error.h"
 #include "store/test_directory.h"
+#include "store/test_mount.h"
 
 namespace quire::store::testing {
 namespace {
@@ -97,6 +98,33 @@ TEST_P(Beneath, Creation) {
   EXPECT_EQ(open("dangling", O_RDWR | O_CREAT | O_EXCL).error, std::errc::file_exists);
   EXPECT_TRUE(open("dangling", O_RDWR | O_CREAT).fd.ok());
   EXPECT_TRUE(fs::exists(root() + "/made"));
+}
+
+// Fails when the walk does not compare mounts, or openat2 is not told to stay on one.
+TEST_P(Beneath, MountsBelowAreNotEntered) {
+  TestMounts mounts;
+  const std::string trouble = mounts.prepare();
+  if (!trouble.empty()) GTEST_SKIP() << trouble;
+  // A root opened before lies in the namespace that we have left.
+  root_fd_ = Fd(::open(root().c_str(), O_RDONLY | O_DIRECTORY));
+  for (const char* name : {"/dir/memory", "/dir/bound"}) fs::create_directory(root() + name);
+  directory_.put("root/covered", "below the mount");
+  ASSERT_TRUE(mounts.tmpfs(root() + "/dir/memory"));
+  ASSERT_TRUE(mounts.bind(root() + "/dir/sub", root() + "/dir/bound"));
+  ASSERT_TRUE(mounts.bind(root() + "/file", root() + "/covered"));
+  directory_.put("root/dir/memory/there", "on another file system");
+  link("dir/memory", "to_memory");
+
+  for (const char* path : {"dir/memory/there", "dir/memory/new", "dir/bound/new", "covered",
+                           "to_memory/there", "to_memory/../inner"}) {
+    EXPECT_EQ(open(path).error, std::errc::cross_device_link) << path;
+    EXPECT_EQ(open(path, O_RDWR | O_CREAT).error, std::errc::cross_device_link) << path;
+  }
+  EXPECT_FALSE(fs::exists(root() + "/dir/memory/new"));
+  EXPECT_FALSE(fs::exists(root() + "/dir/bound/new"));
+  EXPECT_EQ(text("dir/inner"), "inner");
+  link("../outside", "climbs");
+  EXPECT_EQ(open("climbs").error, Errc::kPathEscapes) << "told apart from a mount";
 }
 
 std::string method_name(const ::testing::TestParamInfo<BeneathMethod>& info) {

@@ -66,10 +66,17 @@ int fallocate_mode(Cut kind) {
 }
 
 HostDirectory::HostDirectory(Fd fd, std::string path)
-    : fd_(std::move(fd)), path_(std::move(path)), method_(beneath_method(fd_.get())) {
+    : fd_(std::move(fd)),
+      owner_(::getpid()),
+      path_(std::move(path)),
+      method_(beneath_method(fd_.get())) {
   const Allocation allocation = probe_allocation(fd_.get());
   reserves_space_ = allocation.reserves && keeps_allocation(fd_.get());
   cuts_ = allocation.cuts;
+}
+
+HostDirectory::~HostDirectory() {
+  if (fd_.ok() && owner_ == ::getpid()) ::flock(fd_.get(), LOCK_UN);
 }
 
 Result<HostDirectory> HostDirectory::open(const std::string& path) {

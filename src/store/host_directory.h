@@ -1,13 +1,17 @@
 // HostDirectory: the root of a host store: the open directory, the lock that makes it ours, and
 // what its file system can do.
 //
-// One Quire owns a tree: the directory is locked with flock(2) for as long as this object lives.
-// The kernel gives the lock back when the process ends, however it ends. A second store on a
-// directory above or below is not noticed.
+// One Quire owns a tree: the directory is locked with flock(2) until this object is destroyed in the
+// process that opened it. The lock belongs to the open directory, which a child of a fork shares: so
+// it is given back by name, whatever children have left open, and a child that destroys its copy
+// takes nothing from the owner. If the owner ends without that, the kernel gives the lock back once
+// every child has ended or called exec. A second store on a directory above or below is not noticed.
 //
 // Thread-safety: immutable once open.
 #ifndef QUIRE_STORE_HOST_DIRECTORY_H_
 #define QUIRE_STORE_HOST_DIRECTORY_H_
+
+#include <sys/types.h>
 
 #include <cstdint>
 #include <string>
@@ -23,6 +27,10 @@ class HostDirectory {
  public:
   // Errors: ENOENT, ENOTDIR, EACCES, Errc::kInUse.
   static Result<HostDirectory> open(const std::string& path);
+  HostDirectory(HostDirectory&&) noexcept = default;
+  HostDirectory& operator=(HostDirectory&&) = delete;
+  // In the process that opened it: gives the lock back.
+  ~HostDirectory();
 
   int fd() const { return fd_.get(); }
   const std::string& path() const { return path_; }
@@ -36,6 +44,7 @@ class HostDirectory {
   HostDirectory(Fd fd, std::string path);
 
   Fd fd_;
+  pid_t owner_;
   std::string path_;
   BeneathMethod method_;
   bool reserves_space_ = false;

@@ -77,6 +77,10 @@ Error open_error(std::error_code code, std::string_view path) {
     context +=
         ": a symbolic link on the way leads out of the store's root; replace the link by what "
         "it points to, or open the store at a directory above both";
+  } else if (code == std::errc::cross_device_link) {
+    context +=
+        ": a mount point lies below the store's root; open a store on what is mounted there "
+        "instead";
   }
   return Error(code, std::move(context));
 }

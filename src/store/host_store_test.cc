@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -16,6 +18,7 @@
 #include "quire/store_host.h"
 #include "store/test_directory.h"
 #include "store/test_io.h"
+#include "store/test_mount.h"
 #include "sync/thread.h"
 
 namespace quire::store::testing {
@@ -320,6 +323,60 @@ TEST(HostStoreOpen, WhereTheRingIsRefusedThreadsServe) {
   Opened file(store, "file");
   EXPECT_FALSE(write(*store, file.handle(), 0, pattern(kPage, 1), IoMode::kAsync));
   EXPECT_EQ(directory.contents("file"), pattern(kPage, 1));
+}
+
+TEST(HostStoreOpen, AMountPointBelowTheRootIsRefusedWithAWayOut) {
+  TestMounts mounts;
+  const std::string trouble = mounts.prepare();
+  if (!trouble.empty()) GTEST_SKIP() << trouble;
+  TestDirectory directory;
+  fs::create_directory(directory / "mounted");
+  ASSERT_TRUE(mounts.tmpfs(directory / "mounted"));
+  const std::shared_ptr<Store> store = *open_host_store(directory.path());
+  const auto opened = store->open("mounted/file", kCreateFlags, 0644);
+  ASSERT_EQ(opened.code(), std::errc::cross_device_link);
+  EXPECT_NE(opened.error().context.find("open a store on what is mounted there"),
+            std::string::npos);
+  EXPECT_TRUE(open_host_store(directory / "mounted"));
+}
+
+// Fails when the lock is left to the last close of the directory: the child has it open still.
+TEST(HostStoreOpen, AClosedStoreIsFreeThoughAChildOfAForkLives) {
+  TestDirectory directory;
+  std::array<int, 2> end = {};
+  ASSERT_EQ(::pipe(end.data()), 0);
+  std::shared_ptr<Store> store = *open_host_store(directory.path());
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    ::close(end[1]);
+    char none = 0;
+    ::_exit(::read(end[0], &none, 1) == 0 ? 0 : 1);  // until the parent lets go
+  }
+  store.reset();
+  const auto again = open_host_store(directory.path());
+  EXPECT_TRUE(again) << again.error().message();
+  ::close(end[0]);
+  ::close(end[1]);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+// Fails when the copy of a child unlocks.
+TEST(HostStoreOpen, AChildThatDestroysItsCopyDoesNotUnlock) {
+  TestDirectory directory;
+  const auto locked = HostDirectory::open(directory.path());
+  ASSERT_TRUE(locked);
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    std::destroy_at(&*locked);
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(open_host_store(directory.path()).code(), Errc::kInUse);
 }
 
 // A thread that submitted a request and ended is no reason for the request to fail.

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace quire::store {
@@ -43,18 +44,24 @@ void Transfer::plan(const Buffers& buffers) noexcept {
   if (!allowed) return fail(EBADF);
   if (buffers.size() > pieces_.size()) return fail(EINVAL);
 
+  std::uint64_t asked = 0;
+  for (const auto& buffer : buffers) asked += buffer.size();
+  if (asked > limits::kStoreIoMaxBytes) return fail(EINVAL);
+  const bool reads = kind_ == Kind::kRead;
+  if (offset_ > limits::kFileSizeMaxBytes) return fail(reads ? EINVAL : EFBIG);
+  const std::uint64_t room = limits::kFileSizeMaxBytes - offset_;
+  if (!reads && asked > room) return fail(EFBIG);
+
   std::uint64_t total = 0;
   bool all_aligned = (offset_ & kAlignMask) == 0;
   for (const auto& buffer : buffers) {
-    if (buffer.empty()) continue;
+    // The last page of the largest file lacks its last byte, and the kernel refuses to be asked for it.
+    const std::uint64_t size = std::min<std::uint64_t>(buffer.size(), room - total);
+    if (size == 0) continue;
     // Every piece but the last must be whole pages: look at where this one begins in the request.
     all_aligned = all_aligned && aligned(buffer.data()) && (total & kAlignMask) == 0;
-    pieces_[count_++] = {writable(buffer.data()), buffer.size()};
-    total += buffer.size();
-  }
-  if (total > limits::kStoreIoMaxBytes) return fail(EINVAL);
-  if (offset_ > limits::kFileSizeMaxBytes || total > limits::kFileSizeMaxBytes - offset_) {
-    return fail(kind_ == Kind::kRead ? EINVAL : EFBIG);
+    pieces_[count_++] = {writable(buffer.data()), size};
+    total += size;
   }
   if (total == 0) return finish();
 

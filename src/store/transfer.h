@@ -16,6 +16,7 @@
 //     calls are repeated.
 //  4. EINVAL from direct IO that was aligned means that the file system cannot do it after all: the
 //     file goes on through the kernel's cache.
+//  5. A read asks for nothing past limits::kFileSizeMaxBytes; there it ends as at the end of a file.
 //
 // Thread-safety: one thread at a time.
 #ifndef QUIRE_STORE_TRANSFER_H_

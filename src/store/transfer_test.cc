@@ -207,5 +207,30 @@ TEST_F(TransferTest, LimitsAreChecked) {
   EXPECT_FALSE(empty.error());
 }
 
+// A file can be one byte short of its last page: asked for all of that page, kernels answer EINVAL.
+TEST_F(TransferTest, AReadOfTheLastPageStopsAtTheLargestSize) {
+  constexpr std::uint64_t kLastPage = limits::kFileSizeMaxBytes + 1 - kPage;
+  const Store::Buffer buffers[] = {memory_.span().first(2 * kPage),
+                                   memory_.span().subspan(4 * kPage, 2 * kPage)};
+  for (const std::uint64_t before : {0u, 1u, 2u, 3u}) {
+    const std::uint64_t begin = kLastPage - before * kPage;
+    Transfer transfer(*file_, begin, std::span<const Store::Buffer>(buffers));
+    Transfer::Step step;
+    std::uint64_t asked = 0;
+    while (transfer.next(step)) {
+      EXPECT_EQ(step.offset, begin + asked);
+      asked += length(step);
+      transfer.took(static_cast<ssize_t>(length(step)));
+    }
+    EXPECT_FALSE(transfer.error());
+    EXPECT_EQ(asked, limits::kFileSizeMaxBytes - begin);
+    EXPECT_EQ(transfer.bytes(), asked);
+  }
+  Transfer real(*file_, kLastPage, std::span(buffers, 1));
+  run_inline(real);
+  EXPECT_FALSE(real.error()) << real.error().message();
+  EXPECT_EQ(real.bytes(), 0u);
+}
+
 }  // namespace
 }  // namespace quire::store::testing
