@@ -12,30 +12,50 @@ bool DirtyList::add(FrameNumber frame) noexcept {
   FrameDescriptor& d = at(frame);
   sync::MutexLock lock(mutex_);
   if (d.on_dirty_list) return false;
-  d.on_dirty_list = true;
   d.dirty_sequence = ++sequence_;
   d.dirtied_at_ns = sync::Clock::coarse_now().time_since_epoch().count();
-  d.dirty_previous = last_;
-  d.dirty_next = kNoFrame;
-  (last_ != kNoFrame ? at(last_).dirty_next : first_) = frame;
-  last_ = frame;
-  return size_++ == 0;
+  insert(frame);
+  return size_ == 1;
 }
 
-bool DirtyList::put_back(FrameNumber frame) noexcept {
-  FrameDescriptor& d = at(frame);
+bool DirtyList::put_back(const DirtyPage& page) noexcept {
+  FrameDescriptor& d = at(page.frame);
   sync::MutexLock lock(mutex_);
-  if (d.on_dirty_list) return false;
+  const bool listed = d.on_dirty_list;
+  if (listed) unlink(page.frame);
+  d.dirty_sequence = page.sequence;
+  d.dirtied_at_ns = page.dirtied_at_ns;
+  insert(page.frame);
+  near_ = page.frame;
+  return !listed && size_ == 1;
+}
+
+FrameNumber DirtyList::first_after(std::uint64_t sequence) const noexcept {
+  FrameNumber frame = near_ != kNoFrame ? near_ : first_;
+  while (frame != kNoFrame && at(frame).dirty_sequence <= sequence) frame = at(frame).dirty_next;
+  if (frame == kNoFrame) return kNoFrame;
+  for (FrameNumber previous = at(frame).dirty_previous;
+       previous != kNoFrame && at(previous).dirty_sequence > sequence;
+       previous = at(frame).dirty_previous) {
+    frame = previous;
+  }
+  return frame;
+}
+
+void DirtyList::insert(FrameNumber frame) noexcept {
+  FrameDescriptor& d = at(frame);
+  const bool newest = last_ == kNoFrame || at(last_).dirty_sequence < d.dirty_sequence;
+  d.dirty_next = newest ? kNoFrame : first_after(d.dirty_sequence);
+  d.dirty_previous = newest ? last_ : at(d.dirty_next).dirty_previous;
+  (d.dirty_previous != kNoFrame ? at(d.dirty_previous).dirty_next : first_) = frame;
+  (d.dirty_next != kNoFrame ? at(d.dirty_next).dirty_previous : last_) = frame;
   d.on_dirty_list = true;
-  d.dirty_previous = kNoFrame;
-  d.dirty_next = first_;
-  (first_ != kNoFrame ? at(first_).dirty_previous : last_) = frame;
-  first_ = frame;
-  return size_++ == 0;
+  ++size_;
 }
 
 void DirtyList::unlink(FrameNumber frame) noexcept {
   FrameDescriptor& d = at(frame);
+  if (near_ == frame) near_ = d.dirty_next != kNoFrame ? d.dirty_next : d.dirty_previous;
   (d.dirty_previous != kNoFrame ? at(d.dirty_previous).dirty_next : first_) = d.dirty_next;
   (d.dirty_next != kNoFrame ? at(d.dirty_next).dirty_previous : last_) = d.dirty_previous;
   d.dirty_next = d.dirty_previous = kNoFrame;

@@ -1,21 +1,24 @@
-// DirtyList: the dirty pages of one file that no request to the store carries yet, in the order in
-// which they became dirty, linked through the frames' descriptors. Also the file's *flushes*: those
-// who took pages off the list and have not seen them written yet. A sync waits for both.
+// DirtyList: the dirty pages of one file that wait to be taken for writing, in the order in which they
+// became dirty, linked through the frames' descriptors. Also the file's *flushes*: those who took pages
+// off the list and have not seen them written yet. A sync waits for both.
 //
 // Who calls: writers at the end of a store into a page, writeback, and cuts; from any thread. The
 // mutex is held for the list's sake only: nobody waits or calls out under it.
 //
 // Invariants:
 //  1. A page in state dirty or rewritten is on the list, or its writer still holds `writing`, or
-//     the page is sealed and about to be dropped. A page on the list is in one of these states.
-//  2. Sequence numbers grow with every page put on the list. A page that comes back after a failed
-//     request keeps its number and its age.
+//     the page is sealed and about to be dropped. A page on the list is in one of these states, or who
+//     put it there is about to make it so.
+//  2. Sequence numbers grow with every page added, and the list is sorted by them, and so by age. A page
+//     that comes back after a failed request has the number and the age that it was taken with, whether
+//     or not it was rewritten and listed again meanwhile: its older bytes are not on the store either.
 //  3. A flush is registered before it takes a page off the list and until every such page has been
 //     written or put back. So: list and flushes empty of what is older than a moment means that all
 //     of it is on the store.
 #ifndef QUIRE_CACHE_DIRTY_LIST_H_
 #define QUIRE_CACHE_DIRTY_LIST_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <system_error>
@@ -47,6 +50,8 @@ class Flush {
 struct DirtyPage {
   std::uint64_t index = 0;
   FrameNumber frame = kNoFrame;
+  std::uint64_t sequence = 0;  // its number and its age on the list, for the way back
+  std::int64_t dirtied_at_ns = 0;
 };
 
 class DirtyList {
@@ -58,25 +63,29 @@ class DirtyList {
 
   // Puts the page in `frame` at the end, unless it is on the list. True if the list was empty.
   bool add(FrameNumber frame) noexcept;
-  // Puts a page whose write failed back at the front, with the number and age it had, unless it is on
-  // the list. True if the list was empty.
-  bool put_back(FrameNumber frame) noexcept;
+  // Puts a page that was taken and not written back to its place, with the number and age it had then.
+  // True if the list was empty.
+  bool put_back(const DirtyPage& page) noexcept;
   // Takes a page that is being dropped off the list.
   void remove(FrameNumber frame) noexcept;
 
   struct Wanted {
     std::uint64_t first_index = 0;
     std::uint64_t last_index = ~std::uint64_t{0};
-    std::uint64_t newest_sequence = ~std::uint64_t{0};            // pages dirtied up to here
+    std::uint64_t after_sequence = 0;                   // pages dirtied after this one ...
+    std::uint64_t newest_sequence = ~std::uint64_t{0};  // ... up to here
     sync::Clock::time_point dirtied_until = sync::Clock::kNever;  // ... and then
   };
   struct Taken {
-    std::size_t pages = 0;  // appended to `out`
-    bool busy = false;      // a wanted page could not be taken now ...
-    DirtyPage busy_page;    // ... this one
+    std::size_t pages = 0;              // appended to `out`
+    std::uint64_t newest_sequence = 0;  // of those
+    bool busy = false;                  // a wanted page could not be taken now ...
+    DirtyPage busy_page;                // ... this one
   };
   // Takes up to `pages_max` wanted pages off the list, each for which begin(page) says true: it
-  // makes the page's transition to writeback. `out` must have the room.
+  // makes the page's transition to writeback. `out` must have the room. The oldest first, unless the
+  // range has no more than `pages_max` pages: then from the newest on, which finds what a write has
+  // just dirtied at once.
   template <class Begin>
   Taken take(const Wanted& wanted, std::size_t pages_max, std::vector<DirtyPage>& out,
              Begin&& begin) noexcept;
@@ -104,13 +113,19 @@ class DirtyList {
     bool linked = true;
   };
   FrameDescriptor& at(FrameNumber frame) const noexcept { return pool_.descriptor(frame); }
+  // Links the page behind those of smaller numbers.
+  void insert(FrameNumber frame) noexcept REQUIRES(mutex_);
   void unlink(FrameNumber frame) noexcept REQUIRES(mutex_);
+  // The oldest page whose number is greater. Looks from the page put back last on: those who come next
+  // to each other mostly belong there.
+  FrameNumber first_after(std::uint64_t sequence) const noexcept REQUIRES(mutex_);
   bool flushes_left(std::uint64_t up_to) const noexcept REQUIRES(mutex_);
 
   FramePool& pool_;
   mutable sync::Mutex mutex_;
   FrameNumber first_ GUARDED_BY(mutex_) = kNoFrame;
   FrameNumber last_ GUARDED_BY(mutex_) = kNoFrame;
+  FrameNumber near_ GUARDED_BY(mutex_) = kNoFrame;  // where first_after() begins; on the list
   std::size_t size_ GUARDED_BY(mutex_) = 0;
   std::uint64_t sequence_ GUARDED_BY(mutex_) = 0;
   std::uint64_t flush_number_ GUARDED_BY(mutex_) = 0;
@@ -124,24 +139,32 @@ DirtyList::Taken DirtyList::take(const Wanted& wanted, std::size_t pages_max,
                                  std::vector<DirtyPage>& out, Begin&& begin) noexcept {
   Taken taken;
   sync::MutexLock lock(mutex_);
-  for (FrameNumber frame = first_; frame != kNoFrame && taken.pages < pages_max;) {
-    FrameDescriptor& d = at(frame);
-    const FrameNumber next = d.dirty_next;
-    const DirtyPage page{d.index.load(), frame};
-    const bool is_wanted = page.index >= wanted.first_index && page.index <= wanted.last_index &&
-                           d.dirty_sequence <= wanted.newest_sequence &&
-                           d.dirtied_at_ns <= wanted.dirtied_until.time_since_epoch().count();
-    if (is_wanted) {
-      if (begin(page)) {
-        unlink(frame);
-        out.push_back(page);
-        ++taken.pages;
-      } else {
-        taken.busy = true;
-        taken.busy_page = page;
-      }
+  // A page is on the list once, so a narrow range may be complete long before the list is.
+  const std::uint64_t others = wanted.last_index - wanted.first_index;
+  const bool backward = others < pages_max;
+  std::uint64_t seen = 0;
+  FrameNumber frame = backward                     ? last_
+                      : wanted.after_sequence == 0 ? first_
+                                                   : first_after(wanted.after_sequence);
+  while (frame != kNoFrame && taken.pages < pages_max && seen <= others) {
+    const FrameDescriptor& d = at(frame);
+    const DirtyPage page{d.index.load(), frame, d.dirty_sequence, d.dirtied_at_ns};
+    const bool old_enough = page.sequence <= wanted.newest_sequence &&
+                            page.dirtied_at_ns <= wanted.dirtied_until.time_since_epoch().count();
+    if (backward ? page.sequence <= wanted.after_sequence : !old_enough) break;
+    frame = backward ? d.dirty_previous : d.dirty_next;
+    if (page.index < wanted.first_index || page.index > wanted.last_index) continue;
+    ++seen;
+    if (!old_enough) continue;
+    if (begin(page)) {
+      unlink(page.frame);
+      out.push_back(page);
+      ++taken.pages;
+      taken.newest_sequence = std::max(taken.newest_sequence, page.sequence);
+    } else {
+      taken.busy = true;
+      taken.busy_page = page;
     }
-    frame = next;
   }
   return taken;
 }

@@ -71,7 +71,7 @@ void end_page(FilePages& pages, const DirtyPage& page, std::error_code error) no
   PageCache& cache = pages.cache();
   // A page that must be written again is on the list before it is dirty. If it was rewritten, or a
   // writer who holds it was faster, it is there already.
-  if (error && pages.dirty().put_back(page.frame)) pages.became_dirty();
+  if (error && pages.dirty().put_back(page)) pages.became_dirty();
   const PageValue before = pages.find(page.index)->end_writeback(!error);
   if (!error && before.state() == PageState::kWriteback) {
     cache.dirty().give(1);
