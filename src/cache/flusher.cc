@@ -24,6 +24,17 @@ Flusher::~Flusher() {
 Status Flusher::start(PageCache& cache, std::chrono::milliseconds dirty_age) {
   cache_ = &cache;
   dirty_age_ = dirty_age;
+  return start_thread();
+}
+
+Status Flusher::restart() {
+  QUIRE_CHECK(cache_ != nullptr && !thread_.joinable());
+  stopping_.store(false);
+  stop_ = {};
+  return start_thread();
+}
+
+Status Flusher::start_thread() {
   auto thread = sync::Thread::start("quire-flush", [this] { run(); });
   if (!thread.ok()) return std::move(thread).error();
   thread_ = std::move(*thread);

@@ -31,14 +31,17 @@ class Flusher {
 
   // Starts the thread. Errors: EAGAIN.
   Status start(PageCache& cache, std::chrono::milliseconds dirty_age);
-  // Interrupts what it waits for and joins the thread.
+  // Interrupts what it waits for and joins the thread. Requests that it made may still be under way.
   void stop();
+  // Starts the thread again after stop(), with the same files to look at. Errors: EAGAIN.
+  Status restart();
   // Memory or dirty credits are short, or the background limit is passed. Never blocks.
   void wake() noexcept;
   // The same, with the reason that somebody is waiting for it.
   void press() noexcept;
 
  private:
+  Status start_thread();
   void run();
   // One round over the dirty files. Returns when to look again if nobody wakes us.
   sync::Clock::time_point round(bool pressed);

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <cerrno>
+#include <utility>
+
 #include "file/resize.h"
 #include "file/sync_file.h"
 #include "sync/lock_rank.h"
@@ -56,8 +59,18 @@ CacheImpl::~CacheImpl() {
     return;
   }
   workers_->stop();
-  if (pages_ != nullptr) pages_->flusher().stop();
-  if (inodes_ != nullptr) inodes_->forget_everything();
+  if (inodes_ == nullptr) return;
+  if (!finished_) {
+    // The Cache was abandoned with files open; the last of them has been closed now.
+    for (const auto& inode : inodes_->in_use()) {
+      if (inode->requests() == 0) continue;
+      log(LogLevel::kError,
+          fmt::format("the store has not answered for {}: waiting for it before the cache can end",
+                      inode->path()));
+    }
+    const Status finished = finish({});
+    if (!finished.ok()) log(LogLevel::kError, finished.error().message());
+  }
 }
 
 Result<std::unique_ptr<FileImpl>> CacheImpl::open(std::string_view path, OpenFlags flags,
@@ -78,32 +91,44 @@ Result<std::unique_ptr<FileImpl>> CacheImpl::open(std::string_view path, OpenFla
   return std::make_unique<FileImpl>(shared_from_this(), std::move(*inode), flags);
 }
 
-std::string CacheImpl::sync_everything(const sync::WaitLimit& limit, std::error_code* error) {
-  std::vector<std::string> failed;
+std::string CacheImpl::Outcome::text() const {
+  std::vector<std::string> all = failed;
+  for (const std::string& path : changed) {
+    all.push_back(path + " (changed by another program while it had unwritten changes here)");
+  }
+  return fmt::format("{}", fmt::join(all, ", "));
+}
+
+CacheImpl::Outcome CacheImpl::sync_everything(const sync::WaitLimit& limit) {
+  Outcome outcome;
+  const std::error_code stale(ESTALE, std::generic_category());
   for (const auto& inode : inodes_->in_use()) {
     if (!inodes_->begin_use(*inode)) continue;  // written and closed meanwhile
     const std::error_code e = file::sync_all(inode, SyncKind::kAll, limit);
     inode->end_request();
     if (!e) continue;
-    failed.push_back(fmt::format("{} ({})", inode->path(), e.message()));
-    if (!*error) *error = e;
+    if (e == stale) {
+      outcome.changed.push_back(inode->path());
+    } else {
+      outcome.failed.push_back(fmt::format("{} ({})", inode->path(), e.message()));
+    }
+    if (!outcome.error) outcome.error = e;
   }
   inodes_->settle_left_behind();
   if (pages_->traits().syncs_store) {
     const Status synced = pages_->store().sync_store();
     if (!synced.ok()) {
-      failed.push_back(synced.error().message());
-      if (!*error) *error = synced.code();
+      outcome.failed.push_back(synced.error().message());
+      if (!outcome.error) outcome.error = synced.code();
     }
   }
-  return fmt::format("{}", fmt::join(failed, ", "));
+  return outcome;
 }
 
 Status CacheImpl::sync(const CallOptions& call) {
   if (closed()) return Error(Errc::kClosed, "Cache::sync");
-  std::error_code error;
-  const std::string failed = sync_everything(to_limit(call), &error);
-  if (error) return Error(error, "syncing " + failed);
+  const Outcome outcome = sync_everything(to_limit(call));
+  if (outcome.error) return Error(outcome.error, "syncing " + outcome.text());
   return {};
 }
 
@@ -113,33 +138,54 @@ Status CacheImpl::close(const CallOptions& call) {
     return Error(Errc::kOpenFiles, fmt::format("Cache::close: close these files first: {}",
                                                fmt::join(inodes_->open_paths(), ", ")));
   }
-  const sync::WaitLimit limit = to_limit(call);
-  std::error_code error;
-  std::string failed;
+  return finish(to_limit(call));
+}
+
+Error CacheImpl::refuse(std::error_code code, std::string text) {
+  const Status restarted = pages_->flusher().restart();
+  if (!restarted.ok()) {
+    log(LogLevel::kError, "Cache::close was left, and background writeback cannot go on: " +
+                              restarted.error().message());
+  }
+  return {code, std::move(text)};
+}
+
+Status CacheImpl::finish(const sync::WaitLimit& limit) {
+  // First: a retry of its own that began later would be under way when everything is forgotten. What it
+  // has not written we do.
+  pages_->flusher().stop();
+  Outcome last;
   for (int attempt = 0; attempt < limits::kCloseAttemptsMax; ++attempt) {
-    error = {};
-    failed = sync_everything(limit, &error);
-    if (!error) break;
+    last = sync_everything(limit);
+    changed_.insert(changed_.end(), last.changed.begin(), last.changed.end());
+    if (!last.error) break;
     // Not written yet is not lost: the caller may come back.
     const bool stopped = limit.stop.stop_requested();
     if (stopped || sync::Clock::now() >= limit.deadline) {
-      return Error(stopped ? Errc::kInterrupted : Errc::kTimedOut,
-                   "Cache::close: call close again; not written yet: " + failed);
+      return refuse(stopped ? Errc::kInterrupted : Errc::kTimedOut,
+                    "Cache::close: call close again; not written yet: " + last.text());
     }
   }
   for (const auto& inode : inodes_->in_use()) {
     const sync::WaitStatus idle = inode->wait_idle(limit);
     if (idle == sync::WaitStatus::kReady) continue;
     // The store still has requests of ours and their memory: it cannot be taken away under them.
-    return Error(sync::to_error(idle),
-                 fmt::format("Cache::close: the store has not answered for {}; call close again",
-                             inode->path()));
+    return refuse(sync::to_error(idle),
+                  fmt::format("Cache::close: the store has not answered for {}; call close again",
+                              inode->path()));
   }
   workers_->stop();
   closed_.store(true);
-  pages_->flusher().stop();
+  finished_ = true;
   inodes_->forget_everything();
-  if (error) return Error(error, "Cache::close: lost what could not be written: " + failed);
+  last.changed = changed_;
+  if (!last.failed.empty()) {
+    return Error(last.error, "Cache::close: lost what could not be written: " + last.text());
+  }
+  // Said to nobody but an earlier attempt of ours.
+  if (!changed_.empty()) {
+    return Error(std::error_code(ESTALE, std::generic_category()), "Cache::close: " + last.text());
+  }
   return {};
 }
 

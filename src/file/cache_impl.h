@@ -6,6 +6,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <vector>
 
 #include "cache/page_cache.h"
 #include "file/buffered.h"
@@ -45,11 +47,26 @@ class CacheImpl : public std::enable_shared_from_this<CacheImpl> {
 
  private:
   CacheImpl() = default;
-  // Syncs everything that was ever written. Empty: nothing was lost.
-  std::string sync_everything(const sync::WaitLimit& limit, std::error_code* error);
+  // What one pass over all files came to.
+  struct Outcome {
+    std::error_code error;             // the first
+    std::vector<std::string> failed;   // what is not durable now, each with its error
+    std::vector<std::string> changed;  // files that another program changed: said once, not again
+    std::string text() const;
+  };
+  // Syncs everything that was ever written.
+  Outcome sync_everything(const sync::WaitLimit& limit);
+  // The end: writes what it can, waits until the store has answered every request, forgets the files. If
+  // it is left at `limit` nothing is forgotten, and it may be called again. REQUIRES: no file is open.
+  Status finish(const sync::WaitLimit& limit);
+  // finish() could not: the cache goes on as before.
+  Error refuse(std::error_code code, std::string text);
 
   const unsigned generation_ = file::fork_generation();
   sync::Atomic<bool> closed_{false};
+  // Of close() and destruction, which exclude each other.
+  bool finished_ = false;
+  std::vector<std::string> changed_;  // gathered by calls of finish()
   std::unique_ptr<cache::PageCache> pages_;
   std::unique_ptr<file::InodeTable> inodes_;
   std::unique_ptr<file::WorkerPool> workers_ = std::make_unique<file::WorkerPool>();
