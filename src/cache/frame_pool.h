@@ -4,10 +4,10 @@
 // take.
 //
 // Who calls: everything in cache/ and file/ that needs a frame, from any thread. allocate() never
-// waits; what waits for memory is FrameWaiters (frame_waiters.h), above this.
+// waits; what waits for memory is Memory (memory.h), above this.
 //
 // Free frames lie in one stack, with a small stash per stripe in front of it: the cheap side of a
-// local/global lock for the common case, the slow side, which empties every stash, when the stack
+// local/global lock for the common case, the slow side, which looks into every stash, when the stack
 // is dry.
 //
 // Invariants:

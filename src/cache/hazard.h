@@ -7,7 +7,7 @@
 // (asymmetric_fence.h). (Maged Michael, "Hazard Pointers", IEEE TPDS 2004, is the root of the idea; here the
 // slot also covers the look-up, so that tree nodes can be freed under it.)
 //
-// Measured beside a pin counted in the page word: page_read_bench.cc.
+// Measured beside a pin counted in the page word: docs/decisions/002-hazard-slots.md.
 //
 // Slots belong to the process, not to a cache, since a thread has one. A thread that comes when all
 // limits::kHazardSlots are taken gets none and uses counted pins.
@@ -47,7 +47,8 @@ class Hazards {
   // The calling thread's slot number, or kNoSlot.
   static constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
   static std::uint32_t slot_of_thread() noexcept {
-    return sync::ThreadLocal<Lease, Tag>::get().index;
+    const Lease* const lease = sync::ThreadLocal<Lease, Tag>::get_or_null();
+    return lease != nullptr ? lease->index : kNoSlot;
   }
 
   // Publishes `key` in the thread's slot for a scope. REQUIRES: slot != kNoSlot.
@@ -93,6 +94,7 @@ class Hazards {
 #endif
 
  private:
+  friend struct HazardPeer;  // for tests
   struct Tag {};
   struct Lease {
     Lease() noexcept;

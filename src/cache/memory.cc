@@ -138,6 +138,9 @@ Memory::Reclaimed Memory::reclaim(std::size_t want) noexcept {
   sync::MutexLock lock(policy_mutex_);
   result.frames = evict(want > kEvictBatch ? want : kEvictBatch, result.passing);
   if (result.frames == 0) result.frames = free_unused_leaves();
+  // A leaf that could not be freed was looked at, or its file's gate taken, by somebody who tells us
+  // nothing when he has ended.
+  result.passing |= unused_leaves_.load() != 0;
   return result;
 }
 

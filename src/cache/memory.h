@@ -115,7 +115,7 @@ class Memory {
   };
   struct Reclaimed {
     std::size_t frames = 0;  // now free
-    bool passing = false;    // a page was busy with something that ends by itself, soon
+    bool passing = false;    // a page or leaf was busy with something that ends by itself, untold
   };
 
   Memory(std::unique_ptr<FramePool> pool, PageWaitLot& lot, std::function<void()> on_short);

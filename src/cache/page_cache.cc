@@ -70,7 +70,8 @@ Result<Budget> plan_budget(const CacheOptions& o) {
   b.frames = static_cast<std::uint32_t>((o.memory_bytes - b.fixed_bytes) / b.per_frame_bytes);
   b.dirty_max_pages = dirty_max / limits::kPageBytes;
   b.dirty_background_pages = std::max<std::size_t>(background / limits::kPageBytes, 1);
-  // A window may not be more than a sixteenth of what there is, or readers evict each other's.
+  // A steady reader has Readahead::kWindowsAhead windows. With more than a sixteenth each of what there
+  // is, readers evict each other's.
   b.readahead_max_pages =
       std::min(o.readahead_max_bytes / limits::kPageBytes, std::size_t{b.frames} / 16);
   return b;

@@ -23,6 +23,7 @@ struct SimThreadLocal {
     slot = made.release();
     return *static_cast<T*>(slot);
   }
+  static T* get_or_null() { return &get(); }
 
  private:
   static void destroy(void* value) { delete static_cast<T*>(value); }
