@@ -93,9 +93,11 @@ class QUIRE_EXPORT File {
 
   bool is_open() const noexcept;
 
-  // Waits for submitted requests, writes the file's dirty pages to the store and gives the file
-  // back. Returns what could not be written; such pages stay in the cache and are tried again until
-  // the Cache is closed. Does not make data durable: sync() does. The File is closed either way.
+  // Waits for submitted requests, for as long as they take: give those that may meet a store that
+  // does not answer a deadline or a stop. Then writes the file's dirty pages to the store, within
+  // limits::kCloseWaitMax, and gives the file back. Returns what could not be written; such pages stay
+  // in the cache and are tried again until the Cache is closed. Does not make data durable: sync()
+  // does. The File is closed either way.
   Status close();
 
   // Reads up to buffer.size() bytes from `offset`. Returns fewer only at the end of the file or past
@@ -108,15 +110,16 @@ class QUIRE_EXPORT File {
 
   // Writes all of `buffer` at `offset` (with kAppend: at the end). Returns fewer bytes than asked
   // only when something failed after a part was written. Errors: EBADF if not open for writing, EFBIG
-  // past limits::kFileSizeMaxBytes, ENOSPC where the store can tell in time, and the store's error
-  // when so much is dirty that cannot be written that there is no room for more.
+  // past limits::kFileSizeMaxBytes, and the store's error (ENOSPC, EIO) when so much is dirty that
+  // cannot be written that there is no room for more. Space is not reserved at the write: a full disk
+  // shows there, at sync() and at close().
   Result<std::size_t> write(std::span<const std::byte> buffer, std::uint64_t offset,
                             const CallOptions& call = {});
   Result<std::size_t> writev(std::span<const std::span<const std::byte>> buffers,
                              std::uint64_t offset, const CallOptions& call = {});
   // Writes at the end of the file, wherever that is by then; returns the offset it went to. The bytes
-  // of one append are contiguous. A failure after a part was written is returned as that failure, and
-  // the part stays.
+  // of one append are contiguous. A failure after a part was written is returned as that failure (EFBIG
+  // where the largest size cut it), and the part stays. More than limits::kTransferMaxBytes: EINVAL.
   Result<std::uint64_t> append(std::span<const std::byte> buffer, const CallOptions& call = {});
 
   // Sets the size. Shrinking drops what is beyond; growing adds zeros that take no space. On an error
@@ -139,9 +142,12 @@ class QUIRE_EXPORT File {
   Status set_times(const TimeSpec* atime, const TimeSpec* mtime);
 
   // Starts `op` and returns. `on_done` runs exactly once, on a thread of the library that holds no
-  // lock, possibly before submit returns; it may call anything but close(), and should be short.
-  // Errors, and then on_done never runs: Errc::kBusy when limits::kSubmitMax requests are
-  // outstanding, Errc::kClosed.
+  // lock, possibly before submit returns. It may call anything but close() of this File; nor may it
+  // destroy, move or assign to the File, or destroy the Cache, which wait for it. It must not throw and
+  // should be short. Requests wait for one of CacheOptions::worker_threads; `call` counts from here, so
+  // that one whose deadline passes or whose stop is requested before its turn ends then, without having
+  // done anything. Errors, and then on_done never runs: Errc::kBusy when limits::kSubmitMax requests
+  // are outstanding, EINVAL for an empty on_done, Errc::kClosed.
   Status submit(Op op, OnDone on_done, const CallOptions& call = {});
 
  private:

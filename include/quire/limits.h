@@ -70,7 +70,10 @@ inline constexpr std::chrono::milliseconds kWritebackRetryMin{100};
 inline constexpr std::chrono::milliseconds kWritebackRetryMax{10000};
 // A write that waits for dirty pages to be written, while none can be, fails after this long.
 inline constexpr std::chrono::milliseconds kDirtyStallMax{5000};
-// How long File::close() waits for a store that does not answer, before it leaves the file to the cache.
+// A store that leaves a write of writeback unanswered for so long counts as one that fails, for this.
+inline constexpr std::chrono::milliseconds kStoreSilenceMax{30000};
+// How long File::close() waits for a store that does not answer to its writeback, before it leaves the
+// file to the cache. Submitted requests have limits of their own.
 inline constexpr std::chrono::seconds kCloseWaitMax{30};
 // How often Cache::close() tries again to write what cannot be written.
 inline constexpr int kCloseAttemptsMax = 3;

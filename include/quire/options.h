@@ -28,7 +28,7 @@ struct CacheOptions {
   // The largest readahead window. 0 turns readahead off; at most limits::kReadaheadMaxBytes.
   std::size_t readahead_max_bytes = limits::kReadaheadMaxBytes;
 
-  // Threads that run File::submit requests. 1 to 64.
+  // Threads that run File::submit requests, beside one that keeps their deadlines. 1 to 64.
   unsigned worker_threads = 4;
 
   // Receives the library's messages; empty: they are dropped.

@@ -168,7 +168,8 @@ class QUIRE_EXPORT Store {
   virtual Result<ObjectStat> stat(ObjectHandle object) = 0;
 
   // Reads into `buffers`, in order, from byte `offset`. The array and the memory stay valid until
-  // io_done. Total at most limits::kStoreIoMaxBytes in at most limits::kStoreIoMaxPieces pieces.
+  // io_done. Total at most limits::kStoreIoMaxBytes in at most limits::kStoreIoMaxPieces pieces. The last
+  // page of the largest file is asked for whole, one byte past limits::kFileSizeMaxBytes: rule 3.
   virtual void read(ObjectHandle object, std::uint64_t offset, std::span<const Buffer> buffers,
                     IoMode mode, IoDone& done) noexcept = 0;
   // Writes `buffers`, in order, at byte `offset`. Limits as read(). The last buffer may end off

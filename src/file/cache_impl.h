@@ -109,6 +109,9 @@ class FileImpl {
 
  private:
   Result<std::size_t> perform(const Op& op, const CallOptions& call);
+  // As writev(), and says why it stopped where not all was written.
+  Result<file::Transfer> write_part(std::span<const std::span<const std::byte>> buffers,
+                                    std::uint64_t* offset, const CallOptions& call);
   bool appends() const noexcept { return has(flags_, OpenFlags::kAppend); }
 
   const std::shared_ptr<CacheImpl> owner_;

@@ -74,8 +74,8 @@ Result<std::size_t> FileImpl::readv(std::span<const std::span<std::byte>> buffer
   return moved;
 }
 
-Result<std::size_t> FileImpl::writev(std::span<const std::span<const std::byte>> buffers,
-                                     std::uint64_t* offset, const CallOptions& call) {
+Result<file::Transfer> FileImpl::write_part(std::span<const std::span<const std::byte>> buffers,
+                                            std::uint64_t* offset, const CallOptions& call) {
   if (appends()) *offset = file::kAtEnd;
   std::size_t bytes = 0;
   if (buffers.size() > limits::kVectorMax) {
@@ -93,12 +93,16 @@ Result<std::size_t> FileImpl::writev(std::span<const std::span<const std::byte>>
   if (*offset != file::kAtEnd && *offset > limits::kFileSizeMaxBytes) {
     return fail_at(std::make_error_code(std::errc::file_too_large), "writing", *offset, bytes);
   }
-  if (bytes == 0) return std::size_t{0};
+  if (bytes == 0) return file::Transfer{};
 
   const sync::WaitLimit limit = to_limit(call);
   file::Gather from(buffers);
-  const file::Transfer moved = file::write_at(*inode_, from, bytes, offset, limit);
+  file::Transfer moved = file::write_at(*inode_, from, bytes, offset, limit);
   if (moved.error && moved.bytes == 0) return fail_at(moved.error, "writing", *offset, bytes);
+  // Without a failure only the largest size of a file makes a write shorter.
+  if (!moved.error && moved.bytes < bytes) {
+    moved.error = std::make_error_code(std::errc::file_too_large);
+  }
 
   const bool all = has(flags_, OpenFlags::kSync);
   if (moved.bytes > 0 && (all || has(flags_, OpenFlags::kDataSync))) {
@@ -107,7 +111,14 @@ Result<std::size_t> FileImpl::writev(std::span<const std::span<const std::byte>>
                                                    all ? SyncKind::kAll : SyncKind::kData, limit);
     if (error) return fail_at(error, "syncing the write to", *offset, moved.bytes);
   }
-  return moved.bytes;
+  return moved;
+}
+
+Result<std::size_t> FileImpl::writev(std::span<const std::span<const std::byte>> buffers,
+                                     std::uint64_t* offset, const CallOptions& call) {
+  const auto moved = write_part(buffers, offset, call);
+  if (!moved.ok()) return moved.error();
+  return moved->bytes;
 }
 
 Result<std::uint64_t> FileImpl::append(std::span<const std::byte> buffer, const CallOptions& call) {
@@ -115,13 +126,15 @@ Result<std::uint64_t> FileImpl::append(std::span<const std::byte> buffer, const 
     if (const std::error_code error = usable(OpenFlags::kWrite)) return fail(error, "appending to");
     return inode_->size_bytes();
   }
-  std::uint64_t offset = file::kAtEnd;
-  const auto written = writev({&buffer, 1}, &offset, call);
-  if (!written.ok()) return written.error();
-  if (*written < std::min(buffer.size(), limits::kTransferMaxBytes)) {
-    return fail_at(std::make_error_code(std::errc::io_error), "appending only a part to", offset,
-                   *written);
+  if (buffer.size() > limits::kTransferMaxBytes) {
+    return fail(std::make_error_code(std::errc::invalid_argument),
+                fmt::format("appending {} bytes, at most {} at once, to", buffer.size(),
+                            limits::kTransferMaxBytes));
   }
+  std::uint64_t offset = file::kAtEnd;
+  const auto moved = write_part({&buffer, 1}, &offset, call);
+  if (!moved.ok()) return moved.error();
+  if (moved->error) return fail_at(moved->error, "appending only a part to", offset, moved->bytes);
   return offset;
 }
 
@@ -208,16 +221,26 @@ Result<std::size_t> FileImpl::perform(const Op& op, const CallOptions& call) {
 
 Status FileImpl::submit(const Op& op, OnDone on_done, const CallOptions& call) {
   if (const std::error_code error = usable(OpenFlags{})) return fail(error, "submitting to");
+  if (!on_done) {
+    return fail(std::make_error_code(std::errc::invalid_argument),
+                "submitting with an empty on_done to");
+  }
   {
     sync::MutexLock lock(mutex_);
     ++submits_;
   }
-  std::function<void()> request = [this, op, done = std::move(on_done), call] {
-    done(perform(op, call));
+  file::WorkerPool::Request request = [this, op, done = std::move(on_done),
+                                       call](std::error_code too_late) mutable {
+    Result<std::size_t> result =
+        too_late ? Result<std::size_t>(fail(too_late, "waiting for a worker to begin on"))
+                 : perform(op, call);
+    sync::lock_rank::assert_none_held();
+    done(std::move(result));
+    done = nullptr;  // what it has captured may go with the File
     sync::MutexLock lock(mutex_);
     if (--submits_ == 0) submits_ended_.notify_all();
   };
-  if (owner_->workers().accept(request)) return {};
+  if (owner_->workers().accept(request, to_limit(call))) return {};
   sync::MutexLock lock(mutex_);
   if (--submits_ == 0) submits_ended_.notify_all();
   return fail(Errc::kBusy, "submitting to");

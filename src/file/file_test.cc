@@ -2,6 +2,7 @@
 #include "quire/file.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <latch>
@@ -208,6 +209,48 @@ TEST_F(FileTest, AppendsFromManyThreadsStayWhole) {
   EXPECT_EQ(seen, std::vector<int>(kThreads, kRecords));
 }
 
+// Fails when the reason why an append stopped is lost on the way.
+TEST_F(FileTest, AnAppendThatStoppedHalfwaySaysWhy) {
+  CacheOptions options;
+  options.dirty_max_bytes = 64 * limits::kPageBytes;
+  make(options);
+  File file = open("log");
+  const auto data = pattern(200 * limits::kPageBytes, 1);
+  store_->set_hook([](const StoreRequest& r) {
+    StoreVerdict v;
+    v.hold = r.op == StoreOp::kWrite;
+    return v;
+  });
+  CallOptions soon;
+  soon.deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+  EXPECT_EQ(file.append(data, soon).code(), Errc::kTimedOut);
+  const std::uint64_t part = file.stat()->size_bytes;
+  EXPECT_GT(part, 0u) << "what was appended stays";
+  EXPECT_LT(part, data.size());
+  store_->set_hook({});
+  store_->release_held();
+
+  ASSERT_TRUE(file.truncate(limits::kFileSizeMaxBytes - 3).ok());
+  EXPECT_EQ(file.append(bytes_of("12345")).code(), std::errc::file_too_large);
+  EXPECT_EQ(read(file, limits::kFileSizeMaxBytes - 3, 3), "123");
+  ASSERT_TRUE(file.truncate(0).ok());
+  ASSERT_TRUE(file.close().ok());
+}
+
+TEST_F(FileTest, AnAppendOfMoreThanATransferIsRefused) {
+  File file = open("log");
+  constexpr std::size_t kBytes = limits::kTransferMaxBytes + 1;
+  // Never looked at: address space without memory.
+  void* const memory =
+      ::mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  EXPECT_EQ(file.append({static_cast<const std::byte*>(memory), kBytes}).code(),
+            std::errc::invalid_argument);
+  EXPECT_EQ(file.stat()->size_bytes, 0u);
+  ::munmap(memory, kBytes);
+  ASSERT_TRUE(file.close().ok());
+}
+
 TEST_F(FileTest, OpenWithAppendIgnoresTheOffset) {
   File file = open("log", OpenFlags::kWrite | OpenFlags::kCreate | OpenFlags::kAppend);
   ASSERT_TRUE(file.write(bytes_of("one"), 0).ok());
@@ -397,6 +440,81 @@ TEST_F(FileTest, SyncedWritesAreDurableWhenTheyReturn) {
   File file = open("d", kRw | OpenFlags::kDataSync);
   ASSERT_TRUE(file.write(bytes_of("now"), 0).ok());
   EXPECT_EQ(text_of(store_->durable_contents("d")), "now");
+  ASSERT_TRUE(file.close().ok());
+}
+
+// Fails when the write does not sync, or not with the store, or swallows what that says.
+TEST_F(FileTest, SyncedWritesSyncTheStoreBeforeTheyReturnAndReturnItsError) {
+  for (const OpenFlags flag : {OpenFlags::kSync, OpenFlags::kDataSync}) {
+    File file = open("d", kRw | flag);
+    int syncs = 0;
+    std::error_code answer;
+    store_->set_hook([&](const StoreRequest& r) {
+      StoreVerdict v;
+      if (r.op == StoreOp::kSync) {
+        ++syncs;
+        v.error = answer;
+      }
+      return v;
+    });
+    ASSERT_TRUE(file.write(bytes_of("one"), 0).ok());
+    EXPECT_EQ(syncs, 1);
+    ASSERT_TRUE(file.append(bytes_of("two")).ok());
+    EXPECT_EQ(syncs, 2);
+    answer = std::make_error_code(std::errc::io_error);
+    EXPECT_EQ(file.write(bytes_of("ONE"), 0).code(), std::errc::io_error);
+    EXPECT_EQ(file.append(bytes_of("three")).code(), std::errc::io_error);
+    EXPECT_GE(syncs, 4);
+    EXPECT_EQ(read(file, 0, 100), "ONEtwothree") << "in the cache all the same";
+    answer = {};
+    ASSERT_TRUE(file.write(bytes_of("!"), 11).ok());
+    EXPECT_EQ(text_of(store_->durable_contents("d")), "ONEtwothree!");
+    store_->set_hook({});
+    ASSERT_TRUE(file.truncate(0).ok());
+    ASSERT_TRUE(file.close().ok());
+  }
+}
+
+// Fails when the destructor does not ask for the error, or keeps it to itself.
+TEST_F(FileTest, AWriteErrorThatNobodyAskedForIsReturnedByCloseAndLoggedByTheDestructor) {
+  const auto refuse_writes = [this] {
+    store_->set_hook([](const StoreRequest& r) {
+      StoreVerdict v;
+      if (r.op == StoreOp::kWrite) v.error = std::make_error_code(std::errc::io_error);
+      return v;
+    });
+  };
+  File closed = open("closed");
+  ASSERT_TRUE(closed.write(bytes_of("x"), 0).ok());
+  refuse_writes();
+  const Status status = closed.close();
+  EXPECT_EQ(status.code(), std::errc::io_error);
+  EXPECT_NE(status.error().message().find("closed"), std::string::npos);
+  EXPECT_FALSE(closed.is_open());
+  EXPECT_TRUE(errors_.empty()) << "returned, not logged: " << errors_.front();
+  store_->set_hook({});
+  ASSERT_TRUE(cache_->sync().ok());
+
+  {
+    File dropped = open("dropped");
+    ASSERT_TRUE(dropped.write(bytes_of("x"), 0).ok());
+    refuse_writes();
+  }
+  ASSERT_EQ(errors_.size(), 1u);
+  EXPECT_NE(errors_[0].find("dropped"), std::string::npos) << errors_[0];
+  store_->set_hook({});
+  ASSERT_TRUE(cache_->sync().ok());
+  EXPECT_EQ(text_of(store_->durable_contents("dropped")), "x") << "and kept";
+}
+
+TEST_F(FileTest, GrowthTakesNoSpace) {
+  File file = open("sparse");
+  ASSERT_TRUE(file.truncate(limits::kFileSizeMaxBytes).ok());
+  ASSERT_TRUE(file.sync().ok());
+  EXPECT_EQ(file.stat()->size_bytes, limits::kFileSizeMaxBytes);
+  EXPECT_EQ(file.stat()->allocated_bytes, 0u);
+  EXPECT_EQ(read(file, limits::kFileSizeMaxBytes - 5, 5), std::string(5, '\0'));
+  EXPECT_EQ(file.stat()->allocated_bytes, 0u) << "nor does reading it";
   ASSERT_TRUE(file.close().ok());
 }
 

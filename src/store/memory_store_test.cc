@@ -95,6 +95,10 @@ TEST(MemoryStore, TruncateDropsAndGrowsWithZeros) {
   EXPECT_EQ(truncate(*store, object.handle(), ~std::uint64_t{0}), code(std::errc::file_too_large));
   EXPECT_FALSE(truncate(*store, object.handle(), limits::kFileSizeMaxBytes));
   EXPECT_EQ(object.stat().size_bytes, limits::kFileSizeMaxBytes);
+  const ReadResult last =
+      read(*store, object.handle(), limits::kFileSizeMaxBytes + 1 - kPage, kPage);
+  EXPECT_FALSE(last.error) << "asked for whole";
+  EXPECT_EQ(last.bytes, std::vector<std::byte>(kPage - 1));
   EXPECT_FALSE(truncate(*store, object.handle(), 0));
 }
 
