@@ -177,6 +177,8 @@ std::size_t frames_wanted(FilePages& pages, std::uint64_t first) noexcept {
   return pages.frames_for(first);
 }
 
+constexpr bool kRefused = true;
+
 // Of [first, first + pages_max) what lies in the file. A hint: the gate is not held.
 std::size_t pages_in_file(FilePages& pages, std::uint64_t first, std::size_t pages_max) noexcept {
   const std::uint64_t end = pages_of(pages.size_bytes());
@@ -243,7 +245,6 @@ Started start_fill(FilePages& pages, std::uint64_t first, std::size_t pages_max,
   first += present;
   absent = std::min(absent, limits::kStoreIoMaxPieces);
 
-  constexpr bool kRefused = true;
   Memory& memory = pages.cache().memory();
   FrameSet frames(memory);
   const std::size_t need = frames_wanted(pages, first);

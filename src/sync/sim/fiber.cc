@@ -86,7 +86,8 @@ void Fiber::abandon() {
   QUIRE_CHECK(!ended_);
   ended_ = true;
   // Destroying inside_ would unwind the stack, so this object stays for good.
-  new std::shared_ptr<Fiber>(shared_from_this());
+  static auto* const abandoned = new std::vector<std::shared_ptr<Fiber>>;
+  abandoned->push_back(shared_from_this());
 }
 
 void*& Fiber::local(const void* key, void (*destroy)(void*)) {

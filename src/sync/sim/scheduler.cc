@@ -314,7 +314,7 @@ Outcome run(const Options& options, std::function<void()> body) {
                   std::move(body));
 }
 
-ExploreResult explore(const ExploreOptions& options, std::function<void()> body) {
+ExploreResult explore(const ExploreOptions& options, const std::function<void()>& body) {
   ExploreResult result;
   ExhaustiveStrategy strategy(options.preemptions_max);
   do {

@@ -78,7 +78,7 @@ struct ExploreResult {
 
 // Runs `body` under every schedule with at most `preemptions_max` preemptions, until one fails.
 // Weak compare-exchanges and condition waits do not fail for no reason here.
-ExploreResult explore(const ExploreOptions& options, std::function<void()> body);
+ExploreResult explore(const ExploreOptions& options, const std::function<void()>& body);
 
 // From here to the end of the run the clock may jump to the next deadline although fibers can run,
 // as if they had been held up for so long: that is how a time-out meets a wake-up. REQUIRES: inside

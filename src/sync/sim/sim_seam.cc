@@ -13,6 +13,14 @@
 #include "sync/thread.h"
 
 namespace quire::sync {
+namespace {
+
+// Runs begin at midnight, 1 January 2024.
+constexpr std::int64_t kEpochSeconds = 1'704'067'200;
+constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
+constexpr std::size_t kNameMaxBytes = 15;  // the kernel's TASK_COMM_LEN, less the zero
+
+}  // namespace
 
 Clock::time_point Clock::now() noexcept {
   sim::yield_point(sim::Op::kClock);
@@ -24,9 +32,6 @@ Clock::time_point Clock::coarse_now() noexcept {
 }
 
 TimeSpec Clock::wall() noexcept {
-  // Midnight, 1 January 2024, plus the run's time.
-  constexpr std::int64_t kEpochSeconds = 1'704'067'200;
-  constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
   const std::int64_t time = sim::virtual_now().time_since_epoch().count();
   return {kEpochSeconds + time / kNanosecondsPerSecond,
           static_cast<std::uint32_t>(time % kNanosecondsPerSecond)};
@@ -79,7 +84,6 @@ Thread::~Thread() {
 }
 
 Result<Thread> Thread::start(const char* name, std::function<void()> body) {
-  constexpr std::size_t kNameMaxBytes = 15;
   QUIRE_CHECK(std::strlen(name) <= kNameMaxBytes);
   auto state = std::make_unique<State>();
   state->fiber = sim::start_fiber(name, std::move(body));
