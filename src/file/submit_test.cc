@@ -68,7 +68,9 @@ class Submit : public testing::Test {
   }
   void TearDown() override {
     release();
-    if (file_.is_open()) EXPECT_TRUE(file_.close().ok());
+    if (file_.is_open()) {
+      EXPECT_TRUE(file_.close().ok());
+    }
     EXPECT_TRUE(cache_->close().ok());
   }
   void release() {
