@@ -96,6 +96,8 @@ Row overwrites(const Context& context, std::size_t piece, double target) {
                        }});
   row.comparisons = {{0, 1, Comparison::Kind::kRate, target}};
   row.remark = [d] { return d->remark(); };
+  row.limited_by =
+      "memory: the copy into a cold page, which the locked instructions after it have to wait for";
   return row;
 }
 

@@ -61,6 +61,13 @@ Row pass(const Context& context, const char* what, const char* title) {
                        fmt::format("{} limit {} MiB", d->limit.version(), d->memory_bytes / kMiB),
                        [d, what](unsigned) { return d->run("kernel", what); }});
   row.comparisons = {{0, 1, Comparison::Kind::kRate, 1.0}};
+  row.limited_by = std::string_view(what) == "write"
+                       ? "each page is copied twice, into the cache and into the snapshot that its "
+                         "request carries; "
+                         "the kernel writes the page itself"
+                       : "the processors: the reader copies while another thread reaps requests "
+                         "and starts more; the "
+                         "kernel does both in the reader";
   return row;
 }
 

@@ -87,6 +87,10 @@ RowResult measure(const Row& row, unsigned rounds) {
   if (row.remark) {
     result.remark = row.remark();
   }
+  if (std::any_of(result.comparisons.begin(), result.comparisons.end(),
+                  [](const ComparisonResult& c) { return !c.reached; })) {
+    result.limited_by = row.limited_by;
+  }
   return result;
 }
 
@@ -107,6 +111,9 @@ void print(const RowResult& row) {
   }
   if (!row.remark.empty()) {
     fmt::print("  {}\n", row.remark);
+  }
+  if (!row.limited_by.empty()) {
+    fmt::print("  what limits it: {}\n", row.limited_by);
   }
   fmt::print("\n");
   std::fflush(stdout);
@@ -149,6 +156,7 @@ nlohmann::json to_json(const RowResult& row) {
     json["comparisons"].push_back(std::move(entry));
   }
   json["remark"] = row.remark;
+  json["limited_by"] = row.limited_by;
   return json;
 }
 

@@ -54,6 +54,8 @@ struct Row {
   std::vector<Comparison> comparisons;
   // Said after the rounds: what else was counted meanwhile.
   std::function<std::string()> remark;
+  // Said where a target is missed: what is known of why.
+  std::string limited_by;
 };
 
 struct Spread {
@@ -87,6 +89,7 @@ struct RowResult {
   std::vector<SideResult> sides;
   std::vector<ComparisonResult> comparisons;
   std::string remark;
+  std::string limited_by;  // "" where every target was reached
 };
 
 // One round that does not count, then `rounds` that do.
