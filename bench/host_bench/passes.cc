@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "host_bench/data.h"
 #include "host_bench/memory_limit.h"
