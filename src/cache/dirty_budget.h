@@ -6,7 +6,8 @@
 // (give), from any thread.
 //
 // When nothing can be written because the store keeps failing, writers do not wait for ever: after
-// limits::kDirtyStallMax without any page becoming clean they get the store's error.
+// limits::kDirtyStallMax without any page becoming clean they get the store's error. A store that does
+// not answer at all counts as failing, with ETIMEDOUT, from limits::kStoreSilenceMax on.
 //
 // Invariants:
 //  1. taken() <= max_pages().
@@ -41,7 +42,8 @@ class DirtyBudget {
   bool try_take(std::uint64_t pages) noexcept;
   void give(std::uint64_t pages) noexcept;
 
-  // Writeback tells how its requests end. An error stays until the next success.
+  // Writeback tells how its requests end, and the flusher that they do not. An error stays until the
+  // next success.
   void note_written(std::error_code error) noexcept;
 
   std::uint64_t taken() const noexcept { return taken_.load(); }

@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <system_error>
 
 #include "cache/dirty_list.h"
 #include "cache/hazard.h"
@@ -186,8 +187,12 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
 
   // For DirtyFiles, guarded by its mutex.
   bool known_dirty_ = false;
-  // For the flusher's thread: when to try again after an error, and how long to wait after the next.
+  // For the flusher's thread: its pass over the dirty list, by the list's numbers (0: none begun), and
+  // the first error in it; when to try again after an error, and how long to wait after the next.
   friend class Flusher;
+  std::uint64_t pass_tried_ = 0;
+  std::uint64_t pass_newest_ = 0;
+  std::error_code pass_error_;
   sync::Clock::time_point retry_at_{};
   sync::Clock::duration retry_after_{};
 };

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "sync/check.h"
@@ -24,6 +25,7 @@ SnapshotPool::SnapshotPool(std::size_t count, std::size_t buffer_bytes, std::byt
     : buffer_bytes_(buffer_bytes), mapped_bytes_(count * buffer_bytes), memory_(memory) {
   sync::MutexLock lock(mutex_);
   for (std::size_t i = 0; i < count; ++i) free_.push_back(memory + i * buffer_bytes);
+  out_since_.assign(count, sync::Clock::kNever);
 }
 
 SnapshotPool::~SnapshotPool() {
@@ -36,6 +38,7 @@ std::byte* SnapshotPool::try_acquire() noexcept {
   if (free_.empty()) return nullptr;
   std::byte* const buffer = free_.back();
   free_.pop_back();
+  note_out(buffer, sync::Clock::coarse_now());
   return buffer;
 }
 
@@ -46,6 +49,7 @@ std::byte* SnapshotPool::acquire(const sync::WaitLimit& limit, sync::WaitStatus&
     if (!free_.empty()) {
       std::byte* const buffer = free_.back();
       free_.pop_back();
+      note_out(buffer, sync::Clock::coarse_now());
       status = sync::WaitStatus::kReady;
       return buffer;
     }
@@ -69,6 +73,7 @@ std::byte* SnapshotPool::acquire(const sync::WaitLimit& limit, sync::WaitStatus&
 void SnapshotPool::release(std::byte* buffer) noexcept {
   sync::MutexLock lock(mutex_);
   Waiter* const waiter = first_;
+  note_out(buffer, waiter == nullptr ? sync::Clock::kNever : sync::Clock::coarse_now());
   if (waiter == nullptr) {
     free_.push_back(buffer);
     return;
@@ -77,6 +82,15 @@ void SnapshotPool::release(std::byte* buffer) noexcept {
   if (first_ == nullptr) last_ = nullptr;
   waiter->given = buffer;
   waiter->parker.unpark();
+}
+
+void SnapshotPool::note_out(std::byte* buffer, sync::Clock::time_point since) noexcept {
+  out_since_[static_cast<std::size_t>(buffer - memory_) / buffer_bytes_] = since;
+}
+
+sync::Clock::time_point SnapshotPool::out_since() const noexcept {
+  sync::MutexLock lock(mutex_);
+  return *std::min_element(out_since_.begin(), out_since_.end());
 }
 
 }  // namespace quire::cache

@@ -2,8 +2,7 @@
 // request goes to the store, so that writers need not wait for IO and the store never sees bytes change
 // under it; neighbours are copied side by side, so that they leave as one request.
 //
-// A fixed number of buffers, paid from the budget. Who wants one waits in turn; who writes for a sync
-// may be interrupted there.
+// A fixed number of buffers, paid from the budget. Who wants one waits in turn, within his limit.
 #ifndef QUIRE_CACHE_SNAPSHOT_POOL_H_
 #define QUIRE_CACHE_SNAPSHOT_POOL_H_
 
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "quire/result.h"
+#include "sync/clock.h"
 #include "sync/mutex.h"
 #include "sync/parker.h"
 #include "sync/wait.h"
@@ -31,6 +31,9 @@ class SnapshotPool {
   std::byte* try_acquire() noexcept;
   void release(std::byte* buffer) noexcept;
 
+  // When the buffer was handed out that is out longest; kNever if none is out.
+  sync::Clock::time_point out_since() const noexcept;
+
   std::size_t buffer_bytes() const noexcept { return buffer_bytes_; }
 
  private:
@@ -40,12 +43,15 @@ class SnapshotPool {
     Waiter* next = nullptr;
   };
   SnapshotPool(std::size_t count, std::size_t buffer_bytes, std::byte* memory);
+  void note_out(std::byte* buffer, sync::Clock::time_point since) noexcept REQUIRES(mutex_);
 
   const std::size_t buffer_bytes_;
   const std::size_t mapped_bytes_;
   std::byte* const memory_;
-  sync::Mutex mutex_;
+  mutable sync::Mutex mutex_;
   std::vector<std::byte*> free_ GUARDED_BY(mutex_);
+  std::vector<sync::Clock::time_point> out_since_
+      GUARDED_BY(mutex_);  // by buffer; kNever: it is in
   Waiter* first_ GUARDED_BY(mutex_) = nullptr;
   Waiter* last_ GUARDED_BY(mutex_) = nullptr;
 };

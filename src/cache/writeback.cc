@@ -13,13 +13,9 @@
 #include "sync/thread.h"
 
 namespace quire::cache {
-namespace {
 
-// Pages taken off the list at a time: enough to sort neighbours together.
-constexpr std::size_t kTakeMax = 1024;
-
-// One flush under way: counts its requests, and ends when the last of them has. The thread that
-// makes it counts as one until it has sent them all.
+// A flush under way: counts its requests, and ends when the last of them has. The thread that makes it
+// counts as one until it has sent them all.
 class FlushJob {
  public:
   explicit FlushJob(FilePages& pages) : pages_(pages.shared_from_this()) {
@@ -30,32 +26,31 @@ class FlushJob {
   void begin_part() noexcept { parts_.fetch_add(1); }
   void end_part() noexcept {
     if (parts_.fetch_sub(1) != 1) return;
-    pages_->dirty().end_flush(flush_, error());
+    std::error_code error = store_error();
+    if (!error) error = left_out;
+    pages_->dirty().end_flush(flush_, error);
     parker_.unpark();
   }
-  // Waits for the end. On a give-up the requests go on alone.
-  FlushResult finish(const sync::WaitLimit& limit) {
-    FlushResult result;
+  // For the thread that makes it.
+  sync::WaitStatus wait(const sync::WaitLimit& limit) {
+    if (ended_) return sync::WaitStatus::kReady;
     const sync::WaitStatus status = parker_.park_until(limit);
-    if (status != sync::WaitStatus::kReady) {
-      result.error = sync::to_error(status);
-      return result;
-    }
-    result.error = error();
-    result.pages = pages_sent;
-    return result;
+    ended_ = status == sync::WaitStatus::kReady;
+    return status;
   }
 
-  void note_error(std::error_code error) noexcept {
+  void note_store_error(std::error_code error) noexcept {
     sync::MutexLock lock(mutex_);
     if (!error_) error_ = error;
   }
-  std::error_code error() noexcept {
+  std::error_code store_error() noexcept {
     sync::MutexLock lock(mutex_);
     return error_;
   }
 
-  std::uint64_t pages_sent = 0;  // by the thread that makes the flush
+  // By the thread that makes it, before its own part ends.
+  std::uint64_t pages_sent = 0;
+  std::error_code left_out;
 
  private:
   const std::shared_ptr<FilePages> pages_;
@@ -64,7 +59,10 @@ class FlushJob {
   sync::Mutex mutex_;
   std::error_code error_ GUARDED_BY(mutex_);
   sync::Parker parker_;
+  bool ended_ = false;  // of the thread that waits
 };
+
+namespace {
 
 // A page's way out of writeback, whatever became of its request.
 void end_page(FilePages& pages, const DirtyPage& page, std::error_code error) noexcept {
@@ -89,13 +87,17 @@ class WriteRequest final : public IoDone {
     pages_.reserve(job_->pages().cache().snapshots().buffer_bytes() / limits::kPageBytes);
   }
 
-  // Copies the page behind those that are there.
-  void append(const DirtyPage& page) noexcept;
+  // Copies the page behind those that are there. A writer may hold it; past the limit it is left out.
+  sync::WaitStatus append(const DirtyPage& page, const sync::WaitLimit& limit) noexcept;
   std::size_t count() const noexcept { return pages_.size(); }
+  // Instead of submit(), for a request without pages.
+  void discard() noexcept { end(); }
   void submit(IoMode mode) noexcept;
   void io_done(std::error_code error, std::size_t bytes) noexcept override;
 
  private:
+  void end() noexcept;
+
   const std::shared_ptr<FlushJob> job_;
   std::byte* const buffer_;
   std::size_t bytes_ = 0;
@@ -103,13 +105,15 @@ class WriteRequest final : public IoDone {
   Store::ConstBuffer piece_;
 };
 
-void WriteRequest::append(const DirtyPage& page) noexcept {
+sync::WaitStatus WriteRequest::append(const DirtyPage& page,
+                                      const sync::WaitLimit& limit) noexcept {
   FilePages& pages = job_->pages();
   PageWord& word = *pages.find(page.index);
-  // A writer may have the page at this moment; it is copying, and waits for nothing of ours.
+  // A writer who has the page at this moment waits for readers who came before, whatever they do.
   PageValue value = word.load();
   while (!word.try_pin(value)) {
-    (void)pages.wait_changed(page.index, word, value, {});
+    const sync::WaitStatus status = pages.wait_changed(page.index, word, value, limit);
+    if (status != sync::WaitStatus::kReady) return status;
     value = word.load();
   }
   const std::size_t at = pages_.size() * limits::kPageBytes;
@@ -121,6 +125,7 @@ void WriteRequest::append(const DirtyPage& page) noexcept {
       at + static_cast<std::size_t>(std::min<std::uint64_t>(size - begins, limits::kPageBytes));
   pages.wake(page.index, word.unpin());
   pages_.push_back(page);
+  return sync::WaitStatus::kReady;
 }
 
 void WriteRequest::submit(IoMode mode) noexcept {
@@ -136,7 +141,7 @@ void WriteRequest::io_done(std::error_code error, std::size_t bytes) noexcept {
   PageCache& cache = job_->pages().cache();
   if (!error && bytes != bytes_) error = std::make_error_code(std::errc::io_error);
   if (error) {
-    job_->note_error(error);
+    job_->note_store_error(error);
     cache.counters().writeback_errors.fetch_add(1);
   } else {
     cache.counters().written_pages.fetch_add(pages_.size());
@@ -146,57 +151,100 @@ void WriteRequest::io_done(std::error_code error, std::size_t bytes) noexcept {
   for (const DirtyPage& page : pages_) end_page(job_->pages(), page, error);
   cache.snapshots().release(buffer_);
   job_->pages().end_request();
+  end();
+}
+
+void WriteRequest::end() noexcept {
   job_->end_part();
   delete this;
 }
 
-bool begin_page(FilePages& pages, const DirtyPage& page) noexcept {
-  return pages.find(page.index)->begin_writeback();
-}
-
-// Sends `taken`, sorted, as runs. On an error before a page was sent it goes back on the list.
-std::error_code send(const std::shared_ptr<FlushJob>& job, std::vector<DirtyPage>& taken,
-                     const sync::WaitLimit& limit) {
+// Sends `taken`, sorted, as runs. What cannot be sent within `limit` goes back on the list.
+void send(const std::shared_ptr<FlushJob>& job, std::vector<DirtyPage>& taken,
+          const sync::WaitLimit& limit) {
   std::sort(taken.begin(), taken.end(),
             [](const DirtyPage& a, const DirtyPage& b) { return a.index < b.index; });
   SnapshotPool& snapshots = job->pages().cache().snapshots();
   const std::size_t run_max = snapshots.buffer_bytes() / limits::kPageBytes;
   const bool may_leave = limit.stop.stop_possible() || limit.deadline != sync::Clock::kNever;
+  const auto leave_out = [&](const DirtyPage& page, sync::WaitStatus status) {
+    job->left_out = sync::to_error(status);
+    end_page(job->pages(), page, job->left_out);
+  };
 
   for (std::size_t i = 0; i < taken.size();) {
     sync::WaitStatus status;
     std::byte* const buffer = snapshots.acquire(limit, status);
     if (buffer == nullptr) {
-      const std::error_code error = sync::to_error(status);
-      for (; i < taken.size(); ++i) end_page(job->pages(), taken[i], error);
-      return error;
+      for (; i < taken.size(); ++i) leave_out(taken[i], status);
+      return;
     }
     auto* const request = new WriteRequest(job, buffer);
     const std::size_t begin = i;
     do {
-      request->append(taken[i]);
+      status = request->append(taken[i], limit);
+      if (status != sync::WaitStatus::kReady) leave_out(taken[i], status);
       ++i;
-    } while (i < taken.size() && i - begin < run_max && taken[i].index == taken[i - 1].index + 1);
-    job->pages_sent += i - begin;
+    } while (status == sync::WaitStatus::kReady && i < taken.size() && i - begin < run_max &&
+             taken[i].index == taken[i - 1].index + 1);
+    if (request->count() == 0) {
+      snapshots.release(buffer);
+      request->discard();
+      continue;
+    }
+    job->pages_sent += request->count();
     const bool only_one = begin == 0 && i == taken.size();
     request->submit(only_one && !may_leave ? IoMode::kWait : IoMode::kAsync);
   }
-  return {};
+}
+
+// A wanted page is being written, dropped, or under somebody else's writeback: waits until that ends.
+sync::WaitStatus wait_busy(FilePages& pages, const DirtyPage& page, const sync::WaitLimit& limit) {
+  const FilePages::Walker walker(pages);
+  PageWord* const word = pages.find(page.index);
+  if (word == nullptr) return sync::WaitStatus::kReady;
+  const PageValue value = word->load();
+  const bool busy =
+      value.state() == PageState::kDirty ? value.writing() || value.sealed() : value.dirty();
+  if (busy) return pages.wait_changed(page.index, *word, value, limit);
+  // It can be taken now, or somebody else has written or dropped it, or its writer has put it on the
+  // list and is about to let go.
+  sync::yield_thread();
+  if (limit.stop.stop_requested()) return sync::WaitStatus::kInterrupted;
+  return sync::Clock::now() >= limit.deadline ? sync::WaitStatus::kTimedOut
+                                              : sync::WaitStatus::kReady;
 }
 
 }  // namespace
 
-FlushResult flush_some(FilePages& pages, const DirtyList::Wanted& wanted, std::size_t pages_max,
-                       const sync::WaitLimit& limit) {
-  std::vector<DirtyPage> taken;
-  taken.reserve(std::min(pages_max, kTakeMax));
-  const auto job = std::make_shared<FlushJob>(pages);
-  pages.dirty().take(wanted, std::min(pages_max, kTakeMax), taken,
-                     [&](const DirtyPage& page) { return begin_page(pages, page); });
-  const std::error_code error = send(job, taken, limit);
-  if (error) job->note_error(error);
-  job->end_part();
-  return job->finish(limit);
+FlushBatch::FlushBatch(FilePages& pages, const DirtyList::Wanted& wanted, std::size_t pages_max,
+                       const sync::WaitLimit& limit)
+    : job_(std::make_shared<FlushJob>(pages)) {
+  std::vector<DirtyPage> pages_taken;
+  pages_taken.reserve(pages_max);
+  taken_ = pages.dirty().take(wanted, pages_max, pages_taken, [&](const DirtyPage& page) {
+    return pages.find(page.index)->begin_writeback();
+  });
+  send(job_, pages_taken, limit);
+  job_->end_part();
+}
+
+FlushBatch::~FlushBatch() = default;
+
+sync::WaitStatus FlushBatch::wait(const sync::WaitLimit& limit) {
+  return job_->wait(limit);
+}
+
+std::uint64_t FlushBatch::pages_sent() const noexcept {
+  return job_->pages_sent;
+}
+
+std::error_code FlushBatch::left_out() const noexcept {
+  return job_->left_out;
+}
+
+std::error_code FlushBatch::store_error() const noexcept {
+  return job_->store_error();
 }
 
 FlushResult flush_all(FilePages& pages, std::uint64_t first_index, std::uint64_t last_index,
@@ -208,60 +256,44 @@ FlushResult flush_all(FilePages& pages, std::uint64_t first_index, std::uint64_t
   wanted.newest_sequence = list.newest_sequence();
 
   FlushResult result;
-  std::vector<DirtyPage> taken;
-  taken.reserve(kTakeMax);
-  std::uint64_t failures = list.failures();
+  const auto give_up = [&](std::error_code error) {
+    if (!result.error) result.error = error;
+    return result;
+  };
+  std::uint64_t failures = list.failures();  // those that we know of
   for (;;) {
-    taken.clear();
-    const auto job = std::make_shared<FlushJob>(pages);
-    const DirtyList::Taken got = list.take(
-        wanted, kTakeMax, taken, [&](const DirtyPage& page) { return begin_page(pages, page); });
-    const std::error_code error = send(job, taken, limit);
-    if (error) job->note_error(error);
-    job->end_part();
-    const FlushResult part = job->finish(limit);
-    result.pages += part.pages;
-    if (part.error) {
-      result.error = part.error;
-      return result;
-    }
-    if (got.pages == kTakeMax) continue;
-    if (!got.busy) {
-      // The rest, if any, is in flushes that others began before.
-      const sync::WaitStatus status = list.wait_flushes(limit);
-      if (status != sync::WaitStatus::kReady) {
-        result.error = sync::to_error(status);
-        return result;
+    // One pass over the list, oldest first, going on past pages that fail: they are behind us then.
+    DirtyList::Taken got;
+    DirtyList::Taken busy;
+    wanted.after_sequence = 0;
+    do {
+      FlushBatch batch(pages, wanted, FlushBatch::kPagesMax, limit);
+      const sync::WaitStatus status = batch.wait(limit);
+      if (status != sync::WaitStatus::kReady) return give_up(sync::to_error(status));
+      result.pages += batch.pages_sent();
+      if (batch.store_error()) {
+        ++failures;
+        if (!result.error) result.error = batch.store_error();
       }
-      // If one of them failed its pages are on the list again, with the numbers they had: try them
-      // ourselves; an error is then ours.
-      const std::uint64_t failures_now = list.failures();
-      if (failures_now == failures) return result;
-      failures = failures_now;
+      if (batch.left_out()) return give_up(batch.left_out());
+      got = batch.taken();
+      if (got.busy) busy = got;
+      wanted.after_sequence = got.newest_sequence;
+    } while (got.pages == FlushBatch::kPagesMax);
+    if (result.error) return result;
+
+    if (busy.busy) {
+      const sync::WaitStatus status = wait_busy(pages, busy.busy_page, limit);
+      if (status != sync::WaitStatus::kReady) return give_up(sync::to_error(status));
       continue;
     }
-    // A wanted page is being written, dropped, or under somebody else's writeback: until that ends.
-    const FilePages::Walker walker(pages);
-    PageWord* const word = pages.find(got.busy_page.index);
-    if (word == nullptr) continue;
-    const PageValue value = word->load();
-    const bool busy =
-        value.state() == PageState::kDirty ? value.writing() || value.sealed() : value.dirty();
-    if (!busy) {
-      // It can be taken now, or somebody else has written or dropped it, or its writer has put it on
-      // the list and is about to let go.
-      sync::yield_thread();
-      if (limit.stop.stop_requested()) {
-        result.error = Errc::kInterrupted;
-        return result;
-      }
-      continue;
-    }
-    const sync::WaitStatus status = pages.wait_changed(got.busy_page.index, *word, value, limit);
-    if (status != sync::WaitStatus::kReady) {
-      result.error = sync::to_error(status);
-      return result;
-    }
+    // The rest, if any, is in flushes that others began before. If one of them failed its pages are on
+    // the list again, with the numbers they had: try them ourselves; an error is then ours.
+    const sync::WaitStatus status = list.wait_flushes(limit);
+    if (status != sync::WaitStatus::kReady) return give_up(sync::to_error(status));
+    const std::uint64_t failures_now = list.failures();
+    if (failures_now == failures) return result;
+    failures = failures_now;
   }
 }
 

@@ -11,12 +11,14 @@
 // Invariants:
 //  1. Only the bytes that lie in the file are written: the size is read after the page was copied.
 //  2. A page under writeback is not dropped, moved or written a second time before its request ended.
-//  3. flush() returns with kNone pages of its own under way, unless it was interrupted; then the rest
-//     goes on alone.
+//  3. Nothing here waits past its limit, neither for a buffer nor for a writer who holds a page. A page
+//     that was taken and could not be sent by then is on the list again. What was sent goes on alone.
 #ifndef QUIRE_CACHE_WRITEBACK_H_
 #define QUIRE_CACHE_WRITEBACK_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <system_error>
 
 #include "cache/dirty_list.h"
@@ -25,19 +27,46 @@
 
 namespace quire::cache {
 
-struct FlushResult {
-  std::error_code error;    // the first: the store's, Errc::kTimedOut or Errc::kInterrupted
-  std::uint64_t pages = 0;  // sent to the store
+class FlushJob;
+
+// Pages of one file that were taken off its list together. Its maker need not wait for the end.
+class FlushBatch {
+ public:
+  static constexpr std::size_t kPagesMax = 1024;  // enough to sort neighbours together
+
+  // Takes the wanted pages that can be taken now, at most `pages_max`, and sends them. Passes over pages
+  // that are being written or dropped. `limit` is for the sending. REQUIRES: pages_max <= kPagesMax.
+  FlushBatch(FilePages& pages, const DirtyList::Wanted& wanted, std::size_t pages_max,
+             const sync::WaitLimit& limit);
+  ~FlushBatch();
+  FlushBatch(const FlushBatch&) = delete;
+  FlushBatch& operator=(const FlushBatch&) = delete;
+
+  // Waits until the last of its requests has ended.
+  sync::WaitStatus wait(const sync::WaitLimit& limit);
+
+  const DirtyList::Taken& taken() const noexcept { return taken_; }
+  std::uint64_t pages_sent() const noexcept;
+  // Errc::kTimedOut or Errc::kInterrupted if the limit kept some page from being sent.
+  std::error_code left_out() const noexcept;
+  // The first that the store answered with. REQUIRES: wait() said kReady.
+  std::error_code store_error() const noexcept;
+
+ private:
+  const std::shared_ptr<FlushJob> job_;
+  DirtyList::Taken taken_;
 };
 
-// Writes the wanted pages that can be taken now, at most `pages_max`, and waits for them. Passes over
-// pages that are being written or dropped. What the flusher does.
-FlushResult flush_some(FilePages& pages, const DirtyList::Wanted& wanted, std::size_t pages_max,
-                       const sync::WaitLimit& limit);
+struct FlushResult {
+  std::error_code error;    // the first: the store's, Errc::kTimedOut or Errc::kInterrupted
+  std::uint64_t pages = 0;  // sent to the store and answered for
+};
 
 // Writes every page in [first_index, last_index] that was dirty when this was called, waits for them
 // and for all that others had taken before. On success all of it is at the store (not yet durable:
-// Store::sync). Bounded whatever writers do: pages dirtied after the call do not count.
+// Store::sync). A page that fails does not keep the others that are on the list from being tried, once
+// each; then the error is returned, without waiting for others. Bounded whatever writers do: pages
+// dirtied after the call do not count.
 FlushResult flush_all(FilePages& pages, std::uint64_t first_index, std::uint64_t last_index,
                       const sync::WaitLimit& limit);
 

@@ -4,6 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
 #include <vector>
 
 #include "cache/test_pages.h"
@@ -41,6 +45,156 @@ TEST(Writeback, ASyncOwesARewrittenPageWhoseEarlierFlushFailed) {
   second.join();
   EXPECT_EQ(file.stored().substr(0, kPage), std::string(kPage, 'b'));
   EXPECT_EQ(file.value(0).state(), PageState::kClean);
+}
+
+// Fails requests that begin before page `end`, counting them.
+std::function<StoreVerdict(const StoreRequest&)> bad_before(std::uint64_t end,
+                                                            sync::Atomic<int>& failed) {
+  return [=, &failed](const StoreRequest& request) {
+    if (request.op != StoreOp::kWrite || request.offset >= page_offset(end)) return StoreVerdict{};
+    failed.fetch_add(1);
+    return failing(std::errc::io_error);
+  };
+}
+
+// More bad pages than a batch holds do not keep a sync from the healthy ones, and are tried once. Fails
+// if flush_all stops at the first batch with an error, or begins each batch at the oldest page.
+TEST(Writeback, AFlushGoesOnPastPagesThatFail) {
+  constexpr std::uint64_t kBad = FlushBatch::kPagesMax;
+  OneFile file({}, small_budget(kBad + 64, kBad + 8));
+  sync::Atomic<int> failed{0};
+  file.store->set_hook(bad_before(kBad, failed));
+  for (std::uint64_t i = 0; i < kBad + 8; ++i) ASSERT_FALSE(file.write(i, 'a'));
+  EXPECT_EQ(flush_all(*file.pages, 0, kAll, {}).error, std::errc::io_error);
+  EXPECT_EQ(file.cache->dirty().taken(), kBad);
+  EXPECT_EQ(failed.load(), static_cast<int>(kBad / 4)) << "by four pages a request";
+  for (std::uint64_t i = kBad; i < kBad + 8; ++i) {
+    EXPECT_EQ(file.value(i).state(), PageState::kClean);
+  }
+  file.store->set_hook({});
+  EXPECT_FALSE(flush_all(*file.pages, 0, kAll, {}).error);
+  EXPECT_EQ(file.cache->dirty().taken(), 0u);
+}
+
+// The flusher likewise. Fails (hangs) if end_turn leaves pass_tried_ at 0.
+TEST(Flusher, GoesOnPastPagesThatFail) {
+  constexpr std::uint64_t kBad = FlushBatch::kPagesMax;
+  Budget budget = small_budget(kBad + 64, kBad + 8);
+  budget.dirty_background_pages = kBad + 7;
+  OneFile file({}, budget);
+  sync::Atomic<int> failed{0};
+  file.store->set_hook(bad_before(kBad, failed));
+  for (std::uint64_t i = 0; i < kBad + 8; ++i) ASSERT_FALSE(file.write(i, 'a'));
+  file.cache->balance_dirty();
+  until([&] { return file.cache->dirty().taken() == kBad; });
+  EXPECT_GE(failed.load(), static_cast<int>(kBad / 4));
+}
+
+// Another file of the same cache.
+class OtherFile {
+ public:
+  explicit OtherFile(OneFile& one) : one_(one) {
+    opened_ = one.store->open("g", OpenFlags::kReadWrite | OpenFlags::kCreate, 0644).value();
+    pages = std::make_shared<FilePages>(*one.cache, 0);
+    pages->set_handles(opened_.handle, opened_.handle);
+  }
+  ~OtherFile() {
+    one_.cache->flusher().stop();
+    EXPECT_EQ(pages->wait_idle({}), sync::WaitStatus::kReady);
+    one_.cache->dirty_files().remove(*pages);
+    pages->forget_all();
+    pages.reset();
+    EXPECT_TRUE(one_.store->close(opened_.handle).ok());
+  }
+  OtherFile(const OtherFile&) = delete;
+  OtherFile& operator=(const OtherFile&) = delete;
+
+  std::error_code write(std::uint64_t index) {
+    const std::error_code error = one_.cache->dirty().take(1, {});
+    if (error) return error;
+    PageWrite page(*pages);
+    const std::error_code begun = page.begin(index, 0, kPage, {});
+    if (!begun) page.finish(page_offset(index) + kPage);
+    return begun;
+  }
+
+  std::shared_ptr<FilePages> pages;
+
+ private:
+  OneFile& one_;
+  OpenedObject opened_;
+};
+
+// A request that the store does not answer keeps its own file waiting, no other; and that file has its
+// turn again when the answer has come. Fails (hangs) if take_turn waits for the end of its batch, or if
+// end_turns does not look.
+TEST(Flusher, AHungRequestStopsNoOtherFile) {
+  Budget budget = small_budget(64, 16);
+  budget.dirty_background_pages = 0;
+  OneFile hung({}, budget);
+  OtherFile healthy(hung);
+  hung.store->set_hook([](const StoreRequest& request) {
+    return request.op == StoreOp::kWrite && request.path == "f" ? held() : StoreVerdict{};
+  });
+  ASSERT_FALSE(hung.write(0, 'a'));
+  hung.cache->balance_dirty();
+  until([&] { return hung.store->held() == 1; });
+  ASSERT_FALSE(healthy.write(0));
+  hung.cache->balance_dirty();
+  until([&] { return healthy.pages->dirty().size() == 0; });
+  ASSERT_FALSE(hung.write(5, 'b'));
+  EXPECT_EQ(hung.pages->requests(), 2u) << "the request, and the turn that holds the handles";
+  EXPECT_EQ(hung.store->release_held(), 1u);
+  until([&] { return hung.store->held() == 1; });
+  hung.store->release_held();
+  until([&] { return hung.cache->dirty().taken() == 0; });
+}
+
+// A flush waits for a writer who holds a page that it has taken, but not past its limit: that page is
+// left out, the others are written. Fails (hangs) if append() waits without the limit.
+TEST(Writeback, APageThatItsWriterKeepsIsLeftOut) {
+  OneFile file;
+  ASSERT_FALSE(file.write(0, 'a'));
+  ASSERT_FALSE(file.write(1, 'a'));
+  // No buffer is free until the page, taken by the flush, has its writer.
+  SnapshotPool& snapshots = file.cache->snapshots();
+  std::vector<std::byte*> buffers;
+  while (std::byte* const buffer = snapshots.try_acquire()) buffers.push_back(buffer);
+  std::stop_source stop;
+  sync::Thread flusher = start_thread("flusher", [&] {
+    EXPECT_EQ(flush_all(*file.pages, 0, kAll, {sync::Clock::kNever, stop.get_token()}).error,
+              Errc::kInterrupted);
+  });
+  until([&] { return file.value(0).state() == PageState::kWriteback; });
+  ASSERT_FALSE(file.cache->dirty().take(1, {}));
+  PageWrite writer(*file.pages);
+  ASSERT_FALSE(writer.begin(0, 0, kPage, {}));
+  for (std::byte* const buffer : buffers) snapshots.release(buffer);
+  until([&] { return file.value(0).waiters(); });
+  stop.request_stop();
+  flusher.join();
+  EXPECT_EQ(file.value(0).state(), PageState::kDirty);
+  EXPECT_EQ(file.pages->dirty().size(), 1u);
+  until([&] { return file.value(1).state() == PageState::kClean; });
+  std::memset(writer.bytes(), 'b', kPage);
+  writer.finish(2 * kPage);
+  EXPECT_FALSE(flush_all(*file.pages, 0, kAll, {}).error);
+  EXPECT_EQ(file.stored(), std::string(kPage, 'b') + std::string(kPage, 'a'));
+}
+
+// A page that is listed and not yet dirty is waited for by giving way, within the limit. Fails (hangs)
+// if wait_busy does not look at the deadline.
+TEST(Writeback, AWriterAboutToLetGoIsWaitedForWithinTheLimit) {
+  OneFile file;
+  ASSERT_FALSE(file.write(0, 'a'));
+  ASSERT_FALSE(flush_all(*file.pages, 0, kAll, {}).error);
+  ASSERT_FALSE(file.cache->dirty().take(1, {}));
+  PageWrite writer(*file.pages);
+  ASSERT_FALSE(writer.begin(0, 0, kPage, {}));
+  file.pages->dirty().add(file.value(0).frame());  // as finish() does before it lets go
+  EXPECT_EQ(flush_all(*file.pages, 0, kAll, {sync::Clock::now(), {}}).error, Errc::kTimedOut);
+  writer.finish(kPage);
+  EXPECT_FALSE(flush_all(*file.pages, 0, kAll, {}).error);
 }
 
 }  // namespace
