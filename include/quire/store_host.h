@@ -9,8 +9,17 @@
 // beneath it; Errc::kPathEscapes otherwise. What is mounted below the directory, bind mounts included,
 // does not belong to the store: EXDEV. Open a store of its own on it. Directories are not made.
 //
-// File descriptors: one for the directory, two for the engine; one for each open file, two once a
-// write has ended off a multiple of 4096 bytes.
+// What a file needs: Quire reads partial pages before it writes them, so a file that is opened with
+// kWrite alone needs permission to be read as well.
+//
+// Durability of names: the first sync of a file through the open that made it makes its name durable
+// too, wherever it has been moved by then. A file that was closed before its first sync, and names that
+// other programs made, are left to Cache::sync() and Cache::close(), which sync the file system.
+//
+// File descriptors: one for the directory, two for the engine. For each open file one, two once a
+// request has begun or ended off a multiple of 4096 bytes (the tail of most files); twice as many for
+// one that was opened for reading first and for writing later. One more while a new file's name is
+// synced.
 //
 // Threads: "quire-uring" with io_uring (and the kernel's own workers on its behalf, at most `threads`
 // of either kind); "quire-io-0" and on, up to `threads`, when they are first needed.

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -10,6 +11,8 @@
 #include "quire/error.h"
 #include "store/test_directory.h"
 #include "store/test_mount.h"
+#include "sync/atomic.h"
+#include "sync/thread.h"
 
 namespace quire::store::testing {
 namespace {
@@ -125,6 +128,39 @@ TEST_P(Beneath, MountsBelowAreNotEntered) {
   EXPECT_EQ(text("dir/inner"), "inner");
   link("../outside", "climbs");
   EXPECT_EQ(open("climbs").error, Errc::kPathEscapes) << "told apart from a mount";
+}
+
+// A directory on the way is exchanged with a link that leaves, again and again, while it is walked.
+// Fails when a component is looked at first and followed later.
+TEST_P(Beneath, ALinkPutInTheWayMidwayNeverLeadsOut) {
+  fs::create_directories(directory_ / "elsewhere/sub");
+  directory_.put("elsewhere/sub/file", "outside");
+  fs::create_directories(root() + "/swap/sub");
+  directory_.put("root/swap/sub/file", "inside");
+  link("../elsewhere", "evil");
+  ASSERT_EQ(text("swap/sub/file"), "inside");
+  sync::Atomic<bool> ended{false};
+  const std::string swap = root() + "/swap", evil = root() + "/evil";
+  sync::Thread changer = *sync::Thread::start("changer", [&] {
+    while (!ended.load()) {
+      ::renameat2(AT_FDCWD, swap.c_str(), AT_FDCWD, evil.c_str(), RENAME_EXCHANGE);
+    }
+  });
+  int inside = 0, escapes = 0;
+  for (int i = 0; i < 100'000 && (i < 2'000 || inside == 0 || escapes == 0); ++i) {
+    const BeneathResult result = open("swap/sub/file");
+    escapes += result.error == Errc::kPathEscapes ? 1 : 0;
+    if (!result.fd.ok()) continue;
+    char first = 0;
+    EXPECT_EQ(::read(result.fd.get(), &first, 1), 1);
+    EXPECT_EQ(first, 'i') << "opened outside";
+    ++inside;
+    if (first != 'i') break;
+  }
+  ended.store(true);
+  changer.join();
+  EXPECT_GT(inside, 0);
+  EXPECT_GT(escapes, 0);
 }
 
 std::string method_name(const ::testing::TestParamInfo<BeneathMethod>& info) {

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "store/beneath.h"
+
 namespace quire::store {
 
 namespace {
@@ -19,7 +21,43 @@ bool may_do_direct(const struct statx& stat) {
          stat.stx_dio_mem_align <= kDirectAlignmentBytes;
 }
 
+// The open directory in which `file` is known by the last name of `path`; none if it is not there, or
+// that cannot be seen.
+Fd directory_of(const HostDirectory& root, const std::string& path, const struct stat& file) {
+  const std::size_t slash = path.rfind('/');
+  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  Fd directory =
+      slash == std::string::npos
+          ? Fd(::openat(root.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC))
+          : open_beneath(root.method(), root.fd(), path.substr(0, slash), O_RDONLY | O_DIRECTORY, 0)
+                .fd;
+  struct stat there = {};
+  const bool found = directory.ok() &&
+                     ::fstatat(directory.get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+                     there.st_dev == file.st_dev && there.st_ino == file.st_ino;
+  return found ? std::move(directory) : Fd();
+}
+
 }  // namespace
+
+int sync_name(const HostDirectory& root, const std::string& path, int file, NameSync& way) {
+  struct stat stat = {};
+  if (::fstat(file, &stat) != 0) return errno;
+  way = NameSync::kGone;
+  if (stat.st_nlink == 0) return 0;
+  const Fd directory = directory_of(root, path, stat);
+  way = directory.ok() ? NameSync::kDirectory : NameSync::kStore;
+  int result = -1;
+  do {
+    result = directory.ok() ? ::fsync(directory.get()) : ::syncfs(root.fd());
+  } while (result != 0 && errno == EINTR);
+  // Some file systems cannot sync a directory, and say so by EINVAL.
+  if (result != 0 && errno == EINVAL && directory.ok()) {
+    way = NameSync::kStore;
+    result = ::syncfs(root.fd());
+  }
+  return result == 0 ? 0 : errno;
+}
 
 HostFile::HostFile(Fd fd, int access, const struct statx& stat, bool direct)
     : fd_(std::move(fd)), access_(access) {
@@ -77,6 +115,14 @@ void HostFile::transferred(std::uint64_t offset, std::uint64_t length,
 void HostFile::synced() noexcept {
   if (!cached_.load() || !cached_.exchange(false)) return;
   ::posix_fadvise(fd(), 0, 0, POSIX_FADV_DONTNEED);
+}
+
+int HostFile::sync_name(const HostDirectory& root) noexcept {
+  if (!name_unsynced_.load()) return 0;
+  NameSync way = NameSync::kGone;
+  const int number = quire::store::sync_name(root, made_at_, fd(), way);
+  if (number == 0) name_unsynced_ = false;
+  return number;
 }
 
 std::error_code HostFile::close() noexcept {

@@ -9,6 +9,9 @@
 // What stays in the kernel's cache through us is dropped again: after each transfer where there is
 // no direct IO, after each sync where only tails went there.
 //
+// A file that this store made has a name that is not durable yet; its first sync makes it so
+// (sync_name).
+//
 // Thread-safety: all calls from any thread; destruction needs the file to itself.
 //
 // Invariants:
@@ -22,10 +25,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <system_error>
+#include <utility>
 
 #include "quire/store.h"
 #include "store/fd.h"
+#include "store/host_directory.h"
 #include "sync/atomic.h"
 #include "sync/mutex.h"
 
@@ -34,6 +40,16 @@ namespace quire::store {
 // What direct IO is aligned to: offsets, lengths and memory. No device asks for more than a page,
 // and everything above a page is left to the buffered descriptor.
 inline constexpr std::size_t kDirectAlignmentBytes = 4096;
+
+// How a name was made durable.
+enum class NameSync {
+  kGone,       // the file has no name left
+  kDirectory,  // by a sync of the directory it was made in, where it still is
+  kStore,      // by a sync of the file system: it was moved, made through a link, or out of reach
+};
+
+// Makes the name of `file`, which was made at `path`, durable. 0 or an errno; says how in `way`.
+int sync_name(const HostDirectory& root, const std::string& path, int file, NameSync& way);
 
 class HostFile {
  public:
@@ -60,6 +76,16 @@ class HostFile {
   // After a successful sync.
   void synced() noexcept;
 
+  // The file was made at `path`, in the form of store/path.h. Before the file is used.
+  void set_made_at(std::string path) {
+    made_at_ = std::move(path);
+    name_unsynced_ = true;
+  }
+  // Makes the name that the file was made under durable, if it was made and that has not been done.
+  // After a sync of the file itself. 0 or an errno; after an error the next call tries again.
+  int sync_name(const HostDirectory& root) noexcept;
+  bool name_unsynced() const { return name_unsynced_.load(); }
+
   // Closes the descriptors and reports what close(2) does. Nothing but destruction may follow.
   std::error_code close() noexcept;
 
@@ -73,6 +99,9 @@ class HostFile {
   sync::Atomic<bool> direct_{false};
   // Something of the file may be in the kernel's cache through us.
   sync::Atomic<bool> cached_{false};
+
+  std::string made_at_;
+  sync::Atomic<bool> name_unsynced_{false};
 
   sync::Mutex mutex_;
   sync::Atomic<int> buffered_{-1};  // written under mutex_, read without

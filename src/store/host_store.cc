@@ -194,8 +194,9 @@ Result<OpenedObject> HostStore::open(std::string_view path, OpenFlags flags, std
   object.id = {::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino};
   object.stat = stat_of(stat);
   object.created = opened.created;
-  object.handle =
-      handle_of(std::make_unique<HostFile>(std::move(opened.fd), access, stat, direct_).release());
+  auto file = std::make_unique<HostFile>(std::move(opened.fd), access, stat, direct_);
+  if (opened.created) file->set_made_at(*name);
+  object.handle = handle_of(file.release());
   open_objects_.fetch_add(1);
   return object;
 }
@@ -258,11 +259,12 @@ void HostStore::truncate(ObjectHandle object, std::uint64_t size_bytes, IoDone& 
 }
 
 void HostStore::sync(ObjectHandle object, SyncKind kind, IoDone& done) noexcept {
-  run_on_pool(done, [&file = file_of(object), kind] {
+  run_on_pool(done, [this, &file = file_of(object), kind] {
     const int number = errno_of(
         [&] { return kind == SyncKind::kData ? ::fdatasync(file.fd()) : ::fsync(file.fd()); });
-    if (number == 0) file.synced();
-    return number;
+    if (number != 0) return number;
+    file.synced();
+    return file.sync_name(directory_);
   });
 }
 

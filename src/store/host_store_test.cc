@@ -280,6 +280,24 @@ TEST_P(HostStoreTest, ASecondQuireIsRefused) {
   EXPECT_TRUE(open_host_store(directory_.path()));
 }
 
+// Fails when the sync leaves the directory out.
+TEST_P(HostStoreTest, TheFirstSyncOfANewFileMakesItsNameDurable) {
+  const auto unsynced = [](ObjectHandle handle) {
+    return reinterpret_cast<const HostFile*>(static_cast<std::uintptr_t>(handle.value))
+        ->name_unsynced();
+  };
+  fs::create_directory(directory_ / "dir");
+  for (const SyncKind kind : {SyncKind::kData, SyncKind::kAll}) {
+    const std::string name = kind == SyncKind::kData ? "data" : "dir/all";
+    Opened made(store_, name);
+    EXPECT_TRUE(unsynced(made.handle()));
+    EXPECT_FALSE(sync(*store_, made.handle(), kind));
+    EXPECT_FALSE(unsynced(made.handle()));
+    Opened again(store_, name);
+    EXPECT_FALSE(unsynced(again.handle())) << "not made by this open";
+  }
+}
+
 std::string engine_name(const ::testing::TestParamInfo<std::tuple<Engine, bool>>& info) {
   return std::string(std::get<0>(info.param) == Engine::kUring ? "Uring" : "Threads") +
          (std::get<1>(info.param) ? "Direct" : "Buffered");
@@ -377,6 +395,40 @@ TEST(HostStoreOpen, AChildThatDestroysItsCopyDoesNotUnlock) {
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(open_host_store(directory.path()).code(), Errc::kInUse);
+}
+
+// Where the file is found in its directory that is synced; else the file system.
+TEST(HostStoreOpen, NamesAreSyncedWhereverTheyAre) {
+  TestDirectory directory;
+  fs::create_directory(directory / "dir");
+  fs::create_directory(directory / "other");
+  fs::create_directory_symlink("dir", directory / "link");
+  const auto root = HostDirectory::open(directory.path());
+  ASSERT_TRUE(root);
+  const auto way_of = [&](const std::string& path, const auto& change) {
+    const Fd fd(::open((directory / path).c_str(), O_RDWR | O_CREAT, 0600));
+    EXPECT_TRUE(fd.ok());
+    change();
+    NameSync way = NameSync::kGone;
+    EXPECT_EQ(sync_name(*root, path, fd.get(), way), 0);
+    return way;
+  };
+  EXPECT_EQ(way_of("top", [] {}), NameSync::kDirectory);
+  EXPECT_EQ(way_of("dir/a", [] {}), NameSync::kDirectory);
+  EXPECT_EQ(way_of("link/b", [] {}), NameSync::kDirectory);
+  EXPECT_EQ(way_of("dir/c", [&] { fs::rename(directory / "dir/c", directory / "other/c"); }),
+            NameSync::kStore);
+  EXPECT_EQ(way_of("dir/d",
+                   [&] {
+                     fs::rename(directory / "dir/d", directory / "other/d");
+                     directory.put("dir/d", "another file");
+                   }),
+            NameSync::kStore);
+  EXPECT_EQ(way_of("dir/e", [&] { fs::rename(directory / "dir", directory / "moved"); }),
+            NameSync::kStore);
+  EXPECT_EQ(way_of("f", [&] { fs::remove(directory / "f"); }), NameSync::kGone);
+  fs::create_symlink("target", directory / "dangling");
+  EXPECT_EQ(way_of("dangling", [] {}), NameSync::kStore);
 }
 
 // A thread that submitted a request and ended is no reason for the request to fail.
