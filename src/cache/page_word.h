@@ -4,8 +4,9 @@
 //
 //   bits  0..2   state                          bit  3      writing: one thread stores into the page
 //   bit   4      sealed: being dropped          bit  5      waiters: somebody parks on this page
-//   bit   6      marker: reading it starts      bits 8..23  counted pins
-//                the next readahead             bits 32..63 frame number
+//   bit   6      marker: reading it starts      bit  7      stored: the bytes were stored here
+//                the next readahead             bits 8..23  counted pins
+//                                               bits 32..63 frame number
 //
 //               begin_fill            end_fill
 //      absent ---------------> filling --------> clean <----------------------+
@@ -57,6 +58,9 @@
 //  4. `sealed` and `writing` exclude each other, and sealed pages are clean or dirty: a sealer
 //     waits for filling and writeback to end before it seals.
 //  5. Whoever clears `waiters` wakes the waiters (PageWaitLot).
+//  6. `stored` is set by end_write and end_fill_dirty and stays until the page is dropped: the frame
+//     has been the page's since the last store into it, so that its bytes are what was stored, whatever
+//     has become of them at the store since.
 #ifndef QUIRE_CACHE_PAGE_WORD_H_
 #define QUIRE_CACHE_PAGE_WORD_H_
 
@@ -85,6 +89,7 @@ struct PageValue {
   static constexpr std::uint64_t kSealed = 1u << 4;
   static constexpr std::uint64_t kWaiters = 1u << 5;
   static constexpr std::uint64_t kMarker = 1u << 6;
+  static constexpr std::uint64_t kStored = 1u << 7;
   static constexpr unsigned kPinShift = 8;
   static constexpr std::uint64_t kOnePin = 1u << kPinShift;
   static constexpr std::uint64_t kPinMask = std::uint64_t{0xffff} << kPinShift;
@@ -104,6 +109,7 @@ struct PageValue {
   constexpr bool sealed() const { return (bits & kSealed) != 0; }
   constexpr bool waiters() const { return (bits & kWaiters) != 0; }
   constexpr bool marker() const { return (bits & kMarker) != 0; }
+  constexpr bool stored() const { return (bits & kStored) != 0; }
   // The frame holds the file's bytes: clean, dirty, writeback or rewritten.
   constexpr bool uptodate() const { return (bits & kStateMask) >= 2; }
   // A reader may take a pin, or copy under a hazard slot.
@@ -143,7 +149,7 @@ class PageWord {
   PageValue end_fill_dirty() noexcept {
     return change([](PageValue v) {
       QUIRE_CHECK(v.state() == PageState::kFilling);
-      return v.with_state(PageState::kDirty);
+      return v.with_state(PageState::kDirty).with(PageValue::kStored);
     });
   }
   PageValue fail_fill() noexcept {
@@ -187,7 +193,7 @@ class PageWord {
       PageState next = v.state();
       if (next == PageState::kClean) next = PageState::kDirty;
       if (next == PageState::kWriteback) next = PageState::kRewritten;
-      return v.with_state(next).without(PageValue::kWriting);
+      return v.with_state(next).with(PageValue::kStored).without(PageValue::kWriting);
     });
   }
   PageValue cancel_write() noexcept {

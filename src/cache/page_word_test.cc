@@ -50,10 +50,38 @@ TEST(PageWord, ACancelledStoreChangesNothing) {
     PageWord word;
     in_state(word, state);
     PageValue seen = word.load();
+    const PageValue before = seen;
     ASSERT_TRUE(word.begin_write(seen));
     (void)word.cancel_write();
-    EXPECT_EQ(word.load().bits, PageValue::make(state, 7).bits);
+    EXPECT_EQ(word.load().bits, before.bits);
   }
+}
+
+// A page is `stored` from a store into it until it is dropped, whatever becomes of it at the store; one
+// that was read, or only looked at for writing, is not.
+TEST(PageWord, StoredTellsAPageThatWasStoredIntoFromOneThatWasRead) {
+  PageWord word;
+  ASSERT_TRUE(word.begin_fill(7));
+  (void)word.end_fill(0);
+  PageValue seen = word.load();
+  ASSERT_TRUE(word.begin_write(seen));
+  (void)word.cancel_write();
+  EXPECT_FALSE(word.load().stored());
+  seen = word.load();
+  ASSERT_TRUE(word.begin_write(seen));
+  (void)word.end_write();
+  EXPECT_TRUE(word.load().stored());
+  ASSERT_TRUE(word.begin_writeback());
+  (void)word.end_writeback(true);
+  EXPECT_EQ(word.load().state(), PageState::kClean);
+  EXPECT_TRUE(word.load().stored());
+  seen = word.load();
+  ASSERT_TRUE(word.begin_evict(seen));
+  (void)word.drop();
+  ASSERT_TRUE(word.begin_fill(8));
+  EXPECT_FALSE(word.load().stored());
+  (void)word.end_fill_dirty();
+  EXPECT_TRUE(word.load().stored());
 }
 
 TEST(PageWord, WritebackEndsCleanOnlyIfItSucceededAndNobodyStored) {

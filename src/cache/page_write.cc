@@ -12,6 +12,12 @@ std::byte* PageWrite::bytes() const noexcept {
   return pages_.cache().memory().bytes(frame_);
 }
 
+bool PageWrite::stored_here(FilePages& pages, std::uint64_t index) noexcept {
+  const FilePages::Walker walker(pages);
+  const PageWord* const word = pages.find(index);
+  return word != nullptr && word->load().stored();
+}
+
 std::error_code PageWrite::begin(std::uint64_t index, std::size_t from, std::size_t to,
                                  const sync::WaitLimit& limit) {
   QUIRE_DCHECK(hold_ == Hold::kNone);

@@ -34,6 +34,11 @@ class PageWrite {
   // in the file, the rest is read first. Errors: the store's, Errc::kTimedOut, Errc::kInterrupted.
   std::error_code begin(std::uint64_t index, std::size_t from, std::size_t to,
                         const sync::WaitLimit& limit);
+  // The page's memory holds what was last stored into the page, and did since (page_word.h, invariant
+  // 6); not what the store gave for it. REQUIRES: held.
+  bool stored_here() const noexcept { return word_->load().stored(); }
+  // The same of a page that may be absent; true may be out of date when it is returned.
+  static bool stored_here(FilePages& pages, std::uint64_t index) noexcept;
   // The page's memory. REQUIRES: held.
   std::byte* bytes() const noexcept;
   // The bytes are stored. The file now ends at `end_bytes` or where it did, if that is later; the page
