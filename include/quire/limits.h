@@ -53,8 +53,8 @@ inline constexpr std::size_t kHazardSlots = 1024;
 // File::submit: requests accepted and not yet completed, per cache.
 inline constexpr std::size_t kSubmitMax = 4096;
 
-// Intervals of a file remembered as written and not yet synced; more are joined.
-inline constexpr std::size_t kUnsyncedMax = 1024;
+// Intervals of a file remembered as written and not yet synced; with more the file is synced.
+inline constexpr std::size_t kUnsyncedMax = 8192;
 
 // Closed files whose pages stay cached, per cache: one for this many frames ...
 inline constexpr std::size_t kFramesPerIdleFile = 16;

@@ -102,15 +102,18 @@ Transfer write_at(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t* 
     moved.error = page.begin(page_index(at), in_page, in_page + n, limit);
     if (moved.error) break;
     from.copy({page.bytes() + in_page, n});
+    // Before the first page can be written back.
+    if (moved.bytes == 0) inode.stamp_change();
     page.finish(at + n);
     --credits;
     moved.bytes += n;
+    if (inode.unsynced().any_lost()) [[unlikely]] {
+      const bool whole = in_page == 0 && (n == limits::kPageBytes || at + n >= inode.size_bytes());
+      if (whole) inode.unsynced().overwritten(page_index(at));
+    }
   }
   dirty.give(credits);
-  if (moved.bytes > 0) {
-    inode.stamp_change();
-    inode.cache().balance_dirty();
-  }
+  if (moved.bytes > 0) inode.cache().balance_dirty();
   return moved;
 }
 

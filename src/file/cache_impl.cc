@@ -82,9 +82,10 @@ Result<std::unique_ptr<FileImpl>> CacheImpl::open(std::string_view path, OpenFla
   auto inode = inodes_->open(std::string(path), flags, mode);
   if (!inode.ok()) return std::move(inode).error();
   if (has(flags, OpenFlags::kTruncate) && (*inode)->size_bytes() != 0) {
-    const std::error_code error = file::truncate(*inode, 0, {});
+    const sync::WaitLimit limit = {sync::deadline_after(limits::kCloseWaitMax), {}};
+    const std::error_code error = file::truncate(*inode, 0, limit);
     if (error) {
-      (void)inodes_->close(*inode, {});
+      (void)inodes_->close(*inode, limit);
       return Error(error, fmt::format("truncating {}", path));
     }
   }
@@ -102,25 +103,39 @@ std::string CacheImpl::Outcome::text() const {
 CacheImpl::Outcome CacheImpl::sync_everything(const sync::WaitLimit& limit) {
   Outcome outcome;
   const std::error_code stale(ESTALE, std::generic_category());
+  const auto fail = [&](std::error_code error, std::string what) {
+    outcome.failed.push_back(std::move(what));
+    if (!outcome.error) outcome.error = error;
+  };
   for (const auto& inode : inodes_->in_use()) {
-    if (!inodes_->begin_use(*inode)) continue;  // written and closed meanwhile
+    const Result<bool> used = inodes_->begin_use(inode);
+    if (!used.ok()) {
+      fail(used.code(), used.error().message());
+      continue;
+    }
+    if (!*used) continue;  // written and closed meanwhile
     const std::error_code e = file::sync_all(inode, SyncKind::kAll, limit);
     inode->end_request();
-    if (!e) continue;
+    // One at a time: files of a failed sync of the store were opened for this.
+    const std::error_code closed = inodes_->settle(inode);
     if (e == stale) {
       outcome.changed.push_back(inode->path());
-    } else {
-      outcome.failed.push_back(fmt::format("{} ({})", inode->path(), e.message()));
+      if (!outcome.error) outcome.error = e;
+    } else if (e) {
+      fail(e, fmt::format("{} ({}{})", inode->path(), e.message(),
+                          file::lost_text(*inode, 0, ~std::uint64_t{0})));
+    } else if (closed) {
+      fail(closed, fmt::format("{} (closing: {})", inode->path(), closed.message()));
     }
-    if (!outcome.error) outcome.error = e;
   }
-  inodes_->settle_left_behind();
   if (pages_->traits().syncs_store) {
-    const Status synced = pages_->store().sync_store();
-    if (!synced.ok()) {
-      outcome.failed.push_back(synced.error().message());
-      if (!outcome.error) outcome.error = synced.code();
-    }
+    const Status synced = inodes_->sync_store();
+    if (!synced.ok()) fail(synced.code(), synced.error().message());
+  }
+  if (const std::uint64_t lost = inodes_->lost_files(); lost > 0) {
+    fail(std::make_error_code(std::errc::io_error),
+         fmt::format("{} files that were closed, and forgotten before a sync of the store failed",
+                     lost));
   }
   return outcome;
 }
@@ -177,7 +192,7 @@ Status CacheImpl::finish(const sync::WaitLimit& limit) {
   workers_->stop();
   closed_.store(true);
   finished_ = true;
-  inodes_->forget_everything();
+  const std::error_code handles = inodes_->forget_everything();
   last.changed = changed_;
   if (!last.failed.empty()) {
     return Error(last.error, "Cache::close: lost what could not be written: " + last.text());
@@ -186,6 +201,7 @@ Status CacheImpl::finish(const sync::WaitLimit& limit) {
   if (!changed_.empty()) {
     return Error(std::error_code(ESTALE, std::generic_category()), "Cache::close: " + last.text());
   }
+  if (handles) return Error(handles, "Cache::close: the store failed to close an object");
   return {};
 }
 

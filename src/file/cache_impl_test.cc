@@ -5,94 +5,15 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <cerrno>
-#include <functional>
-#include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
-#include <vector>
 
-#include "cache/test_pages.h"
-#include "file/buffered.h"
-#include "file/resize.h"
-#include "file/sync_file.h"
-#include "file/test_store.h"
+#include "file/test_cache.h"
 
 namespace quire::file {
 namespace {
 
-using cache::failing;
-using cache::filled;
-using cache::held;
-using cache::start_thread;
-using cache::until;
-using cache::when;
-
-constexpr auto kRw = OpenFlags::kReadWrite | OpenFlags::kCreate;
-constexpr std::size_t kPage = limits::kPageBytes;
-const std::error_code kEio = std::make_error_code(std::errc::io_error);
-const std::error_code kStale(ESTALE, std::generic_category());
-
-// A limit that has passed: calls end as soon as they would wait.
-sync::WaitLimit at_once() {
-  return {sync::Clock::now(), {}};
-}
-
-class CacheImplTest : public testing::Test {
- protected:
-  void SetUp() override {
-    memory_ = MemoryStore::create();
-    store_ = std::make_shared<FrontStore>(memory_);
-    make();
-  }
-  void make() {
-    CacheOptions options;
-    options.memory_bytes = 8 << 20;
-    options.log = [this](LogLevel, std::string_view text) {
-      const std::lock_guard lock(mutex_);
-      log_ += std::string(text) + "\n";
-    };
-    impl_ = CacheImpl::create(store_, options).value();
-  }
-  void TearDown() override {
-    store_->on_sync_store = nullptr;
-    store_->on_close = nullptr;
-    memory_->set_hook({});
-    memory_->release_held();
-    if (impl_ != nullptr) (void)impl_->close({});
-    impl_.reset();
-    EXPECT_EQ(store_->bad_handles(), 0);
-    EXPECT_EQ(store_->open_handles(), 0u);
-  }
-  bool logged(const std::string& text) {
-    const std::lock_guard lock(mutex_);
-    return log_.find(text) != std::string::npos;
-  }
-  std::shared_ptr<Inode> open(const std::string& path, OpenFlags flags = kRw) {
-    return impl_->inodes().open(path, flags, 0644).value();
-  }
-  std::error_code close(const std::shared_ptr<Inode>& inode, const sync::WaitLimit& limit = {}) {
-    return impl_->inodes().close(inode, limit);
-  }
-  static void write(Inode& inode, std::uint64_t offset, std::size_t bytes, char with) {
-    const auto data = filled(bytes, with);
-    const std::span<const std::byte> piece = data;
-    Gather from({&piece, 1});
-    EXPECT_EQ(write_at(inode, from, bytes, &offset, {}).bytes, bytes);
-  }
-  void write_and_close(const std::string& path, char with) {
-    const auto inode = open(path);
-    write(*inode, 0, kPage, with);
-    EXPECT_FALSE(close(inode));
-  }
-
-  std::mutex mutex_;
-  std::string log_;
-  std::shared_ptr<MemoryStore> memory_;
-  std::shared_ptr<FrontStore> store_;
-  std::shared_ptr<CacheImpl> impl_;
-};
+using CacheImplTest = CacheOverFront;
 
 // The Cache is gone, the last File has given up on a store that does not answer: the end waits for the
 // answer, and touches nothing before. Fails if ~CacheImpl forgets the files without waiting: it drops
@@ -186,6 +107,79 @@ TEST_F(CacheImplTest, CloseSaysThatAFileWasChangedByAnother) {
   ASSERT_EQ(closed.code(), kStale);
   EXPECT_NE(closed.error().message().find("f (changed by another program"), std::string::npos);
   EXPECT_TRUE(memory_->contents("f") == filled(kPage, 'a'));
+}
+
+// The store fails one sync of everything, and says so once. Fails if what closed files wrote is not
+// written again: then the next sync finds nothing to do.
+TEST_F(CacheImplTest, AfterAFailedSyncOfTheStoreClosedFilesAreWrittenAgain) {
+  write_and_close("f", 'a');
+  write_and_close("g", 'b');
+  EXPECT_EQ(store_->open_handles(), 0u);
+  store_->on_sync_store = [] { return Status(Error(kEio, "syncing the store")); };
+  EXPECT_EQ(impl_->sync({}).code(), kEio);
+  store_->on_sync_store = nullptr;
+  EXPECT_FALSE(durable("f", 'a'));
+  EXPECT_TRUE(impl_->sync({}).ok());
+  EXPECT_TRUE(durable("f", 'a'));
+  EXPECT_TRUE(durable("g", 'b'));
+  EXPECT_EQ(store_->open_handles(), 0u);
+}
+
+// The same within one call of close.
+TEST_F(CacheImplTest, CloseWritesClosedFilesAgainAfterAFailedSyncOfTheStore) {
+  write_and_close("f", 'a');
+  int calls = 0;
+  store_->on_sync_store = [&] {
+    return ++calls == 1 ? Status(Error(kEio, "syncing the store")) : Status();
+  };
+  EXPECT_TRUE(impl_->close({}).ok());
+  EXPECT_TRUE(durable("f", 'a'));
+}
+
+// A sync of the store that succeeded covers closed files: a later one that fails is not about them.
+TEST_F(CacheImplTest, ASyncOfTheStoreCoversWhatWasClosedBefore) {
+  write_and_close("f", 'a');
+  EXPECT_TRUE(impl_->sync({}).ok());
+  store_->on_sync_store = [] { return Status(Error(kEio, "syncing the store")); };
+  EXPECT_EQ(impl_->sync({}).code(), kEio);
+  store_->on_sync_store = nullptr;
+  EXPECT_TRUE(impl_->sync({}).ok());
+  EXPECT_FALSE(durable("f", 'a')) << "nothing was to be written again";
+}
+
+// Closed, evicted, and then the store says that it may be lost: so it is, and every sync says so, close
+// too. Fails if the page is read back and written again, or if close forgets.
+TEST_F(CacheImplTest, AFailedSyncOfTheStoreAndAPageThatIsGone) {
+  auto inode = open("f");
+  write(*inode, 0, kPage, 'a');
+  EXPECT_FALSE(close(inode));
+  drop_clean(*inode);
+  inode.reset();
+  int calls = 0;
+  store_->on_sync_store = [&] {
+    return ++calls == 1 ? Status(Error(kEio, "syncing the store")) : Status();
+  };
+  const Status closed = impl_->close({});
+  ASSERT_EQ(closed.code(), kEio);
+  EXPECT_NE(closed.error().message().find("1 pages of 4096 bytes, from offset 0 on"),
+            std::string::npos)
+      << closed.error().message();
+}
+
+// Files that were closed and forgotten cannot be written again: said from then on. Fails if they are not
+// counted.
+TEST_F(CacheImplTest, AFailedSyncOfTheStoreAndFilesThatWereForgotten) {
+  constexpr int kFiles = 300;
+  for (int i = 0; i < kFiles; ++i) write_and_close("f" + std::to_string(i), 'a');
+  store_->on_sync_store = [] { return Status(Error(kEio, "syncing the store")); };
+  EXPECT_EQ(impl_->sync({}).code(), kEio);
+  store_->on_sync_store = nullptr;
+  for (int i = 0; i < 2; ++i) {
+    const Status synced = impl_->sync({});
+    ASSERT_EQ(synced.code(), kEio);
+    EXPECT_NE(synced.error().message().find("files that were closed, and forgotten"),
+              std::string::npos);
+  }
 }
 
 }  // namespace

@@ -109,7 +109,12 @@ Result<file::Transfer> FileImpl::write_part(std::span<const std::span<const std:
     const std::error_code error = file::sync_pages(inode_, cache::page_index(*offset),
                                                    cache::page_index(*offset + moved.bytes - 1),
                                                    all ? SyncKind::kAll : SyncKind::kData, limit);
-    if (error) return fail_at(error, "syncing the write to", *offset, moved.bytes);
+    if (error) {
+      Error failed = fail_at(error, "syncing the write to", *offset, moved.bytes);
+      failed.context += file::lost_text(*inode_, cache::page_index(*offset),
+                                        cache::page_index(*offset + moved.bytes - 1));
+      return failed;
+    }
   }
   return moved;
 }
@@ -152,8 +157,10 @@ Status FileImpl::sync(std::uint64_t first_page, std::uint64_t last_page, SyncKin
                       const CallOptions& call) {
   std::error_code error = usable(OpenFlags{});
   if (!error) error = file::sync_pages(inode_, first_page, last_page, kind, to_limit(call));
-  if (error) return fail(error, "syncing");
-  return {};
+  if (!error) return {};
+  Error failed = fail(error, "syncing");
+  failed.context += file::lost_text(*inode_, first_page, last_page);
+  return failed;
 }
 
 Status FileImpl::advise(std::uint64_t first_page, std::uint64_t last_page, Advice advice) {

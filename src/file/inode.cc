@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "file/sync_file.h"
 #include "sync/clock.h"
 
 namespace quire::file {
@@ -19,11 +20,13 @@ Stamps Inode::stamps() const {
 }
 
 void Inode::stamp_change() {
+  if (!stamps_changed_.load()) stamps_changed_.store(true);
   if (changed_at_.load() == tick_of(sync::Clock::wall())) return;
   sync::MutexLock lock(mutex_);
   const TimeSpec now = sync::Clock::wall();
   stamps_.mtime = stamps_.ctime = now;
   changed_at_.store(tick_of(now));
+  stamps_changed_.store(true);  // again: a push may have looked between
 }
 
 Status Inode::set_times(const TimeSpec* atime, const TimeSpec* mtime) {
@@ -38,14 +41,18 @@ Status Inode::set_times(const TimeSpec* atime, const TimeSpec* mtime) {
     stamps_.ctime = now;
     changed_at_.store(kNoTick);
   }
-  return push_times();
+  Status pushed = push_times();
+  unsynced_.note_change();
+  return pushed;
 }
 
 Status Inode::push_times() {
   const InUse in_use(*this);
   // One at a time, so that an older stamp never overtakes a newer one on its way.
   sync::MutexLock pushing(push_mutex_);
-  unpushed_.store(false);  // before we look: what is changed from here on is for the next push
+  // Before we look: what is changed from here on is for the next push.
+  stamps_changed_.store(false);
+  store_changed_.store(false);
   Stamps stamps;
   bool with_atime = false;
   {
@@ -71,18 +78,19 @@ void Inode::after_flush() noexcept {
     cache().log(LogLevel::kWarning,
                 fmt::format("setting the time stamps of {}: {}", path_, pushed.error().message()));
   }
+  if (unsynced_.sync_due()) begin_sync(std::static_pointer_cast<Inode>(shared_from_this()));
 }
 
 bool Inode::changed_behind(const ObjectStat& stat) const {
   sync::MutexLock lock(mutex_);
-  return requests() == 0 && !unpushed() &&
+  return requests() == 0 && !store_changed_.load() &&
          (stat.size_bytes != seen_.size_bytes || stat.mtime != seen_.mtime ||
           stat.ctime != seen_.ctime);
 }
 
 std::optional<ObjectStat> Inode::look_behind() {
   const std::uint64_t begun = requests_begun();
-  if (requests() != 0 || unpushed()) return std::nullopt;
+  if (requests() != 0 || store_changed_.load()) return std::nullopt;
   const auto now = cache().store().stat(read_handle());
   if (!now.ok() || !changed_behind(*now) || requests_begun() != begun) return std::nullopt;
   return *now;

@@ -44,9 +44,14 @@ class Inode final : public cache::FilePages {
   const std::string& path() const noexcept { return path_; }
   sync::RangeLock& ranges() noexcept { return ranges_; }
   Unsynced& unsynced() noexcept { return unsynced_; }
+  const Unsynced& unsynced() const noexcept { return unsynced_; }
+  // Held, as the whole range, by the one sync of the store's that is under way: a store tells an error
+  // to one of the syncs that it happens under, and the next must know of it before it begins.
+  sync::RangeLock& sync_turn() noexcept { return sync_turn_; }
 
   Stamps stamps() const;
-  // Bytes or size were changed now.
+  // Bytes or size change now. Called before anybody can see the change, so that whoever writes it back
+  // tells the store of it.
   void stamp_change();
   // utimens: the stamps of now, and what the store will be told from now on.
   Status set_times(const TimeSpec* atime, const TimeSpec* mtime);
@@ -55,19 +60,20 @@ class Inode final : public cache::FilePages {
 
   void note_written(std::uint64_t first, std::size_t count) noexcept override {
     unsynced_.add(first, count);
-    needs_sync_.store(true);
-    note_changed();
+    store_changed_.store(true);
   }
-  // Something of the object changed at the store that no sync has made durable.
-  bool needs_sync() const noexcept { return needs_sync_.load(); }
-  void set_needs_sync(bool needs) noexcept { needs_sync_.store(needs); }
-  // A request of ours changed the object; the store has stamps of its own making until push_times().
-  void note_changed() noexcept { unpushed_.store(true); }
-  bool unpushed() const noexcept { return unpushed_.load(); }
+  // A request of ours changed something other than bytes of the object.
+  void note_changed() noexcept {
+    unsynced_.note_change();
+    store_changed_.store(true);
+  }
+  // The store has not been told the stamps of now: they changed, or a request of ours left stamps of the
+  // store's own making.
+  bool unpushed() const noexcept { return stamps_changed_.load() || store_changed_.load(); }
   void after_flush() noexcept override;
 
   // `stat` as an open found it: true if the object was changed by somebody else since Quire last looked.
-  // Best effort: false while requests of ours are under way, or when the stamps are ours to push.
+  // Best effort: false while requests of ours are under way, or when the store's stamps are our doing.
   bool changed_behind(const ObjectStat& stat) const;
   // Asks the store now; what it says, if that differs and nothing of ours can be the reason.
   std::optional<ObjectStat> look_behind();
@@ -81,10 +87,11 @@ class Inode final : public cache::FilePages {
   const ObjectId id_;
   const std::string path_;
   sync::RangeLock ranges_;
+  sync::RangeLock sync_turn_;
   Unsynced unsynced_;
 
-  sync::Atomic<bool> needs_sync_{false};
-  sync::Atomic<bool> unpushed_{false};
+  sync::Atomic<bool> stamps_changed_{false};  // since push_times() looked at them
+  sync::Atomic<bool> store_changed_{false};   // by requests of ours, since push_times() began
   sync::Mutex push_mutex_;
   mutable sync::Mutex mutex_;
   Stamps stamps_ GUARDED_BY(mutex_);

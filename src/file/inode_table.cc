@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "file/resize.h"
 #include "file/sync_file.h"
@@ -23,6 +24,7 @@ InodeTable::~InodeTable() {
 Result<std::shared_ptr<Inode>> InodeTable::open(const std::string& path, OpenFlags flags,
                                                 std::uint32_t mode) {
   const bool writable = has(flags, OpenFlags::kWrite);
+  settle_some();
   std::uint64_t settled = 0;
   {
     sync::MutexLock lock(mutex_);
@@ -55,7 +57,7 @@ Result<std::shared_ptr<Inode>> InodeTable::open(const std::string& path, OpenFla
       lock.unlock();
       auto now = cache_.store().stat(opened->handle);
       if (!now.ok()) {
-        close_handles({opened->handle});
+        (void)close_handles({opened->handle});
         return std::move(now).error();
       }
       opened->stat = *now;
@@ -64,7 +66,10 @@ Result<std::shared_ptr<Inode>> InodeTable::open(const std::string& path, OpenFla
     Entry& entry = entries_[opened->id];
     if (entry.idle) {
       leave_idle(entry);
-      if (entry.inode->changed_behind(opened->stat)) replaced = std::move(entry.inode);
+      if (entry.inode->changed_behind(opened->stat)) {
+        note_forgotten(*entry.inode);
+        replaced = std::move(entry.inode);
+      }
     }
     if (entry.inode == nullptr) entry.inode = std::make_shared<Inode>(cache_, *opened, path);
     attach(entry, *opened, writable, surplus);
@@ -74,9 +79,27 @@ Result<std::shared_ptr<Inode>> InodeTable::open(const std::string& path, OpenFla
     break;
   }
   if (replaced != nullptr) replaced->forget_all();
-  close_handles(surplus);
+  (void)close_handles(surplus);
+  // If this fails, so does every sync until the file can be opened for writing.
+  if (!writable && inode->unsynced().rewrite_needed()) (void)open_again(inode);
   if (was_in_use) look_behind(*inode, opened->stat);
   return inode;
+}
+
+std::error_code InodeTable::open_again(const std::shared_ptr<Inode>& inode) {
+  auto opened = cache_.store().open(inode->path(), OpenFlags::kReadWrite, 0);
+  if (!opened.ok()) return opened.code();
+  if (opened->id != inode->id()) {
+    (void)close_handles({opened->handle});
+    return std::make_error_code(std::errc::no_such_file_or_directory);
+  }
+  std::vector<ObjectHandle> surplus;
+  {
+    sync::MutexLock lock(mutex_);
+    attach(entries_.at(inode->id()), *opened, true, surplus);
+  }
+  (void)close_handles(surplus);
+  return {};
 }
 
 void InodeTable::attach(Entry& entry, const OpenedObject& opened, bool writable,
@@ -116,43 +139,87 @@ void InodeTable::look_behind(Inode& inode, const ObjectStat& stat) {
 
 std::error_code InodeTable::close(const std::shared_ptr<Inode>& inode,
                                   const sync::WaitLimit& limit) {
+  bool last = false;
   {
     sync::MutexLock lock(mutex_);
     Entry& entry = entries_.at(inode->id());
     QUIRE_CHECK(entry.inode == inode && entry.openers > 0);
-    --open_files_;
-    if (--entry.openers > 0) return {};
+    last = --entry.openers == 0;
+    ++entry.closers;
   }
   std::error_code error = write_back(*inode, limit);
-  // Without a sync of the whole store, what is closed could not be made durable later.
-  if (!error && inode->needs_sync() && !cache_.traits().syncs_store) {
-    error = sync_all(inode, SyncKind::kAll, limit);
+  if (last) {
+    // Without a sync of the whole store, what is closed could not be made durable later.
+    if (!error && inode->unsynced().sync_needed() && !cache_.traits().syncs_store) {
+      error = sync_all(inode, SyncKind::kAll, limit);
+    }
+    const sync::WaitStatus idle = inode->wait_idle(limit);
+    if (!error && idle != sync::WaitStatus::kReady) error = sync::to_error(idle);
   }
-  const sync::WaitStatus idle = inode->wait_idle(limit);
-  if (!error && idle != sync::WaitStatus::kReady) error = sync::to_error(idle);
-  if (inode->unpushed()) {
-    const cache::FilePages::InUse in_use(*inode);
-    inode->after_flush();
-  }
-  try_settle(inode);
-  return error;
+  if (inode->unpushed()) inode->after_flush();
+  const std::error_code closed = settle(inode, true);
+  return error ? error : closed;
 }
 
-void InodeTable::try_settle(const std::shared_ptr<Inode>& inode) {
+bool InodeTable::all_done(const Entry& entry) const {
+  if (entry.openers > 0 || entry.closers > 0 || entry.idle) return false;
+  // A page that a request carries is on no list, and back on it if the request fails: so no request may
+  // have been under way while we looked.
+  const Inode& inode = *entry.inode;
+  if (inode.unsynced().sync_needed() && !cache_.traits().syncs_store) return false;
+  const std::uint64_t begun = inode.requests_begun();
+  return inode.requests() == 0 && inode.dirty().size() == 0 && !inode.unsynced().rewrite_needed() &&
+         !inode.unsynced().any_lost() && inode.requests_begun() == begun;
+}
+
+std::error_code InodeTable::settle(const std::shared_ptr<Inode>& inode) {
+  return settle(inode, false);
+}
+
+std::error_code InodeTable::settle(const std::shared_ptr<Inode>& inode, bool closer) {
   std::vector<ObjectHandle> surplus;
   std::vector<std::shared_ptr<Inode>> forgotten;
   {
     sync::MutexLock lock(mutex_);
     const auto it = entries_.find(inode->id());
-    if (it == entries_.end() || it->second.inode != inode) return;
+    if (it == entries_.end() || it->second.inode != inode) return {};
     Entry& entry = it->second;
-    const bool settled = entry.openers == 0 && !entry.idle && inode->dirty().size() == 0 &&
-                         inode->requests() == 0 && !inode->unsynced().rewrite_needed();
-    if (!settled) return;
-    become_idle(entry, surplus, forgotten);
+    if (closer) {
+      --entry.closers;
+      --open_files_;
+    }
+    if (all_done(entry)) {
+      become_idle(entry, surplus, forgotten);
+    } else if (entry.openers == 0 && entry.closers == 0 && !entry.idle) {
+      leave_behind(entry);
+    }
   }
-  close_handles(surplus);
+  const std::error_code error = close_handles(surplus);
   for (const auto& gone : forgotten) gone->forget_all();
+  return error;
+}
+
+void InodeTable::leave_behind(Entry& entry) {
+  if (entry.left_behind) return;
+  entry.left_behind = true;
+  left_behind_.push_back(entry.inode->id());
+}
+
+void InodeTable::settle_some() {
+  // A few at a time, in turn, so that an open takes no longer for them.
+  constexpr std::size_t kSettleMax = 4;
+  std::vector<std::shared_ptr<Inode>> some;
+  {
+    sync::MutexLock lock(mutex_);
+    for (std::size_t n = std::min(kSettleMax, left_behind_.size()); n > 0; --n) {
+      const auto it = entries_.find(left_behind_.front());
+      left_behind_.pop_front();
+      if (it == entries_.end()) continue;
+      it->second.left_behind = false;
+      some.push_back(it->second.inode);
+    }
+  }
+  for (const auto& inode : some) (void)settle(inode);
 }
 
 void InodeTable::become_idle(Entry& entry, std::vector<ObjectHandle>& surplus,
@@ -170,9 +237,14 @@ void InodeTable::become_idle(Entry& entry, std::vector<ObjectHandle>& surplus,
   while (idle_.size() > idle_max_) {
     const auto oldest = entries_.find(idle_.front());
     idle_.pop_front();
+    note_forgotten(*oldest->second.inode);
     forgotten.push_back(std::move(oldest->second.inode));
     entries_.erase(oldest);
   }
+}
+
+void InodeTable::note_forgotten(const Inode& inode) {
+  if (inode.unsynced().sync_needed()) ++forgotten_unsynced_;
 }
 
 void InodeTable::leave_idle(Entry& entry) {
@@ -180,13 +252,15 @@ void InodeTable::leave_idle(Entry& entry) {
   entry.idle = false;
 }
 
-void InodeTable::close_handles(const std::vector<ObjectHandle>& handles) {
+std::error_code InodeTable::close_handles(const std::vector<ObjectHandle>& handles) {
+  std::error_code error;
   for (const ObjectHandle handle : handles) {
     const Status closed = cache_.store().close(handle);
-    if (!closed.ok()) {
-      cache_.log(LogLevel::kWarning, "closing a store object: " + closed.error().message());
-    }
+    if (closed.ok()) continue;
+    cache_.log(LogLevel::kWarning, "closing a store object: " + closed.error().message());
+    if (!error) error = closed.code();
   }
+  return error;
 }
 
 std::vector<std::shared_ptr<Inode>> InodeTable::in_use() const {
@@ -202,7 +276,7 @@ std::vector<std::string> InodeTable::open_paths() const {
   std::vector<std::string> result;
   sync::MutexLock lock(mutex_);
   for (const auto& [id, entry] : entries_) {
-    if (entry.openers > 0) result.push_back(entry.inode->path());
+    if (entry.openers > 0 || entry.closers > 0) result.push_back(entry.inode->path());
   }
   return result;
 }
@@ -212,34 +286,76 @@ std::size_t InodeTable::open_count() const {
   return open_files_;
 }
 
-bool InodeTable::begin_use(const Inode& inode) {
+Result<bool> InodeTable::begin_use(const std::shared_ptr<Inode>& inode) {
+  bool open_first = false;
+  {
+    sync::MutexLock lock(mutex_);
+    const auto it = entries_.find(inode->id());
+    if (it == entries_.end() || it->second.inode != inode || it->second.idle) return false;
+    inode->begin_request();
+    open_first = !it->second.has_write && inode->unsynced().rewrite_needed();
+  }
+  if (!open_first) return true;
+  const std::error_code error = open_again(inode);
+  if (!error) return true;
+  inode->end_request();
+  return Error(error, fmt::format("opening {} again, to write what a failed sync left unknown",
+                                  inode->path()));
+}
+
+Status InodeTable::sync_store() {
+  std::vector<std::pair<std::shared_ptr<Inode>, std::uint64_t>> changed;
+  std::uint64_t forgotten = 0;
+  {
+    sync::MutexLock lock(mutex_);
+    for (const auto& [id, entry] : entries_) {
+      Unsynced& unsynced = entry.inode->unsynced();
+      if (unsynced.sync_needed()) changed.emplace_back(entry.inode, unsynced.changes());
+    }
+    forgotten = forgotten_unsynced_;
+  }
+  Status synced = cache_.store().sync_store();
   sync::MutexLock lock(mutex_);
-  const auto it = entries_.find(inode.id());
-  if (it == entries_.end() || it->second.inode.get() != &inode || it->second.idle) return false;
-  it->second.inode->begin_request();
-  return true;
+  if (synced.ok()) {
+    for (const auto& [inode, changes] : changed) inode->unsynced().store_succeeded(changes);
+    forgotten_unsynced_ -= std::min(forgotten, forgotten_unsynced_);
+    return synced;
+  }
+  // The store says it once, to us, and not which file it means.
+  for (auto& [id, entry] : entries_) {
+    if (!entry.inode->unsynced().store_failed() || !entry.idle) continue;
+    leave_idle(entry);
+    leave_behind(entry);
+  }
+  lost_files_ += std::exchange(forgotten_unsynced_, 0);
+  return synced;
 }
 
-void InodeTable::settle_left_behind() {
-  for (const auto& inode : in_use()) try_settle(inode);
+std::uint64_t InodeTable::lost_files() const {
+  sync::MutexLock lock(mutex_);
+  return lost_files_;
 }
 
-void InodeTable::forget_everything() {
+std::error_code InodeTable::forget_everything() {
   Map entries;
   {
     sync::MutexLock lock(mutex_);
     entries.swap(entries_);
     idle_.clear();
+    left_behind_.clear();
   }
+  std::error_code error;
   for (auto& [id, entry] : entries) {
-    QUIRE_CHECK(entry.openers == 0);
+    QUIRE_CHECK(entry.openers == 0 && entry.closers == 0);
     cache_.dirty_files().remove(*entry.inode);
     entry.inode->forget_all();
     std::vector<ObjectHandle> handles;
     if (entry.has_read) handles.push_back(entry.read);
     if (entry.has_write && entry.write.value != entry.read.value) handles.push_back(entry.write);
-    close_handles(handles);
+    const std::error_code closed = close_handles(handles);
+    if (!error) error = closed;
   }
+  return error;
 }
 
 }  // namespace quire::file

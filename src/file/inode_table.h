@@ -10,7 +10,15 @@
 //      |               +------------------------------------------+-----+
 //      +--- forgotten: changed behind our back, or too many idle -+
 //
-// The store's handles are held while an entry is open or left behind.
+// The store's handles are held while an entry is open or left behind. Left behind without handles are
+// files that were idle when a sync of the whole store failed: they are opened again, one after the other,
+// to be written again. A left-behind file that has been written meanwhile gives its handles back at one
+// of the next opens, or at a sync of the cache.
+//
+// Invariants:
+//  1. An entry that has openers, or closers (threads inside close()), or requests under way keeps its
+//     handles.
+//  2. An idle entry has no dirty page, nothing to be written again and no lost page.
 //
 // Who calls: Cache and File. Thread-safe. The mutex is held for the table's sake only; what waits for
 // the store happens outside, with the entry marked.
@@ -18,10 +26,12 @@
 #define QUIRE_FILE_INODE_TABLE_H_
 
 #include <cstdint>
+#include <deque>
 #include <list>
 #include <map>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "cache/page_cache.h"
@@ -43,33 +53,43 @@ class InodeTable {
 
   // Opens the object at `path` in the store and counts an opener. Errors: the store's, ENFILE.
   Result<std::shared_ptr<Inode>> open(const std::string& path, OpenFlags flags, std::uint32_t mode);
-  // One opener less. After the last: writes the file back and, if all could be written, closes the
-  // store's handles. Returns what could not be written; the entry then stays.
+  // One opener less. Writes the file back; the last, if all could be written, closes the store's handles.
+  // Returns what could not be written (the entry then stays), or what the store said to the closing.
   std::error_code close(const std::shared_ptr<Inode>& inode, const sync::WaitLimit& limit);
 
   // Files that are open or left behind.
   std::vector<std::shared_ptr<Inode>> in_use() const;
-  // Keeps the handles of a file in use until its end_request(), though all close it. False if it is no
-  // longer in use.
-  bool begin_use(const Inode& inode);
+  // Keeps the handles of a file in use until its end_request(), though all close it, and sees to it that
+  // it can be written if it must be. False if it is no longer in use. Errors: the store's, if it could
+  // not be opened again.
+  Result<bool> begin_use(const std::shared_ptr<Inode>& inode);
   // Paths of open files.
   std::vector<std::string> open_paths() const;
   std::size_t open_count() const;
 
-  // Closes the handles of what was left behind, as far as it has been written by now.
-  void settle_left_behind();
-  // Drops every page of every file, written or not. REQUIRES: nothing open, nothing under way.
-  void forget_everything();
+  // Closes the handles of a file that was left behind, if it has been written by now. Returns what the
+  // store said to that.
+  std::error_code settle(const std::shared_ptr<Inode>& inode);
+  // Syncs the whole store. If that fails, what was written to any file since the last good one, closed
+  // files too, must be written again; such files are in use again.
+  Status sync_store();
+  // Closed files that were forgotten before a sync of the store that failed: nobody can write them again.
+  std::uint64_t lost_files() const;
+  // Drops every page of every file, written or not. Returns what the store said to the closing of
+  // handles. REQUIRES: nothing open, nothing under way.
+  std::error_code forget_everything();
 
  private:
   struct Entry {
     std::shared_ptr<Inode> inode;
     std::uint32_t openers = 0;
+    std::uint32_t closers = 0;
     bool has_read = false;
     bool has_write = false;
     ObjectHandle read, write;
     bool idle = false;
     std::list<ObjectId>::iterator idle_place;
+    bool left_behind = false;  // and in left_behind_
   };
   using Map = std::map<ObjectId, Entry>;
 
@@ -78,8 +98,15 @@ class InodeTable {
   void become_idle(Entry& entry, std::vector<ObjectHandle>& surplus,
                    std::vector<std::shared_ptr<Inode>>& forgotten) REQUIRES(mutex_);
   void leave_idle(Entry& entry) REQUIRES(mutex_);
-  void try_settle(const std::shared_ptr<Inode>& inode);
-  void close_handles(const std::vector<ObjectHandle>& handles);
+  void leave_behind(Entry& entry) REQUIRES(mutex_);
+  void note_forgotten(const Inode& inode) REQUIRES(mutex_);
+  // Nobody has the file open and nothing of it is left to be done at the store.
+  bool all_done(const Entry& entry) const;
+  std::error_code settle(const std::shared_ptr<Inode>& inode, bool closer);
+  void settle_some();
+  // Opens the file for writing where it is open for reading, or not at all.
+  std::error_code open_again(const std::shared_ptr<Inode>& inode);
+  std::error_code close_handles(const std::vector<ObjectHandle>& handles);
   void look_behind(Inode& inode, const ObjectStat& stat);
 
   cache::PageCache& cache_;
@@ -87,6 +114,11 @@ class InodeTable {
   mutable sync::Mutex mutex_;
   Map entries_ GUARDED_BY(mutex_);
   std::list<ObjectId> idle_ GUARDED_BY(mutex_);  // oldest first
+  // Some of these may be open again, or have been settled.
+  std::deque<ObjectId> left_behind_ GUARDED_BY(mutex_);
+  // Files forgotten that no sync of theirs had made durable: since the last sync of the store, and lost.
+  std::uint64_t forgotten_unsynced_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t lost_files_ GUARDED_BY(mutex_) = 0;
   std::size_t open_files_ GUARDED_BY(mutex_) = 0;
   // Times that a file became idle: what the store said of a closed file before may be out of date.
   std::uint64_t settled_ GUARDED_BY(mutex_) = 0;

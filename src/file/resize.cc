@@ -72,16 +72,15 @@ void TruncateCall::submit() noexcept {
 
 void TruncateCall::ended(std::error_code error) noexcept {
   if (!error) {
-    inode_->set_size_bytes(size_bytes_);
-    inode_->set_needs_sync(true);
+    inode_->stamp_change();
     inode_->note_changed();
+    inode_->set_size_bytes(size_bytes_);
     const std::size_t tail = size_bytes_ & (limits::kPageBytes - 1);
     if (sealed_) {
       sealed_->drop_from(cache::pages_of(size_bytes_));
       if (tail != 0) sealed_->zero_tail_of(cache::page_index(size_bytes_), tail);
       inode_->unsynced().forget_from(cache::pages_of(size_bytes_));
     }
-    inode_->stamp_change();
   }
   release();
 }
@@ -142,7 +141,8 @@ Behind check_behind(Inode& inode, const sync::WaitLimit& limit) {
 
 std::error_code drop_behind(const std::shared_ptr<Inode>& inode, std::uint64_t first_page,
                             std::uint64_t last_page) {
-  const cache::FlushResult flushed = cache::flush_all(*inode, first_page, last_page, {});
+  const sync::WaitLimit limit = {sync::deadline_after(limits::kCloseWaitMax), {}};
+  const cache::FlushResult flushed = cache::flush_all(*inode, first_page, last_page, limit);
   if (flushed.pages > 0) inode->after_flush();
   cache::drop_clean(*inode, first_page, last_page);
   return flushed.error;

@@ -30,7 +30,8 @@ std::error_code truncate(const std::shared_ptr<Inode>& inode, std::uint64_t size
 enum class Behind : std::uint8_t { kUnchanged, kAdopted, kStale };
 Behind check_behind(Inode& inode, const sync::WaitLimit& limit);
 
-// Writes the pages in [first_page, last_page] back and drops those that are clean and unused then.
+// Writes the pages in [first_page, last_page] back and drops those that are clean and unused then. Waits
+// for at most limits::kCloseWaitMax: then Errc::kTimedOut, and what is clean has been dropped.
 std::error_code drop_behind(const std::shared_ptr<Inode>& inode, std::uint64_t first_page,
                             std::uint64_t last_page);
 

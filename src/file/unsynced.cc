@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <utility>
+#include <vector>
 
 #include "quire/limits.h"
 
@@ -17,19 +18,41 @@ void Unsynced::insert(Intervals& set, std::uint64_t first, std::uint64_t end) {
     it = set.erase(it);
   }
   set.emplace(first, end);
-  if (set.size() <= limits::kUnsyncedMax) return;
-  // Join the two with the smallest gap.
-  auto best = set.begin();
-  std::uint64_t gap = ~std::uint64_t{0};
+  if (set.size() > limits::kUnsyncedMax) join_nearest(set);
+}
+
+void Unsynced::join_nearest(Intervals& set) {
+  std::vector<std::uint64_t> gaps;
+  gaps.reserve(set.size());
   for (auto a = set.begin(), b = std::next(a); b != set.end(); ++a, ++b) {
-    if (b->first - a->second < gap) {
-      gap = b->first - a->second;
-      best = a;
-    }
+    gaps.push_back(b->first - a->second);
   }
-  const auto next = std::next(best);
-  best->second = next->second;
-  set.erase(next);
+  const auto middle = gaps.begin() + static_cast<std::ptrdiff_t>(gaps.size() / 2);
+  std::nth_element(gaps.begin(), middle, gaps.end());
+  const std::uint64_t widest = *middle;
+  // No more than half, though all gaps may be alike.
+  std::size_t left = set.size() / 2;
+  for (auto a = set.begin(); left > 0;) {
+    const auto b = std::next(a);
+    if (b == set.end()) return;
+    if (b->first - a->second > widest) {
+      a = b;
+      continue;
+    }
+    a->second = b->second;
+    set.erase(b);
+    --left;
+  }
+}
+
+void Unsynced::remove(Intervals& set, std::uint64_t page) {
+  const auto it = set.upper_bound(page);
+  if (it == set.begin()) return;
+  const auto [first, end] = *std::prev(it);
+  if (page >= end) return;
+  set.erase(first);
+  if (first < page) set.emplace(first, page);
+  if (page + 1 < end) set.emplace(page + 1, end);
 }
 
 void Unsynced::cut(Intervals& set, std::uint64_t first) {
@@ -43,18 +66,68 @@ void Unsynced::cut(Intervals& set, std::uint64_t first) {
 
 void Unsynced::add(std::uint64_t first, std::size_t count) {
   sync::MutexLock lock(mutex_);
+  ++changes_;
   insert(written_, first, first + count);
 }
 
-Unsynced::Intervals Unsynced::take() {
+void Unsynced::note_change() {
   sync::MutexLock lock(mutex_);
-  return std::exchange(written_, {});
+  ++changes_;
 }
 
-void Unsynced::put_back(const Intervals& intervals) {
+std::uint64_t Unsynced::changes() const {
   sync::MutexLock lock(mutex_);
-  for (const auto& [first, end] : intervals) insert(rewrite_, first, end);
+  return changes_;
+}
+
+std::uint64_t Unsynced::failures() const {
+  sync::MutexLock lock(mutex_);
+  return failures_;
+}
+
+bool Unsynced::sync_due() const {
+  sync::MutexLock lock(mutex_);
+  return written_.size() >= limits::kUnsyncedMax / 2;
+}
+
+bool Unsynced::durable(std::uint64_t changes) const {
+  sync::MutexLock lock(mutex_);
+  return durable_ >= changes && rewrite_.empty();
+}
+
+bool Unsynced::sync_needed() const {
+  sync::MutexLock lock(mutex_);
+  return changes_ != durable_ || !rewrite_.empty();
+}
+
+Unsynced::Taken Unsynced::take() {
+  sync::MutexLock lock(mutex_);
+  return {std::exchange(written_, {}), changes_};
+}
+
+void Unsynced::succeeded(const Taken& taken) {
+  sync::MutexLock lock(mutex_);
+  durable_ = std::max(durable_, taken.changes);
+}
+
+void Unsynced::failed(const Taken& taken) {
+  sync::MutexLock lock(mutex_);
+  ++failures_;
+  for (const auto& [first, end] : taken.pages) insert(rewrite_, first, end);
   for (const auto& [first, end] : std::exchange(written_, {})) insert(rewrite_, first, end);
+}
+
+void Unsynced::store_succeeded(std::uint64_t changes) {
+  sync::MutexLock lock(mutex_);
+  durable_ = std::max(durable_, changes);
+  if (changes_ == changes) written_.clear();
+}
+
+bool Unsynced::store_failed() {
+  sync::MutexLock lock(mutex_);
+  ++failures_;
+  for (const auto& [first, end] : std::exchange(written_, {})) insert(rewrite_, first, end);
+  return !rewrite_.empty();
 }
 
 bool Unsynced::next_rewrite(std::uint64_t* page) const {
@@ -66,13 +139,7 @@ bool Unsynced::next_rewrite(std::uint64_t* page) const {
 
 void Unsynced::rewritten(std::uint64_t page) {
   sync::MutexLock lock(mutex_);
-  const auto it = rewrite_.upper_bound(page);
-  if (it == rewrite_.begin()) return;
-  const auto [first, end] = *std::prev(it);
-  if (page >= end) return;
-  rewrite_.erase(first);
-  if (first < page) rewrite_.emplace(first, page);
-  if (page + 1 < end) rewrite_.emplace(page + 1, end);
+  remove(rewrite_, page);
 }
 
 void Unsynced::forget_rewrite_from(std::uint64_t first) {
@@ -85,10 +152,38 @@ bool Unsynced::rewrite_needed() const {
   return !rewrite_.empty();
 }
 
+void Unsynced::lose(std::uint64_t page) {
+  sync::MutexLock lock(mutex_);
+  insert(lost_, page, page + 1);
+  remove(rewrite_, page);
+  any_lost_.store(true);
+}
+
+std::uint64_t Unsynced::lost(std::uint64_t first, std::uint64_t last,
+                             std::uint64_t* first_lost) const {
+  sync::MutexLock lock(mutex_);
+  std::uint64_t pages = 0;
+  for (const auto& [begin, end] : lost_) {
+    const std::uint64_t from = std::max(begin, first);
+    if (from >= end || from > last) continue;
+    if (pages == 0) *first_lost = from;
+    pages += std::min(end - 1, last) - from + 1;
+  }
+  return pages;
+}
+
+void Unsynced::overwritten(std::uint64_t page) {
+  sync::MutexLock lock(mutex_);
+  remove(lost_, page);
+  any_lost_.store(!lost_.empty());
+}
+
 void Unsynced::forget_from(std::uint64_t first) {
   sync::MutexLock lock(mutex_);
   cut(written_, first);
   cut(rewrite_, first);
+  cut(lost_, first);
+  any_lost_.store(!lost_.empty());
 }
 
 }  // namespace quire::file

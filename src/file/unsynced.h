@@ -1,9 +1,20 @@
-// Unsynced: which pages of a file were written to the store since its last successful sync. If a sync
-// fails nothing is known of them (ext4 was seen to fail one fsync, succeed the next, and lose the byte),
-// so all of them are written again before the next sync may succeed.
+// Unsynced: what of a file was changed at the store since its last successful sync, and what became of
+// it when a sync failed. After a failure nothing is known of what was written since the success before
+// (ext4 was seen to fail one fsync, succeed the next, and lose the byte). So:
 //
-// A set of intervals, bounded: when it has limits::kUnsyncedMax of them the two nearest are joined, and
-// pages between are written again for nothing.
+//   written --- a sync succeeds ---> (gone)
+//      |
+//      +------- a sync fails ------> to be written again --- its page is dirty again ---> (gone)
+//                                          |
+//                                          +--- its bytes are no longer known ---> lost
+//
+//   lost: until it is cut away, or written over from end to end. Until then every sync of it fails.
+//
+// Three sets of intervals of pages, each bounded by limits::kUnsyncedMax. When the first has half of that
+// the file is due for a sync (sync_file.h), which empties it. If the store does not get round to that, the
+// smaller half of the gaps between intervals are closed, and their pages taken for pages of the set. That
+// writes nothing (only pages whose bytes are known are written again), but if a sync fails then they
+// count as lost.
 //
 // Thread-safety: all calls from any thread.
 #ifndef QUIRE_FILE_UNSYNCED_H_
@@ -13,6 +24,7 @@
 #include <cstdint>
 #include <map>
 
+#include "sync/atomic.h"
 #include "sync/mutex.h"
 
 namespace quire::file {
@@ -21,29 +33,72 @@ class Unsynced {
  public:
   // First page -> one past the last.
   using Intervals = std::map<std::uint64_t, std::uint64_t>;
+  // What a sync that begins now would make durable.
+  struct Taken {
+    Intervals pages;
+    std::uint64_t changes = 0;
+  };
 
+  // Pages were written to the store.
   void add(std::uint64_t first, std::size_t count);
-  // A sync begins: what is there is taken out, and given back if the sync fails.
-  Intervals take();
-  // The sync failed: `intervals` must be written again.
-  void put_back(const Intervals& intervals);
+  // Something else of the object was changed at the store: its size, its stamps.
+  void note_change();
+  // Changes so far.
+  std::uint64_t changes() const;
+  // Syncs that failed so far, of the file or of the store. A sync that is submitted when this is another
+  // number than before the pages were flushed may find some of them dirty again.
+  std::uint64_t failures() const;
+  // So many pieces were written that the file should be synced.
+  bool sync_due() const;
+  // All of the first `changes` changes have been made durable.
+  bool durable(std::uint64_t changes) const;
+  // Something was changed that no sync has made durable.
+  bool sync_needed() const;
+
+  // A sync of the file is about to be submitted: the pages written are taken out. Ends with succeeded()
+  // or failed().
+  Taken take();
+  void succeeded(const Taken& taken);
+  void failed(const Taken& taken);
+  // A sync of the whole store succeeded, which was submitted when changes() was `changes`; or failed.
+  // That one takes nothing out: other syncs may run beside it.
+  void store_succeeded(std::uint64_t changes);
+  // True if there is something to be written again.
+  bool store_failed();
+
   // The first page that must be written again; false if there is none. It stays until rewritten() says
-  // that it is dirty again, so that no other sync can succeed before.
+  // that it is dirty again, or lose(), so that no other sync can succeed before.
   bool next_rewrite(std::uint64_t* page) const;
   void rewritten(std::uint64_t page);
   bool rewrite_needed() const;
   // Pages from `first` on, which are to be written again, lie past the end of the file.
   void forget_rewrite_from(std::uint64_t first);
+
+  // The page was to be written again, and its bytes are known no more.
+  void lose(std::uint64_t page);
+  bool any_lost() const noexcept { return any_lost_.load(); }
+  // How many pages in [first, last] are lost; where there are any, the first of them.
+  std::uint64_t lost(std::uint64_t first, std::uint64_t last, std::uint64_t* first_lost) const;
+  // All bytes of the page were stored again.
+  void overwritten(std::uint64_t page);
+
   // The file was cut: pages from `first` on are no longer of interest.
   void forget_from(std::uint64_t first);
 
  private:
   static void insert(Intervals& set, std::uint64_t first, std::uint64_t end);
+  static void join_nearest(Intervals& set);
+  static void remove(Intervals& set, std::uint64_t page);
   static void cut(Intervals& set, std::uint64_t first);
 
   mutable sync::Mutex mutex_;
   Intervals written_ GUARDED_BY(mutex_);
   Intervals rewrite_ GUARDED_BY(mutex_);
+  Intervals lost_ GUARDED_BY(mutex_);
+  std::uint64_t changes_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t durable_ GUARDED_BY(mutex_) = 0;  // of changes_
+  std::uint64_t failures_ GUARDED_BY(mutex_) = 0;
+  sync::Atomic<bool> any_lost_{false};  // lost_ is not empty; set under mutex_
 };
 
 }  // namespace quire::file

@@ -1,0 +1,75 @@
+#include "file/unsynced.h"
+
+#include <gtest/gtest.h>
+
+#include "quire/limits.h"
+
+namespace quire::file {
+namespace {
+
+constexpr std::uint64_t kAll = ~std::uint64_t{0};
+
+// Fails if a sync that succeeds clears what was written after it began.
+TEST(Unsynced, WhatIsWrittenAfterASyncBeganNeedsAnother) {
+  Unsynced unsynced;
+  EXPECT_FALSE(unsynced.sync_needed());
+  unsynced.add(3, 2);
+  const Unsynced::Taken taken = unsynced.take();
+  unsynced.add(9, 1);
+  unsynced.succeeded(taken);
+  EXPECT_TRUE(unsynced.sync_needed());
+  unsynced.succeeded(unsynced.take());
+  EXPECT_FALSE(unsynced.sync_needed());
+  unsynced.note_change();
+  EXPECT_TRUE(unsynced.sync_needed());
+}
+
+TEST(Unsynced, WhatASyncFailedOnIsWrittenAgainOnce) {
+  Unsynced unsynced;
+  unsynced.add(3, 3);
+  unsynced.failed(unsynced.take());
+  std::uint64_t page = 0;
+  for (const std::uint64_t expected : {3, 4}) {
+    ASSERT_TRUE(unsynced.next_rewrite(&page));
+    EXPECT_EQ(page, expected);
+    unsynced.rewritten(page);
+  }
+  unsynced.lose(5);
+  EXPECT_FALSE(unsynced.rewrite_needed());
+  EXPECT_EQ(unsynced.lost(0, kAll, &page), 1u);
+  EXPECT_EQ(page, 5u);
+  EXPECT_EQ(unsynced.lost(0, 4, &page), 0u);
+  unsynced.overwritten(5);
+  EXPECT_FALSE(unsynced.any_lost());
+}
+
+// Fails if store_succeeded() takes out what was written while the store synced.
+TEST(Unsynced, ASyncOfTheStoreCoversWhatWasThereWhenItBegan) {
+  Unsynced unsynced;
+  unsynced.add(1, 1);
+  const std::uint64_t changes = unsynced.changes();
+  unsynced.add(2, 1);
+  unsynced.store_succeeded(changes);
+  EXPECT_TRUE(unsynced.sync_needed());
+  EXPECT_TRUE(unsynced.store_failed());
+  unsynced.forget_from(0);
+  unsynced.add(1, 1);
+  unsynced.store_succeeded(unsynced.changes());
+  EXPECT_FALSE(unsynced.store_failed());
+}
+
+// Bounded, whatever is written; and the widest gaps are left.
+TEST(Unsynced, TheSmallerGapsAreClosedWhenThereAreTooMany) {
+  Unsynced unsynced;
+  EXPECT_FALSE(unsynced.sync_due());
+  const std::uint64_t n = 3 * limits::kUnsyncedMax;
+  for (std::uint64_t i = 0; i < n; ++i) unsynced.add(i * 4 + (i % 2), 1);  // gaps of 4 and 2
+  EXPECT_TRUE(unsynced.sync_due());
+  const Unsynced::Taken taken = unsynced.take();
+  EXPECT_LE(taken.pages.size(), limits::kUnsyncedMax);
+  EXPECT_EQ(taken.pages.begin()->first, 0u);
+  EXPECT_EQ(taken.pages.rbegin()->second, (n - 1) * 4 + 2);
+}
+
+}  // namespace
+}  // namespace quire::file
