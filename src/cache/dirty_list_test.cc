@@ -115,7 +115,9 @@ TEST_F(DirtyListTest, TakeLooksNoFurtherThanAPageCanBe) {
   EXPECT_TRUE(got_.busy);
   EXPECT_EQ(got_.busy_page.index, 61u);
   EXPECT_EQ(visited_, 3u);
+  pool_->descriptor(frames_[20]).dirty_sequence = 1;
   EXPECT_EQ(take({.newest_sequence = 10}, kPages - 1).size(), 10u);
+  pool_->descriptor(frames_[20]).dirty_sequence = 21;
   for (std::uint64_t i = 10; i < 60; ++i) pool_->descriptor(frames_[i]).index.store(i);
 }
 
