@@ -128,6 +128,8 @@ class QUIRE_EXPORT File {
 
   // Writes every dirty page and makes data and metadata durable. After an error the pages stay dirty
   // and readable, and each later sync fails until they have reached the store.
+  // Pages that had left the cache when a sync failed cannot be written again: each later sync of them
+  // fails with EIO, and says where they are, until they are overwritten as a whole or cut away.
   Status sync(const CallOptions& call = {});
   // The same without metadata that is not needed to read the data back (time stamps).
   Status datasync(const CallOptions& call = {});
