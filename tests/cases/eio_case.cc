@@ -161,6 +161,66 @@ TEST_F(Eio, WritesFailWhenTheDirtyLimitIsFullOfWhatCannotBeWritten) {
   EXPECT_EQ(directory_.contents("f"), data);
 }
 
+// The store's one sync of everything fails once: what closed files have written may be gone with it.
+// Fails when the next sync finds nothing to do.
+TEST_F(Eio, ASyncOfTheStoreThatFailsOnceHasClosedFilesWrittenAgain) {
+  const auto data = pattern(40 * kPage, 8);
+  make();
+  {
+    File file = open("f");
+    ASSERT_EQ(*file.write(data, 0), data.size());
+    ASSERT_TRUE(file.close().ok());
+  }
+  std::uint64_t written_again_bytes = 0;
+  bool failed = false;
+  store_->set_hook([&](const StoreRequest& request) {
+    StoreVerdict verdict;
+    if (request.op == StoreOp::kWrite && failed) written_again_bytes += request.length;
+    if (request.op == StoreOp::kSync && !failed) {
+      failed = true;
+      verdict.error = kEio;
+    }
+    return verdict;
+  });
+  EXPECT_EQ(cache_->sync().code(), kEio);
+  EXPECT_TRUE(cache_->sync().ok());
+  EXPECT_EQ(written_again_bytes, data.size());
+  EXPECT_EQ(directory_.contents("f"), data);
+}
+
+// Fails when writeback gives up at the first pages that cannot be written.
+TEST_F(Eio, WhatCanBeWrittenIsWrittenThoughPagesBeforeItCannot) {
+  constexpr std::size_t kPages = 1500;
+  constexpr std::uint64_t kFullBytes = 600 * kPage;
+  const auto data = pattern(kPages * kPage, 9);
+  CacheOptions options;
+  options.memory_bytes = 32 << 20;
+  make(options);
+  File bad = open("bad");
+  File good = open("good");
+  store_->set_hook([](const StoreRequest& request) {
+    StoreVerdict verdict;
+    const bool full = request.path == "bad" && request.offset < kFullBytes;
+    if (request.op == StoreOp::kWrite && full) {
+      verdict.error = code_of(std::errc::no_space_on_device);
+    }
+    return verdict;
+  });
+  ASSERT_EQ(*bad.write(data, 0), data.size());
+  ASSERT_EQ(*good.write(data, 0), data.size());
+  EXPECT_EQ(bad.close().code(), code_of(std::errc::no_space_on_device));
+  EXPECT_TRUE(good.close().ok());
+  EXPECT_EQ(cache_->close().code(), code_of(std::errc::no_space_on_device));
+  EXPECT_EQ(directory_.contents("good"), data);
+  const auto tail = directory_.contents("bad");
+  ASSERT_EQ(tail.size(), data.size());
+  // Requests are of up to a mebibyte: the one that meets the full part fails as a whole.
+  constexpr auto kSafe = static_cast<std::ptrdiff_t>(kFullBytes + limits::kStoreIoMaxBytes);
+  EXPECT_TRUE(std::equal(tail.begin() + kSafe, tail.end(), data.begin() + kSafe));
+  cache_.reset();
+  store_.reset();
+}
+
 // What is lost at the end is said, by name.
 TEST_F(Eio, ACacheThatCannotWriteClosesAndNamesWhatItLost) {
   make();
