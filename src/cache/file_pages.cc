@@ -62,7 +62,8 @@ sync::WaitStatus FilePages::wait_idle(const sync::WaitLimit& limit) {
   return sync::WaitStatus::kReady;
 }
 
-void FilePages::end_request() noexcept {
+void FilePages::end_request(Request kind) noexcept {
+  if (kind == Request::kChanges) changing_.fetch_sub(1);
   // The cache may end as soon as the count is 0: only what is the file's own is touched then.
   if (requests_.fetch_sub(1) == 1 && idle_wanted_.exchange(false)) {
     lot_->wake(key(~std::uint64_t{0}));

@@ -81,29 +81,41 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   // A flush wrote pages of this file; called in the flushing thread, under no lock.
   virtual void after_flush() noexcept {}
 
-  // Requests to the store under way on the file's handles.
-  void begin_request() noexcept {
+  // Requests to the store under way on the file's handles. `kind`: whether it may change the object.
+  enum class Request : std::uint8_t { kChanges, kLooks };
+  void begin_request(Request kind = Request::kChanges) noexcept {
+    if (kind == Request::kChanges) {
+      changing_.fetch_add(1);
+      changes_begun_.fetch_add(1);
+    }
     requests_.fetch_add(1);
     begun_.fetch_add(1);
   }
   // The caller holds a reference to the file that outlives the call.
-  void end_request() noexcept;
+  void end_request(Request kind = Request::kChanges) noexcept;
   // Waits until no request is under way.
   sync::WaitStatus wait_idle(const sync::WaitLimit& limit);
   std::uint32_t requests() const noexcept { return requests_.load(); }
   // Requests ever begun. If this was read, then requests() was 0, and later both are as they were,
   // no request was under way from the one moment to the other.
   std::uint64_t requests_begun() const noexcept { return begun_.load(); }
+  // The same of those that may change the object.
+  std::uint32_t changing() const noexcept { return changing_.load(); }
+  std::uint64_t changes_begun() const noexcept { return changes_begun_.load(); }
   // Holds the file's handles as a request does, for a scope.
   class InUse {
    public:
-    explicit InUse(FilePages& pages) noexcept : pages_(pages) { pages_.begin_request(); }
-    ~InUse() { pages_.end_request(); }
+    explicit InUse(FilePages& pages, Request kind = Request::kLooks) noexcept
+        : pages_(pages), kind_(kind) {
+      pages_.begin_request(kind);
+    }
+    ~InUse() { pages_.end_request(kind_); }
     InUse(const InUse&) = delete;
     InUse& operator=(const InUse&) = delete;
 
    private:
     FilePages& pages_;
+    const Request kind_;
   };
 
   // The word of a page, or null where the tree has no leaf. See invariant 3.
@@ -179,6 +191,8 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   sync::Atomic<std::uint32_t> walkers_{0};
   sync::Atomic<std::uint32_t> requests_{0};
   sync::Atomic<std::uint64_t> begun_{0};
+  sync::Atomic<std::uint32_t> changing_{0};
+  sync::Atomic<std::uint64_t> changes_begun_{0};
   sync::Atomic<bool> idle_wanted_{false};
   sync::Atomic<std::uint64_t> resident_{0};
   PageTree tree_;

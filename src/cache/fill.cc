@@ -83,7 +83,7 @@ void FillRequest::submit(IoMode mode) noexcept {
     }
   }
   PageCache& cache = pages_->cache();
-  pages_->begin_request();
+  pages_->begin_request(FilePages::Request::kLooks);
   cache.counters().read_requests.fetch_add(1);
   cache.store().read(pages_->read_handle(), page_offset(first_), {buffers_.data(), pieces}, mode,
                      *this);
@@ -117,7 +117,7 @@ void FillRequest::io_done(std::error_code error, std::size_t bytes) noexcept {
   const bool waited = phase_.compare_exchange_strong(expected, Phase::kPublishing);
   error_ = error;
   publish(error, bytes, waited ? 1 : 0);
-  pages_->end_request();
+  pages_->end_request(FilePages::Request::kLooks);
   if (waited) {
     phase_.store(Phase::kDone);
     parker_.unpark();

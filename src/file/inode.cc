@@ -47,7 +47,7 @@ Status Inode::set_times(const TimeSpec* atime, const TimeSpec* mtime) {
 }
 
 Status Inode::push_times() {
-  const InUse in_use(*this);
+  const InUse in_use(*this, Request::kChanges);
   // One at a time, so that an older stamp never overtakes a newer one on its way.
   sync::MutexLock pushing(push_mutex_);
   // Before we look: what is changed from here on is for the next push.
@@ -83,16 +83,16 @@ void Inode::after_flush() noexcept {
 
 bool Inode::changed_behind(const ObjectStat& stat) const {
   sync::MutexLock lock(mutex_);
-  return requests() == 0 && !store_changed_.load() &&
+  return changing() == 0 && !store_changed_.load() &&
          (stat.size_bytes != seen_.size_bytes || stat.mtime != seen_.mtime ||
           stat.ctime != seen_.ctime);
 }
 
 std::optional<ObjectStat> Inode::look_behind() {
-  const std::uint64_t begun = requests_begun();
-  if (requests() != 0 || store_changed_.load()) return std::nullopt;
+  const std::uint64_t begun = changes_begun();
+  if (changing() != 0 || store_changed_.load()) return std::nullopt;
   const auto now = cache().store().stat(read_handle());
-  if (!now.ok() || !changed_behind(*now) || requests_begun() != begun) return std::nullopt;
+  if (!now.ok() || !changed_behind(*now) || changes_begun() != begun) return std::nullopt;
   return *now;
 }
 
