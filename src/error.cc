@@ -23,7 +23,7 @@ class QuireCategory final : public std::error_category {
       case Errc::kPathEscapes:
         return "the path leads out of the store's root directory";
       case Errc::kInUse:
-        return "another Quire is using this directory tree";
+        return "another Quire is using this store or directory tree";
       case Errc::kOpenFiles:
         return "files are still open";
       case Errc::kBusy:

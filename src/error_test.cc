@@ -52,5 +52,14 @@ TEST(ErrorTest, AnErrorSaysWhatFailedAndWhy) {
   EXPECT_EQ(error.message(), "close: files are still open");
 }
 
+// Fails if what is not there is handed out all the same.
+TEST(ResultDeathTest, AskingForWhatIsNotThereEndsTheProgram) {
+  Result<int> failed(Error(Errc::kBusy, "x"));
+  EXPECT_DEATH((void)*failed, "");
+  Result<int> good(1);
+  EXPECT_DEATH((void)good.error(), "");
+  EXPECT_DEATH((void)Status().error(), "");
+}
+
 }  // namespace
 }  // namespace quire

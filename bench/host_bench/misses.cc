@@ -163,10 +163,6 @@ Row random_row(const Context& context, unsigned threads) {
   row.limited_by =
       "finding a frame, adding the page and publishing it come on top of the device's answer, with "
       "processor caches that are cold after the sleep";
-  finding a frame, adding the page and publishing it take
-      "
-      "2 to "
-      "4 us of the processor besides, with caches that are cold after the sleep";
   return row;
 }
 

@@ -45,7 +45,8 @@ struct CacheStats {
 
 class QUIRE_EXPORT Cache {
  public:
-  // Errors: EINVAL with a text that names the option, its value and its range; ENOMEM.
+  // Errors: EINVAL with a text that names the option, its value and its range; ENOMEM; Errc::kInUse
+  // where the store serves another Cache that has not been closed.
   static Result<std::unique_ptr<Cache>> create(std::shared_ptr<Store> store,
                                                const CacheOptions& options);
 

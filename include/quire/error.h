@@ -15,7 +15,7 @@ enum class Errc {
   kTimedOut,     // the caller's deadline passed during a wait
   kClosed,       // the File or the Cache was closed
   kPathEscapes,  // the path leaves the store's root
-  kInUse,        // another Quire owns this directory tree
+  kInUse,        // another Cache has the store, or another process the directory tree
   kOpenFiles,    // the Cache cannot be closed while Files are open
   kBusy,         // a bounded queue is full; try again when an earlier request has completed
 };

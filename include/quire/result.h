@@ -10,12 +10,19 @@
 #define QUIRE_RESULT_H_
 
 #include <cassert>
+#include <exception>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <variant>
 
 namespace quire {
+
+namespace internal {
+inline void require(bool there) noexcept {
+  if (!there) std::terminate();
+}
+}  // namespace internal
 
 struct [[nodiscard]] Error {
   std::error_code code;
@@ -40,23 +47,23 @@ class [[nodiscard]] Result {
 
   Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}     // implicit
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {  // implicit
-    assert(std::get<1>(state_).code && "an Error must carry a non-zero code");
+    assert(std::get_if<1>(&state_)->code && "an Error must carry a non-zero code");
   }
 
   bool ok() const noexcept { return state_.index() == 0; }
   explicit operator bool() const noexcept { return ok(); }
 
   T& value() & noexcept {
-    assert(ok());
-    return std::get<0>(state_);
+    internal::require(ok());
+    return *std::get_if<0>(&state_);
   }
   const T& value() const& noexcept {
-    assert(ok());
-    return std::get<0>(state_);
+    internal::require(ok());
+    return *std::get_if<0>(&state_);
   }
   T&& value() && noexcept {
-    assert(ok());
-    return std::move(std::get<0>(state_));
+    internal::require(ok());
+    return std::move(*std::get_if<0>(&state_));
   }
   T& operator*() & noexcept { return value(); }
   const T& operator*() const& noexcept { return value(); }
@@ -65,12 +72,12 @@ class [[nodiscard]] Result {
   const T* operator->() const noexcept { return &value(); }
 
   const Error& error() const& noexcept {
-    assert(!ok());
-    return std::get<1>(state_);
+    internal::require(state_.index() == 1);
+    return *std::get_if<1>(&state_);
   }
   Error&& error() && noexcept {
-    assert(!ok());
-    return std::move(std::get<1>(state_));
+    internal::require(state_.index() == 1);
+    return std::move(*std::get_if<1>(&state_));
   }
   // The error's code, or a zero code.
   std::error_code code() const noexcept { return ok() ? std::error_code() : error().code; }
@@ -91,11 +98,11 @@ class [[nodiscard]] Result<void> {
   bool ok() const noexcept { return !error_.code; }
   explicit operator bool() const noexcept { return ok(); }
   const Error& error() const& noexcept {
-    assert(!ok());
+    internal::require(!ok());
     return error_;
   }
   Error&& error() && noexcept {
-    assert(!ok());
+    internal::require(!ok());
     return std::move(error_);
   }
   std::error_code code() const noexcept { return error_.code; }

@@ -29,6 +29,7 @@
 #ifndef QUIRE_STORE_H_
 #define QUIRE_STORE_H_
 
+#include <atomic>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -192,6 +193,11 @@ class QUIRE_EXPORT Store {
   // Makes everything durable that completed before, of all objects, closed ones too. Blocks. Without it
   // the cache syncs every object that it wrote before it closes it.
   virtual Status sync_store();
+
+ private:
+  // One cache at a time: two would each keep pages that the other changes.
+  friend class StoreClaim;
+  std::atomic<bool> claimed_{false};
 };
 
 }  // namespace quire

@@ -40,6 +40,10 @@ Result<std::shared_ptr<CacheImpl>> CacheImpl::create(std::shared_ptr<Store> stor
   }
   file::install_fork_guard();
   std::shared_ptr<CacheImpl> impl(new CacheImpl);
+  if (const auto planned = cache::plan_budget(options); !planned.ok()) return planned.error();
+  if (!impl->claim_.claim(store)) {
+    return Error(Errc::kInUse, "Cache::create: the store serves another Cache");
+  }
   auto pages = cache::PageCache::create(std::move(store), options);
   if (!pages.ok()) return std::move(pages).error();
   impl->pages_ = std::move(*pages);
@@ -193,6 +197,7 @@ Status CacheImpl::finish(const sync::WaitLimit& limit) {
   closed_.store(true);
   finished_ = true;
   const std::error_code handles = inodes_->forget_everything();
+  claim_.release();
   last.changed = changed_;
   if (!last.failed.empty()) {
     return Error(last.error, "Cache::close: lost what could not be written: " + last.text());

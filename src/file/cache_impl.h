@@ -23,6 +23,29 @@
 
 namespace quire {
 
+// That a store serves this cache and no other, from claim() to release() or the end of the object.
+class StoreClaim {
+ public:
+  StoreClaim() = default;
+  ~StoreClaim() { release(); }
+  StoreClaim(const StoreClaim&) = delete;
+  StoreClaim& operator=(const StoreClaim&) = delete;
+
+  // False if another cache has it.
+  bool claim(const std::shared_ptr<Store>& store) {
+    if (store->claimed_.exchange(true)) return false;
+    store_ = store;
+    return true;
+  }
+  void release() {
+    if (store_ != nullptr) store_->claimed_.store(false);
+    store_.reset();
+  }
+
+ private:
+  std::shared_ptr<Store> store_;
+};
+
 class CacheImpl : public std::enable_shared_from_this<CacheImpl> {
  public:
   static Result<std::shared_ptr<CacheImpl>> create(std::shared_ptr<Store> store,
@@ -64,6 +87,7 @@ class CacheImpl : public std::enable_shared_from_this<CacheImpl> {
 
   const unsigned generation_ = file::fork_generation();
   sync::Atomic<bool> closed_{false};
+  StoreClaim claim_;
   // Of close() and destruction, which exclude each other.
   bool finished_ = false;
   std::vector<std::string> changed_;  // gathered by calls of finish()

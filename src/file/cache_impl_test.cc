@@ -15,6 +15,21 @@ namespace {
 
 using CacheImplTest = CacheOverFront;
 
+// Two caches over one store would each keep pages that the other changes. Fails if create does not look,
+// or if the close of the first does not let the second have it.
+TEST_F(CacheImplTest, AStoreServesOneCacheAtATime) {
+  CacheOptions options;
+  options.memory_bytes = 8 << 20;
+  EXPECT_EQ(CacheImpl::create(store_, options).code(), Errc::kInUse);
+  ASSERT_TRUE(impl_->close({}).ok());
+  {
+    auto second = CacheImpl::create(store_, options);
+    ASSERT_TRUE(second.ok());
+    EXPECT_EQ(CacheImpl::create(store_, options).code(), Errc::kInUse);
+  }
+  impl_ = CacheImpl::create(store_, options).value();
+}
+
 // The Cache is gone, the last File has given up on a store that does not answer: the end waits for the
 // answer, and touches nothing before. Fails if ~CacheImpl forgets the files without waiting: it drops
 // the first page, and spins on the second.
