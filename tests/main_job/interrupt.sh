@@ -7,9 +7,10 @@ trap 'rm -rf "$scratch"' EXIT
 mkdir "$scratch/files"
 coproc job { TMPDIR=$scratch/files exec "$1" --size 64M --memory 8M --progress 0.1 2>&1; }
 process=$job_PID
+exec {output}<&"${job[0]}"  # bash closes its own when the job has ended
 last=
 signalled=no
-while IFS= read -r line <&"${job[0]}"; do
+while IFS= read -r line <&"$output"; do
   printf '%s\n' "$line"
   last=$line
   if [[ $signalled == no && $line == *%* ]]; then
