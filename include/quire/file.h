@@ -103,6 +103,8 @@ class QUIRE_EXPORT File {
   // Reads up to buffer.size() bytes from `offset`. Returns fewer only at the end of the file or past
   // limits::kTransferMaxBytes; 0 at or after the end. Errors: EBADF if not open for reading, EIO and
   // whatever else the store gives, EINVAL if offset + size exceeds limits::kFileSizeMaxBytes.
+  // Each page is read whole, as one write left it. Readahead belongs to the File: threads that read
+  // different parts of a file one after the other should open it once each.
   Result<std::size_t> read(std::span<std::byte> buffer, std::uint64_t offset,
                            const CallOptions& call = {});
   Result<std::size_t> readv(std::span<const std::span<std::byte>> buffers, std::uint64_t offset,
