@@ -10,7 +10,8 @@ if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
   target_compile_options(quire_flags INTERFACE -g1)
 endif()
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
-  target_compile_options(quire_flags INTERFACE -Wthread-safety -Wthread-safety-beta)
+  target_compile_options(quire_flags INTERFACE -Wthread-safety -Wthread-safety-beta
+                         -Wreserved-identifier)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND (QUIRE_SANITIZE OR QUIRE_SIM))
   # GCC 12 reports null dereferences that only the sanitizers' own branches contain, and some in the

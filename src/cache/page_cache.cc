@@ -82,9 +82,10 @@ Result<std::unique_ptr<PageCache>> PageCache::create(std::shared_ptr<Store> stor
   // Promised but absent memory would end the process much later, without a word.
   if (const std::uint64_t there = physical_memory_bytes();
       options.memory_bytes <= limits::kMemoryMaxBytes && options.memory_bytes > there) {
-    return Error(std::errc::not_enough_memory,
-                 fmt::format("CacheOptions::memory_bytes is {}; this machine has {} bytes of memory",
-                             options.memory_bytes, there));
+    return Error(
+        std::errc::not_enough_memory,
+        fmt::format("CacheOptions::memory_bytes is {}; this machine has {} bytes of memory",
+                    options.memory_bytes, there));
   }
   auto budget = plan_budget(options);
   if (!budget.ok()) return std::move(budget).error();

@@ -11,6 +11,12 @@
 #include "sync/check.h"
 
 namespace quire::file {
+namespace {
+
+// Files looked at by one open, in turn, so that it takes no longer for them.
+constexpr std::size_t kSettleMax = 4;
+
+}  // namespace
 
 InodeTable::InodeTable(cache::PageCache& cache)
     : cache_(cache),
@@ -206,8 +212,6 @@ void InodeTable::leave_behind(Entry& entry) {
 }
 
 void InodeTable::settle_some() {
-  // A few at a time, in turn, so that an open takes no longer for them.
-  constexpr std::size_t kSettleMax = 4;
   std::vector<std::shared_ptr<Inode>> some;
   {
     sync::MutexLock lock(mutex_);
