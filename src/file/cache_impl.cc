@@ -133,7 +133,7 @@ CacheImpl::Outcome CacheImpl::sync_everything(const sync::WaitLimit& limit) {
     }
   }
   if (pages_->traits().syncs_store) {
-    const Status synced = inodes_->sync_store();
+    const Status synced = store_sync_.run(*inodes_, *workers_, limit);
     if (!synced.ok()) fail(synced.code(), synced.error().message());
   }
   if (const std::uint64_t lost = inodes_->lost_files(); lost > 0) {

@@ -14,6 +14,7 @@
 #include "file/fork_guard.h"
 #include "file/inode.h"
 #include "file/inode_table.h"
+#include "file/store_sync.h"
 #include "file/worker_pool.h"
 #include "quire/cache.h"
 #include "quire/file.h"
@@ -93,6 +94,7 @@ class CacheImpl : public std::enable_shared_from_this<CacheImpl> {
   std::vector<std::string> changed_;  // gathered by calls of finish()
   std::unique_ptr<cache::PageCache> pages_;
   std::unique_ptr<file::InodeTable> inodes_;
+  file::StoreSync store_sync_;
   std::unique_ptr<file::WorkerPool> workers_ = std::make_unique<file::WorkerPool>();
 };
 

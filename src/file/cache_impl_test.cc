@@ -15,6 +15,37 @@ namespace {
 
 using CacheImplTest = CacheOverFront;
 
+// A sync of the store that does not come back can be left; so can a close that has to wait for it, and
+// neither says that anything is safe. Fails if the caller itself goes into the store.
+TEST_F(CacheImplTest, ASyncOfTheStoreCanBeLeft) {
+  write_and_close("f", 'a');
+  sync::Parker answer;
+  std::atomic<int> inside{0};
+  store_->on_sync_store = [&]() -> Status {
+    if (inside.fetch_add(1) == 0) answer.park();
+    return {};
+  };
+  std::stop_source stop;
+  CallOptions call;
+  call.stop = stop.get_token();
+  std::error_code left;
+  sync::Thread caller = start_thread("caller", [&] { left = impl_->sync(call).code(); });
+  until([&] { return inside.load() == 1; });
+  stop.request_stop();
+  caller.join();
+  EXPECT_EQ(left, Errc::kInterrupted);
+
+  CallOptions short_of_time;
+  short_of_time.deadline = sync::Clock::now();
+  EXPECT_EQ(impl_->sync(short_of_time).code(), Errc::kTimedOut) << "waits for the one before";
+  EXPECT_EQ(impl_->close(short_of_time).code(), Errc::kTimedOut);
+  EXPECT_EQ(inside.load(), 1);
+  answer.unpark();
+  EXPECT_TRUE(impl_->sync({}).ok());
+  EXPECT_EQ(inside.load(), 2);
+  EXPECT_TRUE(durable("f", 'a') || stored("f", 'a'));
+}
+
 // Two caches over one store would each keep pages that the other changes. Fails if create does not look,
 // or if the close of the first does not let the second have it.
 TEST_F(CacheImplTest, AStoreServesOneCacheAtATime) {
