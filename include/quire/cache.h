@@ -61,7 +61,8 @@ class QUIRE_EXPORT Cache {
   // Errors: those of Store::open, EINVAL for flags that contradict each other, ENFILE.
   Result<File> open(std::string_view path, OpenFlags flags, std::uint32_t mode = 0666);
 
-  // sync() of every file; returns the first error after having tried them all.
+  // sync() of every file, then of the store; returns the first error after having tried them all. Can be
+  // left like every other call: what the store does not answer then goes on without the caller.
   Status sync(const CallOptions& call = {});
 
   // Waits for outstanding requests, writes everything back and makes it durable, tries again what
