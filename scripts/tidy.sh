@@ -123,7 +123,7 @@ nothing_is_left_for_later() {
 
 no_machine_is_named() {
   local bad
-  bad=$(files | xargs grep -nE '(^|[^[:alnum:]_.])/(wor[k]|roo[t]|hom[e])/[a-z]' || true)
+  bad=$(files | xargs grep -nE '(^|[^[:alnum:]_])/(wor[k]|roo[t]|hom[e])/[a-z]' || true)
   report "$bad"
 }
 

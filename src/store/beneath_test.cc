@@ -25,12 +25,12 @@ class Beneath : public ::testing::TestWithParam<BeneathMethod> {
   void SetUp() override {
     fs::create_directories(root() + "/dir/sub");
     directory_.put("outside", "secret");
-    directory_.put("root/file", "text");
-    directory_.put("root/dir/inner", "inner");
+    directory_.put("top/file", "text");
+    directory_.put("top/dir/inner", "inner");
     root_fd_ = Fd(::open(root().c_str(), O_RDONLY | O_DIRECTORY));
     ASSERT_TRUE(root_fd_.ok());
   }
-  std::string root() const { return directory_ / "root"; }
+  std::string root() const { return directory_ / "top"; }
   void link(const std::string& target, const std::string& name) const {
     fs::create_symlink(target, root() + "/" + name);
   }
@@ -77,7 +77,7 @@ TEST_P(Beneath, LinksThatLeaveAreRefused) {
   link(directory_ / "outside", "absolute");
   link(root() + "/file", "absolute_but_inside");
   link("..", "parent");
-  link("../root/file", "out_and_in_again");
+  link("../top/file", "out_and_in_again");
   link("climbs", "second");
   for (const char* path : {"climbs", "absolute", "absolute_but_inside", "parent/outside",
                            "out_and_in_again", "second"}) {
@@ -111,11 +111,11 @@ TEST_P(Beneath, MountsBelowAreNotEntered) {
   // A root opened before lies in the namespace that we have left.
   root_fd_ = Fd(::open(root().c_str(), O_RDONLY | O_DIRECTORY));
   for (const char* name : {"/dir/memory", "/dir/bound"}) fs::create_directory(root() + name);
-  directory_.put("root/covered", "below the mount");
+  directory_.put("top/covered", "below the mount");
   ASSERT_TRUE(mounts.tmpfs(root() + "/dir/memory"));
   ASSERT_TRUE(mounts.bind(root() + "/dir/sub", root() + "/dir/bound"));
   ASSERT_TRUE(mounts.bind(root() + "/file", root() + "/covered"));
-  directory_.put("root/dir/memory/there", "on another file system");
+  directory_.put("top/dir/memory/there", "on another file system");
   link("dir/memory", "to_memory");
 
   for (const char* path : {"dir/memory/there", "dir/memory/new", "dir/bound/new", "covered",
@@ -136,7 +136,7 @@ TEST_P(Beneath, ALinkPutInTheWayMidwayNeverLeadsOut) {
   fs::create_directories(directory_ / "elsewhere/sub");
   directory_.put("elsewhere/sub/file", "outside");
   fs::create_directories(root() + "/swap/sub");
-  directory_.put("root/swap/sub/file", "inside");
+  directory_.put("top/swap/sub/file", "inside");
   link("../elsewhere", "evil");
   ASSERT_EQ(text("swap/sub/file"), "inside");
   sync::Atomic<bool> ended{false};
