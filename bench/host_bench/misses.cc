@@ -188,8 +188,7 @@ Row sequential_row(const Context& context, unsigned threads) {
   row.remark = [d] { return d->remark(); };
   row.limited_by =
       "the reader, the thread that reaps requests and the device's interrupts share the "
-      "processors; fio "
-      "with two requests under way loses as much to its own single one";
+      "processors";
   return row;
 }
 

@@ -12,7 +12,9 @@
 //  1. Waiters are served in the order they came; only the first may hold frames while it waits, so
 //     two cannot hold what each other needs.
 //  2. No lost wake-up: a waiter looks again after it has joined the queue, and everything that
-//     makes a frame free or a page evictable calls note_evictable() afterwards.
+//     makes a frame free or a page evictable calls note_evictable() afterwards. A leaf that may be
+//     freed once a walker or a holder of the gate has ended tells nobody: the first waiter looks
+//     again by itself while there is one.
 //  3. Eviction takes only clean pages that nobody pins, reads, writes or waits for. It needs no
 //     gate.
 //  4. A file whose pages are in the policy's queues is alive: its last act is to take them out,

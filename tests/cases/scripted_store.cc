@@ -54,8 +54,14 @@ Result<OpenedObject> ScriptedStore::open(std::string_view path, OpenFlags flags,
   if (opened.ok()) {
     const std::lock_guard lock(mutex_);
     paths_[opened->handle.value] = path;
+    if (const auto id = ids_.find(std::string(path)); id != ids_.end()) opened->id = id->second;
   }
   return opened;
+}
+
+void ScriptedStore::set_id(const std::string& path, ObjectId id) {
+  const std::lock_guard lock(mutex_);
+  ids_[path] = id;
 }
 
 Status ScriptedStore::close(ObjectHandle object) {

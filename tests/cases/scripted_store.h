@@ -31,6 +31,9 @@ class ScriptedStore final : public Store {
   void set_hook(Hook hook);
   // Called by each set_times before it is carried out.
   void set_stamp_hook(std::function<void()> hook);
+  // From now on an open of `path` says that the object is `id`, as a file system does that uses the
+  // number of a deleted file again.
+  void set_id(const std::string& path, ObjectId id);
   // Passes on what was held. Returns how many requests there were.
   std::size_t release_held();
   std::size_t held() const;
@@ -59,6 +62,7 @@ class ScriptedStore final : public Store {
   Hook hook_;
   std::function<void()> stamp_hook_;
   std::map<std::uint64_t, std::string> paths_;  // of open objects
+  std::map<std::string, ObjectId> ids_;
   std::vector<std::function<void(IoMode)>> held_;
 };
 
