@@ -175,27 +175,42 @@ Result<OpenedObject> HostStore::open(std::string_view path, OpenFlags flags, std
   }
   if (opened.error) return open_error(opened.error, path);
 
+  const bool truncate = has(flags, OpenFlags::kTruncate);
+  return object_of(std::move(opened.fd), access, *name, opened.created, truncate);
+}
+
+Result<OpenedObject> HostStore::adopt(Fd fd, int access, std::string_view name, bool created) {
+  const Result<std::string> path = normalise_path(name);
+  if (!path) return path.error();
+  const int flags = ::fcntl(fd.get(), F_GETFL);
+  if (flags < 0 || (flags & O_PATH) != 0 || (flags & O_ACCMODE) != access) {
+    return Error(std::errc::bad_file_descriptor, "adopt a descriptor of " + quote_path(name));
+  }
+  return object_of(std::move(fd), access, *path, created, false);
+}
+
+Result<OpenedObject> HostStore::object_of(Fd fd, int access, const std::string& name, bool created,
+                                          bool truncate) {
   struct statx stat = {};
-  if (const int number = statx_of(opened.fd.get(), stat); number != 0) {
-    return Error(errno_code(number), "stat " + quote_path(path));
+  if (const int number = statx_of(fd.get(), stat); number != 0) {
+    return Error(errno_code(number), "stat " + quote_path(name));
   }
-  if (S_ISDIR(stat.stx_mode)) return open_error(errno_code(EISDIR), path);
+  if (S_ISDIR(stat.stx_mode)) return open_error(errno_code(EISDIR), name);
   if (!S_ISREG(stat.stx_mode)) {
-    return Error(std::errc::invalid_argument, quote_path(path) + " is not a regular file");
+    return Error(std::errc::invalid_argument, quote_path(name) + " is not a regular file");
   }
-  if (has(flags, OpenFlags::kTruncate) && stat.stx_size != 0) {
-    const int fd = opened.fd.get();
-    int number = errno_of([fd] { return ::ftruncate(fd, 0); });
-    if (number == 0) number = statx_of(fd, stat);
-    if (number != 0) return Error(errno_code(number), "truncate " + quote_path(path));
+  if (truncate && stat.stx_size != 0) {
+    int number = errno_of([&fd] { return ::ftruncate(fd.get(), 0); });
+    if (number == 0) number = statx_of(fd.get(), stat);
+    if (number != 0) return Error(errno_code(number), "truncate " + quote_path(name));
   }
 
   OpenedObject object;
   object.id = {::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino};
   object.stat = stat_of(stat);
-  object.created = opened.created;
-  auto file = std::make_unique<HostFile>(std::move(opened.fd), access, stat, direct_);
-  if (opened.created) file->set_made_at(*name);
+  object.created = created;
+  auto file = std::make_unique<HostFile>(std::move(fd), access, stat, direct_);
+  if (created) file->set_made_at(name);
   object.handle = handle_of(file.release());
   open_objects_.fetch_add(1);
   return object;

@@ -47,6 +47,15 @@ class HostStore final : public Store {
 
   StoreTraits traits() const noexcept override;
   Result<OpenedObject> open(std::string_view path, OpenFlags flags, std::uint32_t mode) override;
+  // As open(), of a file that the caller has opened itself: by a descriptor, so that no name is looked up
+  // between what the caller saw and what is opened. The descriptor is the store's from here on, errors
+  // included, and so are the flags that F_SETFL sets. `access`: what it was opened for, O_RDONLY,
+  // O_WRONLY or O_RDWR. `name`: its path beneath the root, for messages; where the caller has `created`
+  // the file, the name that its first sync makes durable. Blocks.
+  // REQUIRES: the file lies beneath the root, on the same mount.
+  // Errors: EBADF (no descriptor, or not of this access), EISDIR, EINVAL for what is no regular file,
+  // those of a bad path.
+  Result<OpenedObject> adopt(Fd fd, int access, std::string_view name, bool created);
   Status close(ObjectHandle object) override;
   Result<ObjectStat> stat(ObjectHandle object) override;
   void read(ObjectHandle object, std::uint64_t offset, std::span<const Buffer> buffers, IoMode mode,
@@ -68,6 +77,9 @@ class HostStore final : public Store {
     bool created = false;
     std::error_code error;
   };
+  // The object behind a descriptor, if it is a regular file. `name` as path.h has it.
+  Result<OpenedObject> object_of(Fd fd, int access, const std::string& name, bool created,
+                                 bool truncate);
   OpenedFd open_fd(const std::string& path, int access, OpenFlags flags, std::uint32_t mode) const;
 
   template <class Buffers>
