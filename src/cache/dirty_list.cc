@@ -18,6 +18,11 @@ bool DirtyList::add(FrameNumber frame) noexcept {
   return size_ == 1;
 }
 
+void DirtyList::note_written(std::size_t count) noexcept {
+  sync::MutexLock lock(mutex_);
+  taken_ -= count;
+}
+
 bool DirtyList::put_back(const DirtyPage& page) noexcept {
   FrameDescriptor& d = at(page.frame);
   sync::MutexLock lock(mutex_);
@@ -26,6 +31,7 @@ bool DirtyList::put_back(const DirtyPage& page) noexcept {
   d.dirty_sequence = page.sequence;
   d.dirtied_at_ns = page.dirtied_at_ns;
   insert(page.frame);
+  --taken_;
   near_ = page.frame;
   return !listed && size_ == 1;
 }
@@ -76,6 +82,11 @@ std::uint64_t DirtyList::newest_sequence() const noexcept {
 std::size_t DirtyList::size() const noexcept {
   sync::MutexLock lock(mutex_);
   return size_;
+}
+
+std::size_t DirtyList::unwritten() const noexcept {
+  sync::MutexLock lock(mutex_);
+  return size_ + taken_;
 }
 
 sync::Clock::time_point DirtyList::oldest() const noexcept {

@@ -63,6 +63,8 @@ class DirtyList {
 
   // Puts the page in `frame` at the end, unless it is on the list. True if the list was empty.
   bool add(FrameNumber frame) noexcept;
+  // `count` pages that were taken have been written.
+  void note_written(std::size_t count) noexcept;
   // Puts a page that was taken and not written back to its place, with the number and age it had then.
   // True if the list was empty.
   bool put_back(const DirtyPage& page) noexcept;
@@ -93,6 +95,9 @@ class DirtyList {
   // The number of the newest page that is or was on the list.
   std::uint64_t newest_sequence() const noexcept;
   std::size_t size() const noexcept;
+  // Pages on the list or taken off it and not written yet. A page that was dirtied again meanwhile counts
+  // twice; 0 says that everything stored by then is on the store.
+  std::size_t unwritten() const noexcept;
   // When the oldest page became dirty; kNever for an empty list.
   sync::Clock::time_point oldest() const noexcept;
 
@@ -127,6 +132,7 @@ class DirtyList {
   FrameNumber last_ GUARDED_BY(mutex_) = kNoFrame;
   FrameNumber near_ GUARDED_BY(mutex_) = kNoFrame;  // where first_after() begins; on the list
   std::size_t size_ GUARDED_BY(mutex_) = 0;
+  std::size_t taken_ GUARDED_BY(mutex_) = 0;  // and neither written nor put back yet
   std::uint64_t sequence_ GUARDED_BY(mutex_) = 0;
   std::uint64_t flush_number_ GUARDED_BY(mutex_) = 0;
   std::uint64_t failures_ GUARDED_BY(mutex_) = 0;
@@ -158,6 +164,7 @@ DirtyList::Taken DirtyList::take(const Wanted& wanted, std::size_t pages_max,
     if (!old_enough) continue;
     if (begin(page)) {
       unlink(page.frame);
+      ++taken_;
       out.push_back(page);
       ++taken.pages;
       taken.newest_sequence = std::max(taken.newest_sequence, page.sequence);

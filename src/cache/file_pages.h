@@ -102,6 +102,13 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   // The same of those that may change the object.
   std::uint32_t changing() const noexcept { return changing_.load(); }
   std::uint64_t changes_begun() const noexcept { return changes_begun_.load(); }
+  // The object is changed by us in another way than through its handles. Counts as a request that may
+  // change it, but keeps no handle.
+  void begin_change_elsewhere() noexcept {
+    changing_.fetch_add(1);
+    changes_begun_.fetch_add(1);
+  }
+  void end_change_elsewhere() noexcept { changing_.fetch_sub(1); }
   // Holds the file's handles as a request does, for a scope.
   class InUse {
    public:

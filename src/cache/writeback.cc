@@ -149,6 +149,7 @@ void WriteRequest::io_done(std::error_code error, std::size_t bytes) noexcept {
   }
   cache.dirty().note_written(error);
   for (const DirtyPage& page : pages_) end_page(job_->pages(), page, error);
+  if (!error) job_->pages().dirty().note_written(pages_.size());
   cache.snapshots().release(buffer_);
   job_->pages().end_request();
   end();

@@ -11,17 +11,13 @@
 #include "sync/lock_rank.h"
 
 namespace quire {
-namespace {
 
-Status check_flags(std::string_view path, OpenFlags flags) {
+Status CacheImpl::check_flags(std::string_view path, OpenFlags flags) {
   const auto bad = [&](std::string_view why) {
     return Error(std::errc::invalid_argument, fmt::format("opening {}: {}", path, why));
   };
   if (!has(flags, OpenFlags::kRead) && !has(flags, OpenFlags::kWrite)) {
     return bad("neither kRead nor kWrite was given");
-  }
-  if (has(flags, OpenFlags::kExclusive) && !has(flags, OpenFlags::kCreate)) {
-    return bad("kExclusive needs kCreate");
   }
   for (const OpenFlags flag : {OpenFlags::kTruncate, OpenFlags::kAppend}) {
     if (has(flags, flag) && !has(flags, OpenFlags::kWrite)) {
@@ -30,8 +26,6 @@ Status check_flags(std::string_view path, OpenFlags flags) {
   }
   return {};
 }
-
-}  // namespace
 
 Result<std::shared_ptr<CacheImpl>> CacheImpl::create(std::shared_ptr<Store> store,
                                                      const CacheOptions& options) {
@@ -83,17 +77,46 @@ Result<std::unique_ptr<FileImpl>> CacheImpl::open(std::string_view path, OpenFla
   if (Status flags_ok = check_flags(path, flags); !flags_ok.ok()) {
     return std::move(flags_ok).error();
   }
+  if (has(flags, OpenFlags::kExclusive) && !has(flags, OpenFlags::kCreate)) {
+    return Error(std::errc::invalid_argument,
+                 fmt::format("opening {}: kExclusive needs kCreate", path));
+  }
   auto inode = inodes_->open(std::string(path), flags, mode);
   if (!inode.ok()) return std::move(inode).error();
-  if (has(flags, OpenFlags::kTruncate) && (*inode)->size_bytes() != 0) {
+  return opened(std::move(*inode), flags);
+}
+
+Result<std::unique_ptr<FileImpl>> CacheImpl::opened(std::shared_ptr<file::Inode> inode,
+                                                    OpenFlags flags) {
+  if (has(flags, OpenFlags::kTruncate) && inode->size_bytes() != 0) {
     const sync::WaitLimit limit = {sync::deadline_after(limits::kCloseWaitMax), {}};
-    const std::error_code error = file::truncate(*inode, 0, limit);
+    const std::error_code error = file::truncate(inode, 0, limit);
     if (error) {
-      (void)inodes_->close(*inode, limit);
-      return Error(error, fmt::format("truncating {}", path));
+      (void)inodes_->close(inode, limit);
+      return Error(error, fmt::format("truncating {}", inode->path()));
     }
   }
-  return std::make_unique<FileImpl>(shared_from_this(), std::move(*inode), flags);
+  return std::make_unique<FileImpl>(shared_from_this(), std::move(inode), flags);
+}
+
+Result<std::unique_ptr<FileImpl>> CacheImpl::adopt(const OpenedObject& opened_object,
+                                                   std::string_view name, OpenFlags flags) {
+  Status usable = check_flags(name, flags);
+  if (closed()) usable = Error(Errc::kClosed, fmt::format("opening {}", name));
+  if (!usable.ok()) {
+    (void)pages_->store().close(opened_object.handle);
+    return std::move(usable).error();
+  }
+  auto inode = inodes_->adopt(opened_object, std::string(name), has(flags, OpenFlags::kWrite));
+  if (!inode.ok()) return std::move(inode).error();
+  return opened(std::move(*inode), flags);
+}
+
+std::optional<CacheImpl::KnownObject> CacheImpl::known(const ObjectId& id,
+                                                       const ObjectStat* host_now) const {
+  const auto inode = inodes_->known(id, host_now);
+  if (inode == nullptr) return std::nullopt;
+  return KnownObject{inode->size_bytes(), inode->stamps()};
 }
 
 std::string CacheImpl::Outcome::text() const {

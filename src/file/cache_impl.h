@@ -4,6 +4,7 @@
 #define QUIRE_FILE_CACHE_IMPL_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -55,9 +56,21 @@ class CacheImpl : public std::enable_shared_from_this<CacheImpl> {
 
   Result<std::unique_ptr<FileImpl>> open(std::string_view path, OpenFlags flags,
                                          std::uint32_t mode);
+  // The same of an object that the caller has opened in the store, for reading, and if `flags` has kWrite
+  // for writing too. `name`: for messages, and for opening the file again if a sync of the whole store
+  // fails. kCreate and kExclusive mean nothing here. On an error the handle is closed.
+  Result<std::unique_ptr<FileImpl>> adopt(const OpenedObject& opened, std::string_view name,
+                                          OpenFlags flags);
   Status sync(const CallOptions& call);
   Status close(const CallOptions& call);
   CacheStats stats() const;
+  // What a file shows that the cache knows, open or not: while it does, what it shows is not what the
+  // host has. See InodeTable::known.
+  struct KnownObject {
+    std::uint64_t size_bytes = 0;
+    file::Stamps stamps;
+  };
+  std::optional<KnownObject> known(const ObjectId& id, const ObjectStat* host_now = nullptr) const;
 
   bool forked() const noexcept { return generation_ != file::fork_generation(); }
   bool closed() const noexcept { return closed_.load(); }
@@ -70,7 +83,13 @@ class CacheImpl : public std::enable_shared_from_this<CacheImpl> {
   void log(LogLevel level, std::string_view message) const { pages_->log(level, message); }
 
  private:
+  friend class FileImpl;  // for its reopen()
+
   CacheImpl() = default;
+  // Of opens by path or not: an access is asked for, and kTruncate and kAppend have kWrite.
+  static Status check_flags(std::string_view path, OpenFlags flags);
+  // The end of every open: truncates if it shall be.
+  Result<std::unique_ptr<FileImpl>> opened(std::shared_ptr<file::Inode> inode, OpenFlags flags);
   // What one pass over all files came to.
   struct Outcome {
     std::error_code error;             // the first
@@ -132,6 +151,22 @@ class FileImpl {
   Status submit(const Op& op, OnDone on_done, const CallOptions& call);
   Status close();
   void close_and_log();
+
+  const ObjectId& id() const noexcept { return inode_->id(); }
+  // As it was opened, for messages.
+  const std::string& name() const noexcept { return inode_->path(); }
+  std::uint64_t size_bytes() const noexcept { return inode_->size_bytes(); }
+  OpenFlags flags() const noexcept { return flags_; }
+  // The file, by whatever open, has a handle for writing: reopen() for writing works.
+  bool writable() const noexcept { return inode_->write_handle().value != 0; }
+  // Pages that are dirty or under writeback; one that was dirtied again meanwhile counts twice. 0: all
+  // that was written before has reached the store.
+  std::size_t dirty_pages() const noexcept { return inode_->dirty().unwritten(); }
+  // Another open of the same file, with a readahead of its own, without asking the store. Errors:
+  // those of `flags`, as Cache::open has them, ENFILE, EBADF for kWrite where writable() is false.
+  Result<std::unique_ptr<FileImpl>> reopen(OpenFlags flags);
+  // Writes every dirty page to the store, and the time stamps, without making them durable.
+  Status write_back(const CallOptions& call);
 
  private:
   Result<std::size_t> perform(const Op& op, const CallOptions& call);

@@ -253,6 +253,27 @@ Status FileImpl::submit(const Op& op, OnDone on_done, const CallOptions& call) {
   return fail(Errc::kBusy, "submitting to");
 }
 
+Result<std::unique_ptr<FileImpl>> FileImpl::reopen(OpenFlags flags) {
+  if (const std::error_code error = usable(OpenFlags{})) return fail(error, "opening again");
+  if (Status good = CacheImpl::check_flags(name(), flags); !good.ok()) {
+    return std::move(good).error();
+  }
+  if (Status counted = owner_->inodes().reopen(inode_, has(flags, OpenFlags::kWrite));
+      !counted.ok()) {
+    return std::move(counted).error();
+  }
+  return owner_->opened(inode_, flags);
+}
+
+Status FileImpl::write_back(const CallOptions& call) {
+  std::error_code error = usable(OpenFlags{});
+  if (!error) error = file::write_back(*inode_, to_limit(call));
+  // The flusher may have written them, or there is nothing but a change of the stamps.
+  if (!error && inode_->unpushed()) inode_->after_flush();
+  if (error) return fail(error, "writing back");
+  return {};
+}
+
 Status FileImpl::close() {
   if (owner_->forked()) return fail(Errc::kForked, "closing");
   {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "file/sync_file.h"
 #include "sync/clock.h"
 
@@ -65,11 +67,58 @@ Status Inode::push_times() {
     const ObjectHandle handle = write_handle().value != 0 ? write_handle() : read_handle();
     result = cache().store().set_times(handle, with_atime ? &stamps.atime : nullptr, stamps.mtime);
   }
+  std::uint64_t looks_before = 0;
+  {
+    sync::MutexLock lock(mutex_);
+    looks_before = looks_;
+  }
   if (auto now = cache().store().stat(read_handle()); now.ok()) {
     sync::MutexLock lock(mutex_);
-    seen_ = *now;
+    see(*now, looks_before);
   }
   return result;
+}
+
+void Inode::see(const ObjectStat& now, std::uint64_t looks_before) {
+  // Two who looked at the same time may come here in either order. A host's ctime only grows, unless
+  // its clock is set back.
+  const TimeSpec ctime = looks_ == looks_before ? now.ctime : std::max(now.ctime, seen_.ctime);
+  seen_ = now;
+  seen_.ctime = ctime;
+  ++looks_;
+}
+
+std::uint64_t Inode::begin_attribute_change() {
+  begin_change_elsewhere();
+  sync::MutexLock lock(mutex_);
+  return looks_;
+}
+
+void Inode::end_attribute_change(std::uint64_t looks_before, const ObjectStat* now,
+                                 Attribute what) {
+  if (now != nullptr) {
+    sync::MutexLock lock(mutex_);
+    ObjectStat seen = seen_;
+    seen.ctime = now->ctime;
+    // What is shown never goes back: a write may have been stamped since `now` was taken.
+    stamps_.ctime = std::max(stamps_.ctime, now->ctime);
+    changed_at_.store(kNoTick);
+    if (what == Attribute::kTimes) {
+      seen.mtime = stamps_.mtime = now->mtime;
+      seen.atime = stamps_.atime = now->atime;
+    }
+    see(seen, looks_before);
+    nameless_.store(now->links == 0);
+  }
+  end_change_elsewhere();
+}
+
+void Inode::forget_changes() {
+  sync::MutexLock lock(mutex_);
+  stamps_changed_.store(false);
+  store_changed_.store(false);
+  stale_ = false;
+  nameless_.store(true);
 }
 
 void Inode::after_flush() noexcept {
@@ -101,12 +150,14 @@ void Inode::adopt(const ObjectStat& stat) {
   stamps_ = {stat.atime, stat.mtime, stat.ctime};
   changed_at_.store(kNoTick);
   seen_ = stat;
+  ++looks_;
   set_size_bytes(stat.size_bytes);
 }
 
 void Inode::set_stale(const ObjectStat& stat) {
   sync::MutexLock lock(mutex_);
   seen_ = stat;
+  ++looks_;
   stale_ = true;
 }
 

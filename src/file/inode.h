@@ -72,6 +72,20 @@ class Inode final : public cache::FilePages {
   bool unpushed() const noexcept { return stamps_changed_.load() || store_changed_.load(); }
   void after_flush() noexcept override;
 
+  // Attributes of the object are being changed by us through the host: its mode, owner, links, stamps.
+  // Until the last such change has ended, nothing counts as a change behind our back. `begin` returns
+  // what `end` is given: how often we had looked at the object. `now`: what the store has after the
+  // change; null if nobody knows. Only the ctime of it is taken, unless the change was of the stamps: a
+  // change of bytes by another program is noticed later on. REQUIRES: the table's mutex, or as good.
+  enum class Attribute : std::uint8_t { kOther, kTimes };
+  static constexpr std::uint64_t kUnknownLook = ~std::uint64_t{0};
+  std::uint64_t begin_attribute_change();
+  void end_attribute_change(std::uint64_t looks_before, const ObjectStat* now, Attribute what);
+  // The last name of the object is gone: its pages are of no use once it is closed.
+  bool nameless() const noexcept { return nameless_.load(); }
+  // Everything that the store has not been told is of no interest any more. REQUIRES: no page is dirty.
+  void forget_changes();
+
   // `stat` as an open found it: true if the object was changed by somebody else since Quire last looked.
   // Best effort: false while requests of ours are under way, or when the store's stamps are our doing.
   bool changed_behind(const ObjectStat& stat) const;
@@ -90,6 +104,10 @@ class Inode final : public cache::FilePages {
   sync::RangeLock sync_turn_;
   Unsynced unsynced_;
 
+  // Takes what the store had at some moment since looks_ was `looks_before` as seen.
+  void see(const ObjectStat& now, std::uint64_t looks_before) REQUIRES(mutex_);
+
+  sync::Atomic<bool> nameless_{false};
   sync::Atomic<bool> stamps_changed_{false};  // since push_times() looked at them
   sync::Atomic<bool> store_changed_{false};   // by requests of ours, since push_times() began
   sync::Mutex push_mutex_;
@@ -99,8 +117,9 @@ class Inode final : public cache::FilePages {
   // if they show anything else. Set under mutex_.
   static constexpr std::int64_t kNoTick = std::numeric_limits<std::int64_t>::min();
   sync::Atomic<std::int64_t> changed_at_{kNoTick};
-  bool atime_set_ GUARDED_BY(mutex_) = false;  // by set_times, so that the store shall have it
-  ObjectStat seen_ GUARDED_BY(mutex_);         // what the store had when last looked at
+  bool atime_set_ GUARDED_BY(mutex_) = false;   // by set_times, so that the store shall have it
+  ObjectStat seen_ GUARDED_BY(mutex_);          // what the store had when last looked at
+  std::uint64_t looks_ GUARDED_BY(mutex_) = 0;  // times that seen_ was set
   bool stale_ GUARDED_BY(mutex_) = false;
 };
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "file/resize.h"
@@ -35,11 +36,7 @@ Result<std::shared_ptr<Inode>> InodeTable::open(const std::string& path, OpenFla
   {
     sync::MutexLock lock(mutex_);
     settled = settled_;
-    if (open_files_ >= limits::kOpenFilesMax) {
-      return Error(
-          std::errc::too_many_files_open_in_system,
-          fmt::format("opening {}: {} files are open, the most a cache allows", path, open_files_));
-    }
+    if (Status room = check_room(path); !room.ok()) return std::move(room).error();
   }
   // Partial pages are read before they are written; and truncation is the cache's to do.
   OpenFlags store_flags = OpenFlags::kRead;
@@ -48,37 +45,67 @@ Result<std::shared_ptr<Inode>> InodeTable::open(const std::string& path, OpenFla
   }
   auto opened = cache_.store().open(path, store_flags, mode);
   if (!opened.ok()) return std::move(opened).error();
+  return enter(*opened, path, writable, settled);
+}
 
+Result<std::shared_ptr<Inode>> InodeTable::adopt(const OpenedObject& opened,
+                                                 const std::string& path, bool writable) {
+  settle_some();
+  return enter(opened, path, writable, kUnknown);
+}
+
+Status InodeTable::check_room(const std::string& path) const {
+  if (open_files_ < limits::kOpenFilesMax) return {};
+  return Error(
+      std::errc::too_many_files_open_in_system,
+      fmt::format("opening {}: {} files are open, the most a cache allows", path, open_files_));
+}
+
+Result<std::shared_ptr<Inode>> InodeTable::enter(OpenedObject opened, const std::string& path,
+                                                 bool writable, std::uint64_t settled) {
   std::vector<ObjectHandle> surplus;
   std::shared_ptr<Inode> inode;
   std::shared_ptr<Inode> replaced;
   bool was_in_use = false;
   for (;;) {
     sync::MutexLock lock(mutex_);
-    const auto known = entries_.find(opened->id);
+    if (Status room = check_room(path); !room.ok()) {
+      lock.unlock();
+      (void)close_handles({opened.handle});
+      return std::move(room).error();
+    }
+    const auto known = entries_.find(opened.id);
     was_in_use = known != entries_.end() && !known->second.idle;
     if (!was_in_use && settled != settled_) {
       // A file, perhaps this one, was written and closed since the store told us what it has.
       settled = settled_;
       lock.unlock();
-      auto now = cache_.store().stat(opened->handle);
+      auto now = cache_.store().stat(opened.handle);
       if (!now.ok()) {
-        (void)close_handles({opened->handle});
+        (void)close_handles({opened.handle});
         return std::move(now).error();
       }
-      opened->stat = *now;
+      opened.stat = *now;
       continue;
     }
-    Entry& entry = entries_[opened->id];
+    Entry& entry = entries_[opened.id];
     if (entry.idle) {
       leave_idle(entry);
-      if (entry.inode->changed_behind(opened->stat)) {
+      // One that was made just now has the number of one that is gone.
+      if (opened.created || entry.inode->changed_behind(opened.stat)) {
         note_forgotten(*entry.inode);
         replaced = std::move(entry.inode);
       }
     }
-    if (entry.inode == nullptr) entry.inode = std::make_shared<Inode>(cache_, *opened, path);
-    attach(entry, *opened, writable, surplus);
+    if (entry.inode == nullptr) {
+      entry.inode = std::make_shared<Inode>(cache_, opened, path);
+      const auto changes = attribute_changes_.find(opened.id);
+      for (std::uint32_t n = changes == attribute_changes_.end() ? 0 : changes->second; n > 0;
+           --n) {
+        (void)entry.inode->begin_attribute_change();
+      }
+    }
+    attach(entry, opened, writable, surplus);
     ++entry.openers;
     ++open_files_;
     inode = entry.inode;
@@ -88,8 +115,76 @@ Result<std::shared_ptr<Inode>> InodeTable::open(const std::string& path, OpenFla
   (void)close_handles(surplus);
   // If this fails, so does every sync until the file can be opened for writing.
   if (!writable && inode->unsynced().rewrite_needed()) (void)open_again(inode);
-  if (was_in_use) look_behind(*inode, opened->stat);
+  if (was_in_use) look_behind(*inode, opened.stat);
   return inode;
+}
+
+Status InodeTable::reopen(const std::shared_ptr<Inode>& inode, bool writable) {
+  sync::MutexLock lock(mutex_);
+  if (Status room = check_room(inode->path()); !room.ok()) return room;
+  Entry& entry = entries_.at(inode->id());
+  QUIRE_CHECK(entry.inode == inode && entry.openers > 0);
+  if (writable && !entry.has_write) {
+    return Error(std::errc::bad_file_descriptor,
+                 fmt::format("opening {} again, for writing", inode->path()));
+  }
+  ++entry.openers;
+  ++open_files_;
+  return {};
+}
+
+std::uint64_t InodeTable::begin_attribute_change(const ObjectId& id) {
+  sync::MutexLock lock(mutex_);
+  ++attribute_changes_[id];
+  const auto known = entries_.find(id);
+  if (known == entries_.end()) return Inode::kUnknownLook;
+  return known->second.inode->begin_attribute_change();
+}
+
+void InodeTable::end_attribute_change(const ObjectId& id, std::uint64_t looks,
+                                      const ObjectStat* now, Inode::Attribute what) {
+  std::vector<std::shared_ptr<Inode>> forgotten;
+  {
+    sync::MutexLock lock(mutex_);
+    // With what is seen set before the change ends, and both before anybody can compare with a stat
+    // that is older.
+    const auto known = entries_.find(id);
+    if (known != entries_.end()) {
+      known->second.inode->end_attribute_change(looks, now, what);
+      if (known->second.idle && known->second.inode->nameless()) forget_idle(known, forgotten);
+    }
+    const auto changes = attribute_changes_.find(id);
+    if (--changes->second == 0) attribute_changes_.erase(changes);
+    ++settled_;
+  }
+  for (const auto& gone : forgotten) gone->forget_all();
+}
+
+void InodeTable::end_attribute_change_unseen(const ObjectId& id, std::uint64_t looks) {
+  std::shared_ptr<Inode> inode;
+  {
+    sync::MutexLock lock(mutex_);
+    const auto known = entries_.find(id);
+    if (known != entries_.end() && known->second.has_read) {
+      inode = known->second.inode;
+      inode->begin_request(cache::FilePages::Request::kLooks);
+    }
+  }
+  std::optional<ObjectStat> now;
+  if (inode != nullptr) {
+    if (auto stat = cache_.store().stat(inode->read_handle()); stat.ok()) now = *stat;
+    inode->end_request(cache::FilePages::Request::kLooks);
+  }
+  end_attribute_change(id, looks, now ? &*now : nullptr, Inode::Attribute::kOther);
+}
+
+std::shared_ptr<Inode> InodeTable::known(const ObjectId& id, const ObjectStat* host_now) const {
+  sync::MutexLock lock(mutex_);
+  const auto known = entries_.find(id);
+  if (known == entries_.end()) return nullptr;
+  const Entry& entry = known->second;
+  const bool changed = entry.idle && host_now != nullptr && entry.inode->changed_behind(*host_now);
+  return changed ? nullptr : entry.inode;
 }
 
 std::error_code InodeTable::open_again(const std::shared_ptr<Inode>& inode) {
@@ -237,14 +332,17 @@ void InodeTable::become_idle(Entry& entry, std::vector<ObjectHandle>& surplus,
   entry.inode->set_handles({}, {});
   entry.idle = true;
   ++settled_;
-  entry.idle_place = idle_.insert(idle_.end(), entry.inode->id());
-  while (idle_.size() > idle_max_) {
-    const auto oldest = entries_.find(idle_.front());
-    idle_.pop_front();
-    note_forgotten(*oldest->second.inode);
-    forgotten.push_back(std::move(oldest->second.inode));
-    entries_.erase(oldest);
-  }
+  const ObjectId id = entry.inode->id();
+  entry.idle_place = idle_.insert(idle_.end(), id);
+  if (entry.inode->nameless()) forget_idle(entries_.find(id), forgotten);
+  while (idle_.size() > idle_max_) forget_idle(entries_.find(idle_.front()), forgotten);
+}
+
+void InodeTable::forget_idle(Map::iterator entry, std::vector<std::shared_ptr<Inode>>& forgotten) {
+  leave_idle(entry->second);
+  note_forgotten(*entry->second.inode);
+  forgotten.push_back(std::move(entry->second.inode));
+  entries_.erase(entry);
 }
 
 void InodeTable::note_forgotten(const Inode& inode) {

@@ -53,9 +53,27 @@ class InodeTable {
 
   // Opens the object at `path` in the store and counts an opener. Errors: the store's, ENFILE.
   Result<std::shared_ptr<Inode>> open(const std::string& path, OpenFlags flags, std::uint32_t mode);
+  // The same of an object that the caller has opened in the store; for reading, and if `writable` for
+  // writing too. Looks again at what it has. The handle is the table's from here on: on an error it is
+  // closed. `path`: as Inode::path.
+  Result<std::shared_ptr<Inode>> adopt(const OpenedObject& opened, const std::string& path,
+                                       bool writable);
+  // One more opener of a file that the caller has open. Does not ask the store. Errors: ENFILE; EBADF if
+  // `writable` and the file is not open for writing.
+  Status reopen(const std::shared_ptr<Inode>& inode, bool writable);
   // One opener less. Writes the file back; the last, if all could be written, closes the store's handles.
   // Returns what could not be written (the entry then stays), or what the store said to the closing.
   std::error_code close(const std::shared_ptr<Inode>& inode, const sync::WaitLimit& limit);
+
+  // See attribute_change.h, which is the way to call these.
+  std::uint64_t begin_attribute_change(const ObjectId& id);
+  void end_attribute_change(const ObjectId& id, std::uint64_t looks, const ObjectStat* now,
+                            Inode::Attribute what);
+  void end_attribute_change_unseen(const ObjectId& id, std::uint64_t looks);
+
+  // The file, if it is in use or idle. With `host_now`, what the store has now: not an idle one that it
+  // says was changed by another program.
+  std::shared_ptr<Inode> known(const ObjectId& id, const ObjectStat* host_now) const;
 
   // Files that are open or left behind.
   std::vector<std::shared_ptr<Inode>> in_use() const;
@@ -93,11 +111,20 @@ class InodeTable {
   };
   using Map = std::map<ObjectId, Entry>;
 
+  Status check_room(const std::string& path) const REQUIRES(mutex_);
+  // Counts an opener of what was opened. `settled`: settled_ before `opened.stat` was taken; kUnknown if
+  // nobody knows. On an error the handle is closed.
+  static constexpr std::uint64_t kUnknown = ~std::uint64_t{0};
+  Result<std::shared_ptr<Inode>> enter(OpenedObject opened, const std::string& path, bool writable,
+                                       std::uint64_t settled);
   void attach(Entry& entry, const OpenedObject& opened, bool writable,
               std::vector<ObjectHandle>& surplus) REQUIRES(mutex_);
   void become_idle(Entry& entry, std::vector<ObjectHandle>& surplus,
                    std::vector<std::shared_ptr<Inode>>& forgotten) REQUIRES(mutex_);
   void leave_idle(Entry& entry) REQUIRES(mutex_);
+  // Takes an idle entry out of the table.
+  void forget_idle(Map::iterator entry, std::vector<std::shared_ptr<Inode>>& forgotten)
+      REQUIRES(mutex_);
   void leave_behind(Entry& entry) REQUIRES(mutex_);
   void note_forgotten(const Inode& inode) REQUIRES(mutex_);
   // Nobody has the file open and nothing of it is left to be done at the store.
@@ -120,7 +147,11 @@ class InodeTable {
   std::uint64_t forgotten_unsynced_ GUARDED_BY(mutex_) = 0;
   std::uint64_t lost_files_ GUARDED_BY(mutex_) = 0;
   std::size_t open_files_ GUARDED_BY(mutex_) = 0;
-  // Times that a file became idle: what the store said of a closed file before may be out of date.
+  // Changes of attributes under way, by object. The table's inode of an object, if there is one, counts
+  // as many.
+  std::map<ObjectId, std::uint32_t> attribute_changes_ GUARDED_BY(mutex_);
+  // Times that a file became idle, or its attributes were changed: what the store said of a closed file
+  // before may be out of date.
   std::uint64_t settled_ GUARDED_BY(mutex_) = 0;
 };
 
