@@ -128,6 +128,15 @@ class QUIRE_EXPORT File {
   // nothing has changed. Errors: EBADF, EFBIG, the store's.
   Status truncate(std::uint64_t size_bytes, const CallOptions& call = {});
 
+  // Allocates space on the store for [offset, offset + length), so that writing there back cannot fail
+  // for want of it. No byte changes; the file grows to the end of the range if it was shorter, by zeros,
+  // unless `keep_size`. mtime and ctime change. On an error neither bytes nor size have changed.
+  // Errors: EBADF if not open for writing, EINVAL for a length of 0 and where offset + length overflows,
+  // EFBIG past limits::kFileSizeMaxBytes, EOPNOTSUPP where the store cannot promise space, ENOSPC and
+  // whatever else the store gives.
+  Status allocate(std::uint64_t offset, std::uint64_t length, bool keep_size = false,
+                  const CallOptions& call = {});
+
   // Writes every dirty page and makes data and metadata durable. After an error the pages stay dirty
   // and readable, and each later sync fails until they have reached the store.
   // Pages that had left the cache when a sync failed cannot be written again: each later sync of them

@@ -167,6 +167,12 @@ class FileImpl {
   Result<std::unique_ptr<FileImpl>> reopen(OpenFlags flags);
   // Writes every dirty page to the store, and the time stamps, without making them durable.
   Status write_back(const CallOptions& call);
+  Status allocate(std::uint64_t offset, std::uint64_t length, bool keep_size,
+                  const CallOptions& call);
+  // The file has no name any more and this is its last user: drops every page, dirty ones too, so that
+  // closing writes nothing. Waits for writeback under way, for at most limits::kCloseWaitMax; then
+  // Errc::kTimedOut, and nothing has changed.
+  Status discard();
 
  private:
   Result<std::size_t> perform(const Op& op, const CallOptions& call);

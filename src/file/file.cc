@@ -80,6 +80,12 @@ Status File::truncate(std::uint64_t size_bytes, const CallOptions& call) {
   return impl_->truncate(size_bytes, call);
 }
 
+Status File::allocate(std::uint64_t offset, std::uint64_t length, bool keep_size,
+                      const CallOptions& call) {
+  if (impl_ == nullptr) return not_open("allocating");
+  return impl_->allocate(offset, length, keep_size, call);
+}
+
 Status File::sync(const CallOptions& call) {
   if (impl_ == nullptr) return not_open("syncing");
   return impl_->sync(0, ~std::uint64_t{0}, SyncKind::kAll, call);

@@ -153,6 +153,29 @@ Status FileImpl::truncate(std::uint64_t size_bytes, const CallOptions& call) {
   return {};
 }
 
+Status FileImpl::allocate(std::uint64_t offset, std::uint64_t length, bool keep_size,
+                          const CallOptions& call) {
+  std::error_code error = usable(OpenFlags::kWrite);
+  if (!error && (length == 0 || offset + length < offset)) {
+    error = std::make_error_code(std::errc::invalid_argument);
+  }
+  if (!error && offset + length > limits::kFileSizeMaxBytes) {
+    error = std::make_error_code(std::errc::file_too_large);
+  }
+  if (!error) error = file::allocate(inode_, offset, offset + length, keep_size, to_limit(call));
+  if (error) return fail(error, fmt::format("allocating {} bytes at {} of", length, offset));
+  return {};
+}
+
+Status FileImpl::discard() {
+  std::error_code error = usable(OpenFlags{});
+  if (!error) {
+    error = file::discard(*inode_, {sync::deadline_after(limits::kCloseWaitMax), {}});
+  }
+  if (error) return fail(error, "discarding");
+  return {};
+}
+
 Status FileImpl::sync(std::uint64_t first_page, std::uint64_t last_page, SyncKind kind,
                       const CallOptions& call) {
   std::error_code error = usable(OpenFlags{});

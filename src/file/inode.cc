@@ -114,6 +114,7 @@ void Inode::end_attribute_change(std::uint64_t looks_before, const ObjectStat* n
 }
 
 void Inode::forget_changes() {
+  unsynced_.forget();
   sync::MutexLock lock(mutex_);
   stamps_changed_.store(false);
   store_changed_.store(false);

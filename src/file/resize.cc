@@ -94,6 +94,110 @@ void TruncateCall::release() noexcept {
   }
 }
 
+class AllocateCall final : public StoreCall {
+ public:
+  AllocateCall(std::shared_ptr<Inode> inode, std::uint64_t offset, std::uint64_t end,
+               bool keep_size)
+      : StoreCall(inode),
+        inode_(std::move(inode)),
+        offset_(offset),
+        end_(end),
+        keep_size_(keep_size) {}
+
+  // Takes the write range. On an error nothing is held.
+  std::error_code prepare(const sync::WaitLimit& limit);
+  void submit() noexcept;
+  // Ends a call that was never submitted.
+  static void drop(AllocateCall* call) {
+    call->inode_->end_request();
+    delete call;
+  }
+
+ private:
+  ~AllocateCall() override { release(); }
+  bool next() noexcept override;
+  void ended(std::error_code error) noexcept override;
+  void release() noexcept;
+
+  const std::shared_ptr<Inode> inode_;
+  const std::uint64_t offset_;
+  const std::uint64_t end_;
+  const bool keep_size_;
+  bool grows_ = false;
+  bool growing_ = false;
+  bool range_held_ = false;
+  sync::RangeLock::Hold range_;
+};
+
+std::error_code AllocateCall::prepare(const sync::WaitLimit& limit) {
+  for (;;) {
+    const std::uint64_t size = inode_->size_bytes();
+    grows_ = !keep_size_ && end_ > size;
+    const std::uint64_t first = grows_ ? std::min(offset_, size) : offset_;
+    const std::uint64_t last = grows_ ? ~std::uint64_t{0} : end_ - 1;
+    const sync::WaitStatus status =
+        inode_->ranges().lock(range_, first, last, sync::RangeMode::kExclusive, limit);
+    if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+    range_held_ = true;
+    // Under a range that reaches past the end the size stays; else it may have changed while we waited.
+    const std::uint64_t now = inode_->size_bytes();
+    if (grows_ ? std::min(offset_, now) >= first : keep_size_ || end_ <= now) {
+      grows_ = !keep_size_ && end_ > now;
+      return {};
+    }
+    release();
+  }
+}
+
+void AllocateCall::submit() noexcept {
+  // From here on the range is the operation's, not this thread's.
+  inode_->ranges().hand_over();
+  inode_->cache().store().reserve(inode_->write_handle(), offset_, end_ - offset_, *this);
+}
+
+bool AllocateCall::next() noexcept {
+  if (!grows_ || growing_) return false;
+  growing_ = true;
+  // At the store too: nothing that is written back later would make the object as long.
+  inode_->cache().store().truncate(inode_->write_handle(), end_, *this);
+  return true;
+}
+
+void AllocateCall::ended(std::error_code error) noexcept {
+  // A store that refused may have changed its own stamps all the same.
+  inode_->note_changed();
+  if (!error) {
+    inode_->stamp_change();
+    if (grows_) inode_->set_size_bytes(end_);
+  }
+  release();
+}
+
+void AllocateCall::release() noexcept {
+  if (!range_held_) return;
+  range_held_ = false;
+  inode_->ranges().unlock(range_);
+}
+
+// Runs `then` with the write range of the whole file, the gate's block and every page sealed.
+template <class Then>
+std::error_code with_all_sealed(Inode& inode, const sync::WaitLimit& limit, Then then) {
+  sync::RangeLock::Hold range;
+  sync::WaitStatus status =
+      inode.ranges().lock(range, 0, ~std::uint64_t{0}, sync::RangeMode::kExclusive, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  status = inode.gate().enter(sync::GateSide::kBlock, limit);
+  if (status == sync::WaitStatus::kReady) {
+    cache::SealedTail sealed(inode);
+    status = sealed.seal(0, limit);
+    if (status == sync::WaitStatus::kReady) then(sealed);
+    sealed.unseal();
+    inode.gate().leave(sync::GateSide::kBlock);
+  }
+  inode.ranges().unlock(range);
+  return sync::to_error(status);
+}
+
 }  // namespace
 
 std::error_code truncate(const std::shared_ptr<Inode>& inode, std::uint64_t size_bytes,
@@ -111,31 +215,45 @@ std::error_code truncate(const std::shared_ptr<Inode>& inode, std::uint64_t size
   return error;
 }
 
+std::error_code allocate(const std::shared_ptr<Inode>& inode, std::uint64_t offset,
+                         std::uint64_t end, bool keep_size, const sync::WaitLimit& limit) {
+  if (!inode->cache().traits().reserves_space) {
+    return std::make_error_code(std::errc::operation_not_supported);
+  }
+  auto* const call = new AllocateCall(inode, offset, end, keep_size);
+  std::error_code error = call->prepare(limit);
+  if (error) {
+    AllocateCall::drop(call);
+    return error;
+  }
+  call->submit();
+  error = StoreCall::wait_and_disown(call, limit);
+  if (!error) inode->after_flush();
+  return error;
+}
+
+std::error_code discard(Inode& inode, const sync::WaitLimit& limit) {
+  return with_all_sealed(inode, limit, [&](cache::SealedTail& sealed) {
+    inode.set_size_bytes(0);
+    sealed.drop_from(0);
+    inode.forget_changes();
+  });
+}
+
 Behind check_behind(Inode& inode, const sync::WaitLimit& limit) {
-  sync::RangeLock::Hold range;
-  if (inode.ranges().lock(range, 0, ~std::uint64_t{0}, sync::RangeMode::kExclusive, limit) !=
-      sync::WaitStatus::kReady) {
-    return Behind::kUnchanged;
-  }
   Behind result = Behind::kUnchanged;
-  if (inode.gate().enter(sync::GateSide::kBlock, limit) == sync::WaitStatus::kReady) {
-    cache::SealedTail sealed(inode);
-    if (sealed.seal(0, limit) == sync::WaitStatus::kReady) {
-      if (const std::optional<ObjectStat> stat = inode.look_behind()) {
-        if (inode.dirty().size() == 0) {
-          inode.adopt(*stat);
-          sealed.drop_from(0);
-          result = Behind::kAdopted;
-        } else {
-          inode.set_stale(*stat);
-          result = Behind::kStale;
-        }
-      }
+  (void)with_all_sealed(inode, limit, [&](cache::SealedTail& sealed) {
+    const std::optional<ObjectStat> stat = inode.look_behind();
+    if (!stat) return;
+    if (inode.dirty().size() == 0) {
+      inode.adopt(*stat);
+      sealed.drop_from(0);
+      result = Behind::kAdopted;
+    } else {
+      inode.set_stale(*stat);
+      result = Behind::kStale;
     }
-    sealed.unseal();
-    inode.gate().leave(sync::GateSide::kBlock);
-  }
-  inode.ranges().unlock(range);
+  });
   return result;
 }
 

@@ -1,8 +1,10 @@
-// resize: truncate, both ways.
+// resize: truncate, both ways, and allocation of space.
 //
 //   shrink   write range [new, inf) -> block -> seal the tail page and what is beyond -> the store's
 //            truncate -> publish the size -> zero the tail, drop the rest -> unseal, unblock
 //   grow     write range [old, inf) -> the store's truncate -> publish the size
+//   allocate write range [offset, end), or from the old end on if the file grows -> the store's reserve
+//            -> grow
 //
 // If the store refuses, everything is unsealed and nothing has changed. If the caller gives up while the
 // store works, the operation keeps its locks and finishes in the thread that ends the request.
@@ -23,6 +25,18 @@ namespace quire::file {
 // Errors: the store's, Errc::kTimedOut, Errc::kInterrupted.
 std::error_code truncate(const std::shared_ptr<Inode>& inode, std::uint64_t size_bytes,
                          const sync::WaitLimit& limit);
+
+// Sees to it that the store has space for bytes [offset, end), without changing any; unless `keep_size`,
+// the file ends at `end` at least. REQUIRES: offset < end <= limits::kFileSizeMaxBytes. Errors:
+// EOPNOTSUPP where the store cannot, the store's, Errc::kTimedOut, Errc::kInterrupted; neither bytes nor
+// size have changed then.
+std::error_code allocate(const std::shared_ptr<Inode>& inode, std::uint64_t offset,
+                         std::uint64_t end, bool keep_size, const sync::WaitLimit& limit);
+
+// The file has lost its name and nobody else will use it: drops every page, dirty ones too, and forgets
+// what the store has not been told, so that closing it writes nothing. The file is empty then; the
+// store keeps what it has. Errors: Errc::kTimedOut, Errc::kInterrupted; nothing has changed then.
+std::error_code discard(Inode& inode, const sync::WaitLimit& limit);
 
 // Looks whether the object was changed behind the cache's back, with every writer and request of ours
 // kept out. If so and no page is dirty: drops every page and takes what the store says. If pages are

@@ -1,6 +1,6 @@
-// StoreCall: one request to the store that somebody waits for and may give up on: truncate and sync.
-// What must happen when the request ends happens in `ended()`, in the thread that ends it, whether
-// anybody waits still or not.
+// StoreCall: one request to the store that somebody waits for and may give up on: truncate, sync,
+// reserve. What must happen when the request ends happens in `ended()`, in the thread that ends it,
+// whether anybody waits still or not. A call may be of several requests, one after the other: next().
 //
 //   make on the heap, submit as an IoDone, then wait_and_disown(): the last of the two deletes it.
 #ifndef QUIRE_FILE_STORE_CALL_H_
@@ -40,6 +40,7 @@ class StoreCall : public IoDone {
   }
 
   void io_done(std::error_code error, std::size_t /*bytes*/) noexcept final {
+    if (!error && next()) return;  // perhaps deleted by now
     error_ = error;
     ended(error);
     pages_->end_request();
@@ -52,7 +53,10 @@ class StoreCall : public IoDone {
 
  protected:
   virtual ~StoreCall() = default;
-  // The request ended. Must not block.
+  // A request succeeded. Submits the next one of the call, not with IoMode::kWait, and returns true; or
+  // there is none. Must not block.
+  virtual bool next() noexcept { return false; }
+  // The last request ended, or the first that failed. Must not block.
   virtual void ended(std::error_code /*error*/) noexcept {}
 
  private:

@@ -178,6 +178,15 @@ void Unsynced::overwritten(std::uint64_t page) {
   any_lost_.store(!lost_.empty());
 }
 
+void Unsynced::forget() {
+  sync::MutexLock lock(mutex_);
+  written_.clear();
+  rewrite_.clear();
+  lost_.clear();
+  any_lost_.store(false);
+  durable_ = changes_;
+}
+
 void Unsynced::forget_from(std::uint64_t first) {
   sync::MutexLock lock(mutex_);
   cut(written_, first);

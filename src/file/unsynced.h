@@ -82,6 +82,8 @@ class Unsynced {
   // All bytes of the page were stored again.
   void overwritten(std::uint64_t page);
 
+  // Nothing of the file is of interest any more.
+  void forget();
   // The file was cut: pages from `first` on are no longer of interest.
   void forget_from(std::uint64_t first);
 
