@@ -46,6 +46,13 @@ class CacheOverFront : public testing::Test {
     store_ = std::make_shared<FrontStore>(memory_);
     make();
   }
+  // Begins again over a memory store of its own kind.
+  void make_over(const MemoryStoreOptions& options) {
+    impl_.reset();
+    memory_ = MemoryStore::create(options);
+    store_ = std::make_shared<FrontStore>(memory_);
+    make();
+  }
   void make() {
     CacheOptions options;
     options.memory_bytes = 8 << 20;

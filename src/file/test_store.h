@@ -27,6 +27,7 @@ class FrontStore final : public Store {
   std::function<void(ObjectHandle)> on_sync;          // before the request is passed on
   std::function<void(const TimeSpec&)> on_set_times;  // before it is carried out
   std::function<void()> on_stat;                      // before it is carried out
+  std::function<void()> after_open;                   // before its result is returned
 
   std::size_t open_handles() const {
     const std::lock_guard lock(mutex_);
@@ -46,6 +47,7 @@ class FrontStore final : public Store {
       const std::lock_guard lock(mutex_);
       open_.insert(opened->handle.value);
     }
+    if (const auto then = after_open) then();
     return opened;
   }
   Status close(ObjectHandle object) override {
@@ -78,6 +80,11 @@ class FrontStore final : public Store {
     look(object);
     if (on_sync) on_sync(object);
     memory_->sync(object, kind, done);
+  }
+  void reserve(ObjectHandle object, std::uint64_t offset, std::uint64_t length,
+               IoDone& done) noexcept override {
+    look(object);
+    memory_->reserve(object, offset, length, done);
   }
   Status set_times(ObjectHandle object, const TimeSpec* atime, const TimeSpec& mtime) override {
     look(object);
