@@ -28,6 +28,12 @@ namespace fs = std::filesystem;
 using Engine = HostStoreOptions::Engine;
 constexpr std::size_t kPage = limits::kPageBytes;
 
+// The object was made by this open, and no sync has made its name durable.
+bool name_unsynced(ObjectHandle handle) {
+  return reinterpret_cast<const HostFile*>(static_cast<std::uintptr_t>(handle.value))
+      ->name_unsynced();
+}
+
 class HostStoreTest : public ::testing::TestWithParam<std::tuple<Engine, bool>> {
  protected:
   void SetUp() override {
@@ -282,20 +288,80 @@ TEST_P(HostStoreTest, ASecondQuireIsRefused) {
 
 // Fails when the sync leaves the directory out.
 TEST_P(HostStoreTest, TheFirstSyncOfANewFileMakesItsNameDurable) {
-  const auto unsynced = [](ObjectHandle handle) {
-    return reinterpret_cast<const HostFile*>(static_cast<std::uintptr_t>(handle.value))
-        ->name_unsynced();
-  };
   fs::create_directory(directory_ / "dir");
   for (const SyncKind kind : {SyncKind::kData, SyncKind::kAll}) {
     const std::string name = kind == SyncKind::kData ? "data" : "dir/all";
     Opened made(store_, name);
-    EXPECT_TRUE(unsynced(made.handle()));
+    EXPECT_TRUE(name_unsynced(made.handle()));
     EXPECT_FALSE(sync(*store_, made.handle(), kind));
-    EXPECT_FALSE(unsynced(made.handle()));
+    EXPECT_FALSE(name_unsynced(made.handle()));
     Opened again(store_, name);
-    EXPECT_FALSE(unsynced(again.handle())) << "not made by this open";
+    EXPECT_FALSE(name_unsynced(again.handle())) << "not made by this open";
   }
+}
+
+// A file that the caller opened is the same object as one opened by name, with direct IO of its own.
+// Fails if the id, the size or the access is not the descriptor's.
+TEST_P(HostStoreTest, AnAdoptedDescriptorIsTheObject) {
+  auto& store = dynamic_cast<HostStore&>(*store_);
+  const auto bytes = pattern(2 * kPage + 10, 3);
+  Opened file(store_, "file");
+  ASSERT_FALSE(write(*store_, file.handle(), 0, bytes));
+  // As one does who holds an O_PATH descriptor, and no name.
+  const Fd path(::open((directory_ / "file").c_str(), O_PATH | O_CLOEXEC));
+  const std::string link = "/proc/self/fd/" + std::to_string(path.get());
+  fs::rename(directory_ / "file", directory_ / "moved");
+  for (const int access : {O_RDONLY, O_RDWR}) {
+    Fd fd(::open(link.c_str(), access | O_CLOEXEC));
+    ASSERT_TRUE(fd.ok());
+    const auto adopted = store.adopt(std::move(fd), access, "moved", false);
+    ASSERT_TRUE(adopted) << adopted.error().message();
+    EXPECT_EQ(adopted->id, file.id());
+    EXPECT_EQ(adopted->stat.size_bytes, bytes.size());
+    EXPECT_FALSE(adopted->created);
+    EXPECT_EQ(read(*store_, adopted->handle, 0, 3 * kPage).bytes, bytes);
+    const auto page = pattern(kPage, 4);
+    EXPECT_EQ(!write(*store_, adopted->handle, 0, page), access == O_RDWR);
+    EXPECT_TRUE(store_->close(adopted->handle).ok());
+  }
+}
+
+// Fails if a created name is not remembered: then no sync makes it durable.
+TEST_P(HostStoreTest, AnAdoptedNewFileHasANameToSync) {
+  auto& store = dynamic_cast<HostStore&>(*store_);
+  for (const bool created : {false, true}) {
+    Fd fd(::open((directory_ / "file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    const auto adopted = store.adopt(std::move(fd), O_RDWR, "file", created);
+    ASSERT_TRUE(adopted);
+    EXPECT_EQ(adopted->created, created);
+    EXPECT_EQ(name_unsynced(adopted->handle), created);
+    EXPECT_FALSE(sync(*store_, adopted->handle, SyncKind::kData));
+    EXPECT_FALSE(name_unsynced(adopted->handle));
+    EXPECT_TRUE(store_->close(adopted->handle).ok());
+  }
+}
+
+// Fails if one of these is accepted, or its descriptor stays open.
+TEST_P(HostStoreTest, WhatCannotBeAdoptedIsClosed) {
+  auto& store = dynamic_cast<HostStore&>(*store_);
+  fs::create_directory(directory_ / "dir");
+  directory_.put("file", "text");
+  ASSERT_EQ(::mkfifo((directory_ / "fifo").c_str(), 0600), 0);
+  const auto refused = [&](const std::string& path, int flags, int access) {
+    Fd fd(::open((directory_ / path).c_str(), flags | O_CLOEXEC | O_NONBLOCK));
+    EXPECT_TRUE(fd.ok()) << path;
+    const int number = fd.get();
+    const std::error_code error = store.adopt(std::move(fd), access, path, false).code();
+    EXPECT_EQ(::fcntl(number, F_GETFD), -1) << path;
+    return error;
+  };
+  EXPECT_EQ(refused("dir", O_RDONLY, O_RDONLY), std::errc::is_a_directory);
+  EXPECT_EQ(refused("fifo", O_RDONLY, O_RDONLY), std::errc::invalid_argument);
+  EXPECT_EQ(refused("file", O_RDONLY, O_RDWR), std::errc::bad_file_descriptor);
+  EXPECT_EQ(refused("file", O_PATH, O_RDONLY), std::errc::bad_file_descriptor);
+  EXPECT_EQ(store.adopt(Fd(), O_RDONLY, "file", false).code(), std::errc::bad_file_descriptor);
+  Fd fd(::open((directory_ / "file").c_str(), O_RDONLY | O_CLOEXEC));
+  EXPECT_FALSE(store.adopt(std::move(fd), O_RDONLY, "../file", false));
 }
 
 std::string engine_name(const ::testing::TestParamInfo<std::tuple<Engine, bool>>& info) {
