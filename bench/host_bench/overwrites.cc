@@ -45,7 +45,7 @@ struct OverwriteData {
     return fmt::format(
         "of Quire during the rounds: {} pages read, {} writes throttled, {} pages "
         "written back between rounds",
-        now.misses - before.misses, now.throttled_writes - before.throttled_writes,
+        now.misses - before.misses, now.throttle_waits.count - before.throttle_waits.count,
         now.written_pages - before.written_pages);
   }
 

@@ -24,6 +24,14 @@ namespace quire {
 
 class CacheImpl;
 
+// Callers that had to wait for one kind of thing, since the cache was made.
+struct WaitStats {
+  std::uint64_t count = 0;  // waits that have begun
+  // Of those that have ended, in all and the longest.
+  std::uint64_t total_ns = 0;
+  std::uint64_t worst_ns = 0;
+};
+
 // Counters since the cache was made, and gauges of now. Taken without stopping anything, so they
 // need not agree with each other to the last page.
 struct CacheStats {
@@ -35,12 +43,18 @@ struct CacheStats {
   std::uint64_t write_requests = 0;     // ... in this many requests to the store
   std::uint64_t read_requests = 0;      // requests to the store that read
   std::uint64_t writeback_errors = 0;   // requests of writeback that failed
-  std::uint64_t throttled_writes = 0;   // writes that waited for the dirty limit
+  std::uint64_t reclaims = 0;           // searches for pages to give up
+  std::uint64_t empty_reclaims = 0;     // ... that found none
   std::uint64_t memory_bytes = 0;       // the budget
   std::uint64_t memory_used_bytes = 0;  // of it in use: pages, tree nodes, descriptors, IO buffers
   std::uint64_t cached_pages = 0;
-  std::uint64_t dirty_pages = 0;
+  std::uint64_t dirty_pages = 0;      // those under writeback too
+  std::uint64_t writeback_pages = 0;  // being written now
   std::uint64_t open_files = 0;
+  WaitStats page_waits;      // for a page that is being read or written, by whomever
+  WaitStats throttle_waits;  // writes, for the dirty limit
+  WaitStats memory_waits;    // for memory, when nothing could be given up at once
+  WaitStats range_waits;     // for other operations on the same bytes, or on the size
 };
 
 class QUIRE_EXPORT Cache {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "cache/wait_count.h"
 #include "quire/limits.h"
 #include "sync/atomic.h"
 
@@ -36,6 +37,8 @@ class Counters {
   sync::Atomic<std::uint64_t> read_requests{0};
   sync::Atomic<std::uint64_t> writeback_errors{0};
   sync::Atomic<std::uint64_t> cached_pages{0};
+  sync::Atomic<std::uint64_t> writeback_pages{0};  // now: taken for writing, and not written yet
+  WaitCount range_waits;                           // for write ranges
 
  private:
   struct alignas(64) Padded {

@@ -28,7 +28,7 @@ std::error_code DirtyBudget::take(std::uint64_t pages, const sync::WaitLimit& li
 
   Waiter waiter;
   join(waiter);
-  waits_.fetch_add(1);
+  const WaitCount::Timer timer(waits_);
   std::uint64_t progress = progress_.load();
   sync::WaitLimit slice = stall_limit(limit);
   for (;;) {

@@ -20,6 +20,7 @@
 #include <functional>
 #include <system_error>
 
+#include "cache/wait_count.h"
 #include "sync/atomic.h"
 #include "sync/mutex.h"
 #include "sync/parker.h"
@@ -48,8 +49,8 @@ class DirtyBudget {
 
   std::uint64_t taken() const noexcept { return taken_.load(); }
   std::uint64_t max_pages() const noexcept { return max_pages_; }
-  // Writers that had to wait, ever.
-  std::uint64_t waits() const noexcept { return waits_.load(); }
+  // Of writers.
+  const WaitCount& waits() const noexcept { return waits_; }
 
  private:
   struct Waiter {
@@ -68,7 +69,7 @@ class DirtyBudget {
   const std::function<void()> on_full_;
   sync::Atomic<std::uint64_t> taken_{0};
   sync::Atomic<std::uint64_t> progress_{0};  // successful requests of writeback, ever
-  sync::Atomic<std::uint64_t> waits_{0};
+  WaitCount waits_;
   sync::Atomic<std::uint32_t> waiting_{0};
 
   mutable sync::Mutex mutex_;

@@ -51,7 +51,7 @@ TEST(DirtyBudget, WaitersAreServedInTurn) {
   DirtyBudget budget(4, [] {});
   ASSERT_FALSE(budget.take(4, {}));
   sync::Thread large = start_thread("large", [&] { EXPECT_FALSE(budget.take(3, {})); });
-  until([&] { return budget.waits() == 1; });
+  until([&] { return budget.waits().count() == 1; });
   budget.give(1);
   EXPECT_FALSE(budget.try_take(1)) << "the one who waits for three comes first";
   EXPECT_EQ(budget.take(1, {sync::Clock::now(), {}}), Errc::kTimedOut);

@@ -220,8 +220,11 @@ std::error_code fill_run(FilePages& pages, std::uint64_t first, std::size_t page
   // A caller who may want to leave must not be the one who is inside the store.
   const bool may_leave = limit.stop.stop_possible() || limit.deadline != sync::Clock::kNever;
   FillRequest* const shared = request.release();
-  shared->submit(may_leave ? IoMode::kAsync : IoMode::kWait);
-  status = shared->wait(limit);
+  {
+    const WaitCount::Timer timer(pages.cache().lot().waits());
+    shared->submit(may_leave ? IoMode::kAsync : IoMode::kWait);
+    status = shared->wait(limit);
+  }
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   const std::error_code error = shared->error();
   if (error) {

@@ -55,7 +55,7 @@ sync::WaitStatus Memory::acquire(FrameSet& set, std::size_t need, const sync::Wa
 
   // From here on only the first in the queue may hold frames while it waits.
   set.give_back();
-  waits_.fetch_add(1);
+  const WaitCount::Timer timer(waits_);
   Waiter waiter;
   join(waiter);
   sync::WaitStatus status = sync::WaitStatus::kReady;
@@ -138,6 +138,8 @@ Memory::Reclaimed Memory::reclaim(std::size_t want) noexcept {
   sync::MutexLock lock(policy_mutex_);
   result.frames = evict(want > kEvictBatch ? want : kEvictBatch, result.passing);
   if (result.frames == 0) result.frames = free_unused_leaves();
+  reclaims_.fetch_add(1);
+  if (result.frames == 0) empty_reclaims_.fetch_add(1);
   // A leaf that could not be freed was looked at, or its file's gate taken, by somebody who tells us
   // nothing when he has ended.
   result.passing |= unused_leaves_.load() != 0;

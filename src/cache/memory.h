@@ -107,8 +107,11 @@ class Memory {
   const FramePool& pool() const noexcept { return *pool_; }
   std::byte* bytes(FrameNumber frame) const noexcept { return pool_->bytes(frame); }
   std::uint64_t evicted() const noexcept { return evicted_.load(); }
-  // Acquirers that had to wait, ever.
-  std::uint64_t waits() const noexcept { return waits_.load(); }
+  // Searches for pages to evict, ever, and those of them that freed nothing.
+  std::uint64_t reclaims() const noexcept { return reclaims_.load(); }
+  std::uint64_t empty_reclaims() const noexcept { return empty_reclaims_.load(); }
+  // Of those for whom nothing could be evicted at once.
+  const WaitCount& waits() const noexcept { return waits_; }
 
  private:
   struct Waiter {
@@ -147,7 +150,9 @@ class Memory {
 
   sync::Atomic<std::uint32_t> unused_leaves_{0};  // a hint that free_unused_leaves() finds some
   sync::Atomic<std::uint64_t> evicted_{0};
-  sync::Atomic<std::uint64_t> waits_{0};
+  sync::Atomic<std::uint64_t> reclaims_{0};
+  sync::Atomic<std::uint64_t> empty_reclaims_{0};
+  WaitCount waits_;
   friend class FilePages;
 };
 

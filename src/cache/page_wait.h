@@ -21,6 +21,7 @@
 
 #include "cache/page_key.h"
 #include "cache/page_word.h"
+#include "cache/wait_count.h"
 #include "sync/mutex.h"
 #include "sync/parker.h"
 #include "sync/wait.h"
@@ -49,6 +50,7 @@ class PageWaitLot {
       before_sleep();
       if (changed) return sync::WaitStatus::kReady;
     }
+    const WaitCount::Timer timer(waits_);
     return sleep(bucket, waiter, limit);
   }
 
@@ -66,6 +68,9 @@ class PageWaitLot {
     }
     return sleep(bucket, waiter, limit);
   }
+
+  // Waits for pages: the sleeps of wait(), and of those who read a page themselves.
+  WaitCount& waits() noexcept { return waits_; }
 
   // Wakes everybody who waits for `key`.
   void wake(PageKey key) noexcept;
@@ -92,6 +97,7 @@ class PageWaitLot {
   static void leave(Bucket& bucket, Waiter& waiter) REQUIRES(bucket.mutex);
   static sync::WaitStatus sleep(Bucket& bucket, Waiter& waiter, const sync::WaitLimit& limit);
 
+  WaitCount waits_;
   std::array<Bucket, kBuckets> buckets_;
 };
 

@@ -70,6 +70,7 @@ void end_page(FilePages& pages, const DirtyPage& page, std::error_code error) no
   // A page that must be written again is on the list before it is dirty. If it was rewritten, or a
   // writer who holds it was faster, it is there already.
   if (error && pages.dirty().put_back(page)) pages.became_dirty();
+  cache.counters().writeback_pages.fetch_sub(1);
   const PageValue before = pages.find(page.index)->end_writeback(!error);
   if (!error && before.state() == PageState::kWriteback) {
     cache.dirty().give(1);
@@ -226,6 +227,7 @@ FlushBatch::FlushBatch(FilePages& pages, const DirtyList::Wanted& wanted, std::s
   taken_ = pages.dirty().take(wanted, pages_max, pages_taken, [&](const DirtyPage& page) {
     return pages.find(page.index)->begin_writeback();
   });
+  pages.cache().counters().writeback_pages.fetch_add(pages_taken.size());
   send(job_, pages_taken, limit);
   job_->end_part();
 }

@@ -32,8 +32,7 @@ class WriteRange {
       const bool extends = append || *offset + bytes > size;
       const std::uint64_t first = append ? size : extends ? std::min(*offset, size) : *offset;
       const std::uint64_t last = extends ? kLastByte : *offset + bytes - 1;
-      const sync::WaitStatus status =
-          inode_.ranges().lock(hold_, first, last, sync::RangeMode::kExclusive, limit_);
+      const sync::WaitStatus status = inode_.lock_range(hold_, first, last, limit_);
       if (status != sync::WaitStatus::kReady) return sync::to_error(status);
       held_ = true;
       // The file may have shrunk while we waited: then what we hold is not all that we change.

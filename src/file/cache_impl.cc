@@ -233,6 +233,14 @@ Status CacheImpl::finish(const sync::WaitLimit& limit) {
   return {};
 }
 
+namespace {
+
+WaitStats stats_of(const cache::WaitCount& waits) {
+  return {waits.count(), waits.total_ns(), waits.worst_ns()};
+}
+
+}  // namespace
+
 CacheStats CacheImpl::stats() const {
   if (forked()) return {};  // locks and memory are the parent's
   const cache::Counters& c = pages_->counters();
@@ -245,12 +253,18 @@ CacheStats CacheImpl::stats() const {
   s.write_requests = c.write_requests.load();
   s.read_requests = c.read_requests.load();
   s.writeback_errors = c.writeback_errors.load();
-  s.throttled_writes = pages_->dirty().waits();
+  s.reclaims = pages_->memory().reclaims();
+  s.empty_reclaims = pages_->memory().empty_reclaims();
   s.memory_bytes = pages_->budget().memory_bytes;
   s.memory_used_bytes = pages_->memory_used_bytes();
   s.cached_pages = c.cached_pages.load();
   s.dirty_pages = pages_->dirty().taken();
+  s.writeback_pages = c.writeback_pages.load();
   s.open_files = inodes_->open_count();
+  s.page_waits = stats_of(pages_->lot().waits());
+  s.throttle_waits = stats_of(pages_->dirty().waits());
+  s.memory_waits = stats_of(pages_->memory().waits());
+  s.range_waits = stats_of(c.range_waits);
   return s;
 }
 

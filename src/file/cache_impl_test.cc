@@ -228,5 +228,111 @@ TEST_F(CacheImplTest, AFailedSyncOfTheStoreAndFilesThatWereForgotten) {
   }
 }
 
+class WaitStatsTest : public CacheOverFront {
+ protected:
+  // One wait has begun and is not over; then it ends.
+  template <class End>
+  void expect_one(WaitStats CacheStats::*which, std::uint64_t others, const End& end) {
+    until([&] { return (impl_->stats().*which).count == others + 1; });
+    const WaitStats before = impl_->stats().*which;
+    EXPECT_EQ(before.total_ns, before.worst_ns) << "of none or one";
+    end();
+    const WaitStats after = impl_->stats().*which;
+    EXPECT_EQ(after.count, others + 1);
+    EXPECT_GT(after.total_ns, before.total_ns);
+    EXPECT_GE(after.worst_ns, after.total_ns - before.total_ns);
+    EXPECT_LE(after.worst_ns, after.total_ns);
+  }
+  sync::Thread start_write(const std::shared_ptr<Inode>& inode, std::uint64_t offset) {
+    return start_thread("writer", [=] { write(*inode, offset, kPage, 'b'); });
+  }
+};
+
+// Fails if either the one who reads the page or the one who finds it being read is not counted, or if a
+// hit is.
+TEST_F(WaitStatsTest, OfPages) {
+  memory_->poke("f", filled(kPage, 'a'));
+  auto inode = open("f");
+  memory_->set_hook(when(StoreOp::kRead, held()));
+  sync::Thread first = start_write(inode, 100);
+  until([&] { return memory_->held() == 1; });
+  EXPECT_EQ(impl_->stats().page_waits.count, 1u);
+  sync::Thread second = start_thread("reader", [&] {
+    SharedReadahead readahead(1);
+    std::vector<std::byte> got(1);
+    EXPECT_EQ(read_at(*inode, readahead, got, 0, {}).bytes, 1u);
+  });
+  until([&] { return impl_->stats().page_waits.count == 2; });
+  memory_->set_hook({});
+  memory_->release_held();
+  first.join();
+  second.join();
+  const WaitStats waits = impl_->stats().page_waits;
+  EXPECT_GT(waits.worst_ns, 0u);
+  EXPECT_LT(waits.worst_ns, waits.total_ns);
+  std::vector<std::byte> got(100);
+  EXPECT_EQ(read_hits(*inode, got, 0), 100u);
+  EXPECT_EQ(impl_->stats().page_waits.count, waits.count);
+  EXPECT_FALSE(close(inode));
+}
+
+// Fails if a writer who waits is not counted, or one who need not wait is.
+TEST_F(WaitStatsTest, OfRanges) {
+  memory_->poke("f", filled(2 * kPage, 'a'));
+  auto inode = open("f");
+  memory_->set_hook(when(StoreOp::kTruncate, held()));
+  sync::Thread cutter = start_thread("cutter", [&] { EXPECT_FALSE(truncate(inode, kPage, {})); });
+  until([&] { return memory_->held() == 1; });
+  EXPECT_EQ(impl_->stats().range_waits.count, 0u);
+  sync::Thread writer = start_write(inode, kPage);
+  expect_one(&CacheStats::range_waits, 0, [&] {
+    memory_->set_hook({});
+    memory_->release_held();
+    writer.join();
+  });
+  cutter.join();
+  EXPECT_FALSE(close(inode));
+}
+
+// Fails if it is counted when there is memory, or not when there is none.
+TEST_F(WaitStatsTest, OfMemory) {
+  auto inode = open("f");
+  cache::FramePool& pool = impl_->pages().memory().pool();
+  std::vector<cache::FrameNumber> frames;
+  for (auto frame = pool.allocate(); frame != cache::kNoFrame; frame = pool.allocate()) {
+    frames.push_back(frame);
+  }
+  EXPECT_EQ(impl_->stats().memory_waits.count, 0u);
+  EXPECT_EQ(impl_->stats().empty_reclaims, 0u);
+  sync::Thread writer = start_write(inode, 0);
+  expect_one(&CacheStats::memory_waits, 0, [&] {
+    EXPECT_GT(impl_->stats().empty_reclaims, 0u);
+    for (const cache::FrameNumber frame : frames) impl_->pages().memory().release(frame);
+    writer.join();
+  });
+  EXPECT_GE(impl_->stats().reclaims, impl_->stats().empty_reclaims);
+  EXPECT_FALSE(close(inode));
+}
+
+// Fails if writes at the dirty limit are not counted, or pages under writeback are not, or stay counted.
+TEST_F(WaitStatsTest, OfTheDirtyLimit) {
+  auto inode = open("f");
+  memory_->set_hook(when(StoreOp::kWrite, held()));
+  const std::uint64_t limit = impl_->pages().budget().dirty_max_pages;
+  write(*inode, 0, limit * kPage, 'a');
+  EXPECT_EQ(impl_->stats().throttle_waits.count, 0u);
+  sync::Thread writer = start_write(inode, limit * kPage);
+  expect_one(&CacheStats::throttle_waits, 0, [&] {
+    until([&] { return impl_->stats().writeback_pages > 0; });
+    EXPECT_EQ(impl_->stats().dirty_pages, limit);
+    memory_->set_hook({});
+    until([&] { return memory_->release_held() > 0; });
+    writer.join();
+  });
+  ASSERT_FALSE(write_back(*inode, {}));
+  EXPECT_EQ(impl_->stats().writeback_pages, 0u);
+  EXPECT_FALSE(close(inode));
+}
+
 }  // namespace
 }  // namespace quire::file

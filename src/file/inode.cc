@@ -16,6 +16,15 @@ std::int64_t tick_of(const TimeSpec& time) {
 
 }  // namespace
 
+sync::WaitStatus Inode::lock_range(sync::RangeLock::Hold& hold, std::uint64_t first,
+                                   std::uint64_t last, const sync::WaitLimit& limit) {
+  if (ranges_.try_lock(hold, first, last, sync::RangeMode::kExclusive)) {
+    return sync::WaitStatus::kReady;
+  }
+  const cache::WaitCount::Timer timer(cache().counters().range_waits);
+  return ranges_.lock(hold, first, last, sync::RangeMode::kExclusive, limit);
+}
+
 Stamps Inode::stamps() const {
   sync::MutexLock lock(mutex_);
   return stamps_;

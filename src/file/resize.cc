@@ -44,8 +44,7 @@ class TruncateCall final : public StoreCall {
 std::error_code TruncateCall::prepare(const sync::WaitLimit& limit) {
   for (;;) {
     const std::uint64_t first = std::min(size_bytes_, inode_->size_bytes());
-    const sync::WaitStatus status =
-        inode_->ranges().lock(range_, first, ~std::uint64_t{0}, sync::RangeMode::kExclusive, limit);
+    const sync::WaitStatus status = inode_->lock_range(range_, first, ~std::uint64_t{0}, limit);
     if (status != sync::WaitStatus::kReady) return sync::to_error(status);
     range_held_ = true;
     if (std::min(size_bytes_, inode_->size_bytes()) >= first) break;
@@ -135,8 +134,7 @@ std::error_code AllocateCall::prepare(const sync::WaitLimit& limit) {
     grows_ = !keep_size_ && end_ > size;
     const std::uint64_t first = grows_ ? std::min(offset_, size) : offset_;
     const std::uint64_t last = grows_ ? ~std::uint64_t{0} : end_ - 1;
-    const sync::WaitStatus status =
-        inode_->ranges().lock(range_, first, last, sync::RangeMode::kExclusive, limit);
+    const sync::WaitStatus status = inode_->lock_range(range_, first, last, limit);
     if (status != sync::WaitStatus::kReady) return sync::to_error(status);
     range_held_ = true;
     // Under a range that reaches past the end the size stays; else it may have changed while we waited.
@@ -183,8 +181,7 @@ void AllocateCall::release() noexcept {
 template <class Then>
 std::error_code with_all_sealed(Inode& inode, const sync::WaitLimit& limit, Then then) {
   sync::RangeLock::Hold range;
-  sync::WaitStatus status =
-      inode.ranges().lock(range, 0, ~std::uint64_t{0}, sync::RangeMode::kExclusive, limit);
+  sync::WaitStatus status = inode.lock_range(range, 0, ~std::uint64_t{0}, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   status = inode.gate().enter(sync::GateSide::kBlock, limit);
   if (status == sync::WaitStatus::kReady) {

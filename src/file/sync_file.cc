@@ -76,8 +76,8 @@ class SyncCall final : public StoreCall {
 std::error_code rewrite_page(Inode& inode, std::uint64_t index, const sync::WaitLimit& limit) {
   const std::uint64_t begin = cache::page_offset(index);
   sync::RangeLock::Hold range;
-  const sync::WaitStatus status = inode.ranges().lock(range, begin, begin + limits::kPageBytes - 1,
-                                                      sync::RangeMode::kExclusive, limit);
+  const sync::WaitStatus status =
+      inode.lock_range(range, begin, begin + limits::kPageBytes - 1, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   const sync::RangeGuard guard(inode.ranges(), range);
   if (index >= cache::pages_of(inode.size_bytes())) {
