@@ -140,6 +140,11 @@ TEST_F(FileImplTest, WriteBackReachesTheStoreAndNoMore) {
   EXPECT_TRUE(memory_->durable_contents("f").empty());
   const auto now = memory_->open("f", OpenFlags::kRead, 0).value();
   EXPECT_EQ(now.stat.mtime, file->stat()->mtime);
+  until([&] { return sync::Clock::wall() > now.stat.mtime; });
+  ASSERT_TRUE(file->truncate(file->size_bytes(), {}).ok());  // new stamps, and nothing else
+  EXPECT_GT(file->stat()->mtime, now.stat.mtime);
+  ASSERT_TRUE(file->write_back({}).ok());
+  EXPECT_EQ(memory_->stat(now.handle)->mtime, file->stat()->mtime);
   ASSERT_TRUE(memory_->close(now.handle).ok());
 
   write(*file, 0, kPage, 'b');
@@ -256,7 +261,22 @@ TEST_F(FileImplTest, AllocateGoesOnWithoutItsCaller) {
   EXPECT_EQ(memory_->contents("f").size(), kPage);
 }
 
-// Fails if a page, or the word of what a failed sync left, stays.
+// Fails if it is remembered that a page is lost: the file is then never done, and no sync succeeds.
+TEST_F(FileImplTest, WhatIsLostCanBeDiscarded) {
+  auto file = open_file("f");
+  write(*file, 0, kPage, 'a');
+  ASSERT_TRUE(file->advise(0, ~std::uint64_t{0}, Advice::kDontNeed).ok());
+  memory_->set_hook(when(StoreOp::kSync, failing(std::errc::io_error)));
+  EXPECT_EQ(file->sync(0, ~std::uint64_t{0}, SyncKind::kAll, {}).code(), kEio);
+  memory_->set_hook({});
+  ASSERT_EQ(file->sync(0, ~std::uint64_t{0}, SyncKind::kAll, {}).code(), kEio);
+  ASSERT_TRUE(file->discard().ok());
+  EXPECT_TRUE(file->close().ok());
+  EXPECT_EQ(store_->open_handles(), 0u);
+  EXPECT_TRUE(impl_->sync({}).ok());
+}
+
+// Fails if a page stays, or its stamps are pushed.
 TEST_F(FileImplTest, WhatIsDiscardedIsNotWritten) {
   auto file = open_file("f");
   write(*file, 0, kPage, 'a');
