@@ -19,6 +19,93 @@ lint() {
   clang_tidy
 }
 
+# clang-tidy reads the library's sources in units: one for each directory (and set of options to
+# compile with, should they differ), a file in build/tidy that includes the sources. Most of the time
+# goes into what the sources include, which is then read once a unit. To take them for code, not for
+# headers, clang's path-sensitive checks want a unit's name to begin as it does.
+#
+# Two checks look at the unit itself only; sources that have something to show them are read again,
+# alone, with these.
+tidy_alone=misc-unused-alias-decls,misc-unused-using-decls
+tidy_alone_where='^ *(using [[:alnum:]_:]+::[[:alnum:]_]+;|namespace [[:alnum:]_]+ = )'
+
+# compile_options: a line FILE<tab>DIRECTORY<tab>COMMAND for each source that clang compiles; in the
+# command @ stands for the source. Those of the simulation from its own build.
+compile_options() {
+  local database
+  for database in build/clang-sim build/clang; do
+    awk -v database="$database" -v root="$PWD/" '
+      /^ *"directory": / {sub(/^ *"directory": "/, ""); sub(/",?$/, ""); directory = $0}
+      /^ *"command": / {sub(/^ *"command": "/, ""); sub(/",?$/, ""); command = $0}
+      /^ *"file": / {
+        sub(/^ *"file": "/, ""); sub(/",?$/, "")
+        file = substr($0, length(root) + 1)
+        if (index($0, root) != 1 || seen[file]++) next
+        if ((file ~ /^src\/sync\/sim\//) != (database == "build/clang-sim")) next
+        sub(/ -o [^ ]+ -c .*/, " -c @", command)
+        print file "\t" directory "\t" command
+      }' "$database/compile_commands.json"
+  done
+}
+
+# make_units: writes the units and their compile_commands.json; prints for each a line UNIT FILE...,
+# those with most to read first, and for each source that no build compiles a line "-" FILE.
+make_units() {
+  rm -rf build/tidy
+  mkdir -p build/tidy
+  files 'src/*.cc' | grep -vE '_(test|bench)\.cc$' | xargs wc -c | grep -v ' total$' |
+    awk -v root="$PWD/" '
+      NR == FNR {split($0, part, "\t"); options[part[1]] = part[2] "\t" part[3]; next}
+      !($2 in options) {print 0, "-", $2; next}
+      {
+        floor = $2; sub(/\/[^\/]*$/, "", floor); gsub(/\//, "-", floor)
+        key = floor "\t" options[$2]
+        if (!(key in unit)) {
+          unit[key] = "build/tidy/UnifiedSource-" floor (count[floor]++ ? "-" count[floor] : "") ".cc"
+          split(key, part, "\t")
+          sub(/@$/, root unit[key], part[3])
+          entries = entries (entries ? ",\n" : "") "{\n\"directory\": \"" part[2] "\",\n\"command\": \"" \
+            part[3] "\",\n\"file\": \"" root unit[key] "\"\n}"
+        }
+        print "#include \"" root $2 "\"" >unit[key]
+        bytes[key] += $1
+        names[key] = names[key] " " $2
+      }
+      END {
+        for (key in unit) print bytes[key], unit[key] names[key]
+        print "[\n" entries "\n]" >"build/tidy/compile_commands.json"
+      }' <(compile_options) - | sort -rn | cut -d' ' -f2-
+}
+
+# One step for each unit, as many at once as there are processors.
+clang_tidy() {
+  local results unit sources source
+  results=$(mktemp -d)
+  make_units >"$results/units"
+  {
+    grep -v '^-' "$results/units" | cut -d' ' -f1 | sed 's/$/ build\/tidy -bugprone-suspicious-include/'
+    files 'src/*.cc' | grep -vE '_(test|bench)\.cc$' | xargs grep -lE "$tidy_alone_where" |
+      while read -r source; do
+        printf '%s %s -*,%s\n' "$source" "$(compiled_in "$source")" "$tidy_alone"
+      done
+  } >"$results/jobs"
+  xargs -P "$jobs" -L 1 bash -c '
+    out=$1/$(tr / - <<<"$2")
+    clang-tidy-14 --quiet -p "$3" --checks="$4" "$2" >"$out.log" 2>"$out.noise" && touch "$out.ok"
+    exit 0' clang_tidy "$results" <"$results/jobs"
+  while read -r unit sources; do
+    if [[ $unit == - ]]; then
+      step "clang-tidy $sources" report "$sources is in no build"
+    else
+      step "clang-tidy of $(wc -w <<<"$sources") in $(dirname "${sources%% *}")" tidied "$results" "$unit"
+    fi
+  done <"$results/units"
+  while read -r source _; do
+    [[ $source == build/* ]] || step "clang-tidy $source alone" tidied "$results" "$source"
+  done <"$results/jobs"
+  rm -rf "$results"
+}
+
 # compiled_in FILE: where it stands how clang compiles the file.
 compiled_in() {
   case $1 in
@@ -27,25 +114,9 @@ compiled_in() {
   esac
 }
 
-# One step for each source of the library, as many at once as there are processors.
-clang_tidy() {
-  local results file
-  results=$(mktemp -d)
-  files 'src/*.cc' | grep -vE '_(test|bench)\.cc$' >"$results/files"
-  export -f compiled_in
-  xargs -P "$jobs" -I FILE bash -c '
-    out=$2/$(tr / - <<<"$1")
-    clang-tidy-14 --quiet -p "$(compiled_in "$1")" "$1" >"$out.log" 2>"$out.noise" && touch "$out.ok"
-    exit 0' clang_tidy FILE "$results" <"$results/files"
-  while read -r file; do
-    step "clang-tidy $file" tidied "$results/$(tr / - <<<"$file")" "$file"
-  done <"$results/files"
-  rm -rf "$results"
-}
-
-# tidied RESULT FILE: what clang-tidy said of a file; one that is in no build says nothing of use.
+# tidied RESULTS NAME: what clang-tidy said of a unit or a source.
 tidied() {
-  local file=$2
-  grep -q "/$file\"" "$(compiled_in "$file")/compile_commands.json" || { echo "$file is in no build"; return 1; }
-  [[ -f $1.ok ]] || { cat "$1.log"; grep -v 'warnings generated' "$1.noise"; return 1; }
+  local out
+  out=$1/$(tr / - <<<"$2")
+  [[ -f $out.ok ]] || { cat "$out.log"; grep -v 'warnings generated' "$out.noise"; return 1; }
 }

@@ -102,6 +102,13 @@ the_library_neither_prints_nor_exits() {
     'std::(cout|cerr|clog)|\b(printf|fprintf|puts|fputs|perror)\(|fmt::print|(^|[^_[:alnum:]])_?exit\(|\babort\(|\b(secure_)?getenv\('
 }
 
+# clang-tidy reads units, which do.
+no_source_is_included() {
+  local bad
+  bad=$(sources | xargs grep -nE '^ *# *include .*\.cc[">]' || true)
+  report "$bad"
+}
+
 tests_never_sleep() {
   files '*_test.cc' 'tests/*.cc' 'tests/*.h' | grep -v '^tests/main_job/' |
     none_match '\b(sleep_for|sleep_until|usleep|nanosleep|sleep)\('
@@ -167,6 +174,7 @@ tidy_rules=(
   floors_know_only_those_below
   all_waiting_goes_through_the_seam
   the_library_neither_prints_nor_exits
+  no_source_is_included
   tests_never_sleep
   public_headers_include_only_the_standard_library
   nothing_is_left_for_later

@@ -27,13 +27,6 @@ std::uint64_t pages_up_to(std::uint64_t end) {
   return (end + kPageBytes - 1) / kPageBytes;
 }
 
-template <class Buffers>
-std::uint64_t total_bytes(const Buffers& buffers) {
-  std::uint64_t total = 0;
-  for (const auto& buffer : buffers) total += buffer.size();
-  return total;
-}
-
 // Whether [offset, offset + length) lies within the largest file.
 bool in_file_range(std::uint64_t offset, std::uint64_t length) {
   return offset <= limits::kFileSizeMaxBytes && length <= limits::kFileSizeMaxBytes - offset;

@@ -39,6 +39,14 @@ struct IoOutcome {
   std::size_t bytes = 0;
 };
 
+// How many bytes the buffers of a request hold together.
+template <class Buffers>
+std::uint64_t total_bytes(const Buffers& buffers) {
+  std::uint64_t total = 0;
+  for (const auto& buffer : buffers) total += buffer.size();
+  return total;
+}
+
 class MemoryObject {
  public:
   // `path`: the name that the object was made under, for messages and hooks.

@@ -29,13 +29,6 @@ void simulated_pause() {
   if (kSimulated) sync::yield_thread();
 }
 
-template <class Buffers>
-std::uint64_t total_bytes(const Buffers& buffers) {
-  std::uint64_t total = 0;
-  for (const auto& buffer : buffers) total += buffer.size();
-  return total;
-}
-
 std::error_code error(std::errc code) {
   return std::make_error_code(code);
 }

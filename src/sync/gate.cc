@@ -6,7 +6,7 @@ namespace quire::sync {
 namespace {
 
 // enter() waits as one who is enqueued and sleeps until told.
-class SleepingWaiter final : public GateWaiter {
+class SleepingGateWaiter final : public GateWaiter {
  public:
   void gate_granted() noexcept override { parker.unpark(); }
 
@@ -121,7 +121,7 @@ void Gate::tell(GateWaiter* granted) noexcept {
 }
 
 WaitStatus Gate::wait(GateSide side, const WaitLimit& limit) {
-  SleepingWaiter waiter;
+  SleepingGateWaiter waiter;
   if (enqueue(side, waiter)) return WaitStatus::kReady;
   const WaitStatus status = waiter.parker.park_until(limit);
   if (status == WaitStatus::kReady) return status;
