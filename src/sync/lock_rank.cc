@@ -27,6 +27,10 @@ std::vector<Entry>& held() {
 
 const char* name(Rank rank) noexcept {
   switch (rank) {
+    case Rank::kNames:
+      return "names";
+    case Rank::kKernelPages:
+      return "kernel pages";
     case Rank::kFileStructure:
       return "file structure";
     case Rank::kWriteRange:

@@ -24,6 +24,8 @@
 namespace quire::sync {
 
 enum class Rank : std::uint8_t {
+  kNames,        // of the mount: which names lead to which node
+  kKernelPages,  // of the mount: what the kernel's cache holds of a file
   kFileStructure,
   kWriteRange,
   kGate,

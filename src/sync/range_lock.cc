@@ -79,7 +79,7 @@ bool RangeLock::try_lock(Hold& hold, std::uint64_t first, std::uint64_t last,
     hold.state_ = Hold::State::kHeld;
     append(hold);
   }
-  lock_rank::acquired(Rank::kWriteRange, this);
+  lock_rank::acquired(rank_, this);
   return true;
 }
 
@@ -99,13 +99,13 @@ bool RangeLock::enqueue(Hold& hold, std::uint64_t first, std::uint64_t last, Ran
 
 WaitStatus RangeLock::lock(Hold& hold, std::uint64_t first, std::uint64_t last, RangeMode mode,
                            const WaitLimit& limit) {
-  lock_rank::acquired(Rank::kWriteRange, this);
+  lock_rank::acquired(rank_, this);
   SleepingWaiter waiter;
   if (enqueue(hold, first, last, mode, waiter)) return WaitStatus::kReady;
   const WaitStatus status = waiter.parker.park_until(limit);
   if (status == WaitStatus::kReady) return status;
   if (cancel(hold)) {
-    lock_rank::released(Rank::kWriteRange, this);
+    lock_rank::released(rank_, this);
     return status;
   }
   waiter.parker.park();  // granted at the same moment; the granter is about to say so
@@ -124,7 +124,7 @@ bool RangeLock::cancel(Hold& hold) noexcept {
 }
 
 void RangeLock::unlock(Hold& hold) noexcept {
-  lock_rank::released(Rank::kWriteRange, this);
+  lock_rank::released(rank_, this);
   QUIRE_DCHECK(!hold.owed_);
   Hold* granted = nullptr;
   {

@@ -69,7 +69,8 @@ class RangeLock {
  public:
   class Hold;
 
-  RangeLock() = default;
+  // `rank`: its place in the lock order.
+  explicit RangeLock(Rank rank = Rank::kWriteRange) noexcept : rank_(rank) {}
   RangeLock(const RangeLock&) = delete;
   RangeLock& operator=(const RangeLock&) = delete;
   // REQUIRES: nobody holds a range, waits for one or is inside a call.
@@ -95,7 +96,7 @@ class RangeLock {
 
   // This thread's hold belongs to an operation from now on, which some thread will unlock. Must be
   // said before that; checked builds hold the thread to the lock order until then.
-  void hand_over() noexcept { lock_rank::handed_over(Rank::kWriteRange, this); }
+  void hand_over() noexcept { lock_rank::handed_over(rank_, this); }
 
   // For tests and statistics: requests that hold, and that wait.
   std::size_t holders_count() const noexcept;
@@ -107,6 +108,7 @@ class RangeLock {
   Hold* remove(Hold& hold) noexcept REQUIRES(mutex_);
   static void tell(Hold* granted) noexcept;
 
+  const Rank rank_;
   mutable Mutex mutex_;
   Hold* first_ GUARDED_BY(mutex_) = nullptr;  // in the order they came
   Hold* last_ GUARDED_BY(mutex_) = nullptr;

@@ -1,0 +1,35 @@
+// ActAs: the thread makes files as the process that asked for it would have: with its user, its group and its
+// umask, so that a directory's set-group-id bit and default ACL work as they do without the mount.
+//
+// The kernel has checked the caller's permissions (default_permissions), with all its groups; so the thread
+// keeps the right to override them. Only a daemon that is root changes users; others make files of their own.
+//
+// Who calls: workers, which called prepare_thread() first.
+#ifndef QUIRE_MOUNT_CALLER_H_
+#define QUIRE_MOUNT_CALLER_H_
+
+#include <sys/types.h>
+
+namespace quire::mount {
+
+class ActAs {
+ public:
+  ActAs(uid_t user, gid_t group, mode_t mask) noexcept;
+  ~ActAs();
+  ActAs(const ActAs&) = delete;
+  ActAs& operator=(const ActAs&) = delete;
+
+  // Gives this thread a umask of its own. Where that is refused (unshare(2) filtered), the process's is
+  // set to 0 and creation_mode() does the masking.
+  static void prepare_thread() noexcept;
+  // `mode` as it must be passed to a call that makes something.
+  mode_t creation_mode(mode_t mode) const noexcept { return mode & ~mask_here_; }
+
+ private:
+  const bool switches_;
+  mode_t mask_here_ = 0;
+};
+
+}  // namespace quire::mount
+
+#endif  // QUIRE_MOUNT_CALLER_H_

@@ -1,0 +1,194 @@
+// What the tool asks for by ioctl (control.h). filesystem.h says what is where.
+#include "mount/control.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "mount/filesystem.h"
+#include "mount/limits.h"
+#include "quire/limits.h"
+#include "sync/condition.h"
+
+namespace quire::mount {
+namespace {
+
+// The request's structure, if it is whole and of our version.
+template <class T>
+bool take(std::span<const std::byte> in, T& value) {
+  if (in.size() < sizeof(T)) return false;
+  std::memcpy(&value, in.data(), sizeof(T));
+  return value.version == control::kVersion;
+}
+
+template <class T>
+void answer(fuse_req_t request, const T& value) {
+  fuse_reply_ioctl(request, 0, &value, sizeof(T));
+}
+
+bool is_owner(fuse_req_t request) {
+  const uid_t user = fuse_req_ctx(request)->uid;
+  return user == 0 || user == ::geteuid();
+}
+
+}  // namespace
+
+std::size_t format_failures(const std::vector<OpenFiles::Failure>& failures, char* text,
+                            std::size_t size) {
+  std::size_t used = 0;
+  for (const OpenFiles::Failure& failure : failures) {
+    const std::string line =
+        fmt::format("{}\t{}\t{}\n", failure.dirty_bytes, failure.error, failure.path);
+    if (line.size() > size - used) break;
+    std::memcpy(text + used, line.data(), line.size());
+    used += line.size();
+  }
+  return used;
+}
+
+void FileSystem::control(fuse_req_t request, unsigned command, std::span<const std::byte> in,
+                         std::size_t /*out_size*/) {
+  switch (command) {
+    case static_cast<unsigned>(control::kStats):
+      return control_stats(request, in);
+    case static_cast<unsigned>(control::kFiles):
+      return control_files(request, in);
+    case static_cast<unsigned>(control::kWriteBack):
+      return control_write_back(request, in);
+    default:
+      fuse_reply_err(request, ENOTTY);
+  }
+}
+
+void FileSystem::control_stats(fuse_req_t request, std::span<const std::byte> in) {
+  control::Stats stats = {};
+  if (!take(in, stats)) {
+    fuse_reply_err(request, EPROTONOSUPPORT);
+    return;
+  }
+  stats = {};
+  stats.version = control::kVersion;
+  stats.daemon_pid = static_cast<std::uint32_t>(::getpid());
+  stats.owner_uid = ::geteuid();
+  stats.shared_mmap = parts_.shared_mmap ? 1 : 0;
+  const CacheStats cache = parts_.cache.stats();
+  stats.hits = cache.hits;
+  stats.misses = cache.misses;
+  stats.readahead_pages = cache.readahead_pages;
+  stats.evicted_pages = cache.evicted_pages;
+  stats.written_pages = cache.written_pages;
+  stats.read_requests = cache.read_requests;
+  stats.write_requests = cache.write_requests;
+  stats.writeback_errors = cache.writeback_errors;
+  stats.memory_bytes = cache.memory_bytes;
+  stats.memory_used_bytes = cache.memory_used_bytes;
+  stats.cached_pages = cache.cached_pages;
+  stats.dirty_pages = cache.dirty_pages;
+  stats.open_files = parts_.files.count();
+  stats.nodes = parts_.nodes.size();
+  stats.kernel_recalls = notifier_->recalls();
+  parts_.nodes.for_each_file([&](Node& node) {
+    stats.kernel_bytes_kept += node.file().kernel_pages().kept_bytes();
+  });
+  describe_(stats);
+  answer(request, stats);
+}
+
+void FileSystem::control_files(fuse_req_t request, std::span<const std::byte> in) {
+  auto files = std::make_unique<control::Files>();
+  if (!take(in, *files)) {
+    fuse_reply_err(request, EPROTONOSUPPORT);
+    return;
+  }
+  if (!is_owner(request)) {
+    fuse_reply_err(request, EPERM);
+    return;
+  }
+  const auto dirty = parts_.files.dirty();
+  *files = {};
+  files->version = control::kVersion;
+  files->total = static_cast<std::uint32_t>(dirty.size());
+  files->length = static_cast<std::uint32_t>(format_failures(dirty, files->text, sizeof(files->text)));
+  answer(request, *files);
+}
+
+void FileSystem::control_write_back(fuse_req_t request, std::span<const std::byte> in) {
+  auto asked = std::make_unique<control::WriteBack>();
+  if (!take(in, *asked)) {
+    fuse_reply_err(request, EPROTONOSUPPORT);
+    return;
+  }
+  if (!is_owner(request)) {
+    fuse_reply_err(request, EPERM);
+    return;
+  }
+  const std::uint32_t flags = asked->flags;
+  std::string socket;
+  if ((flags & control::kUnmounting) != 0) {
+    socket.assign(asked->text, std::min<std::size_t>(asked->length, 100));
+  }
+  const bool recalled = recall();
+  const auto failures = parts_.files.sync_all({});
+  const bool ends = (flags & control::kUnmounting) != 0 &&
+                    (failures.empty() || (flags & control::kDiscard) != 0);
+  if (ends) {
+    sync::MutexLock lock(mutex_);
+    end_socket_ = socket;
+    discards_.store((flags & control::kDiscard) != 0);
+  }
+  *asked = {};
+  asked->version = control::kVersion;
+  asked->flags = flags;
+  asked->daemon_pid = static_cast<std::uint32_t>(::getpid());
+  asked->error = !failures.empty() ? failures.front().error : recalled ? 0 : ETIMEDOUT;
+  asked->total = static_cast<std::uint32_t>(failures.size());
+  asked->length =
+      static_cast<std::uint32_t>(format_failures(failures, asked->text, sizeof(asked->text)));
+  answer(request, *asked);
+}
+
+std::string FileSystem::end_socket() const {
+  sync::MutexLock lock(mutex_);
+  return end_socket_;
+}
+
+bool FileSystem::recall() {
+  // Shared with the notifier, which may outlast our patience.
+  struct Waiting {
+    sync::Mutex mutex;
+    sync::Condition changed;
+    std::size_t left GUARDED_BY(mutex) = 0;
+  };
+  const auto waiting = std::make_shared<Waiting>();
+  parts_.nodes.for_each_file([&](Node& node) {
+    if (!node.file().kernel_pages().any()) return;
+    {
+      sync::MutexLock lock(waiting->mutex);
+      ++waiting->left;
+    }
+    notifier_->drop(parts_.nodes.number(node), {0, 0}, [waiting](int /*number*/) {
+      sync::MutexLock lock(waiting->mutex);
+      --waiting->left;
+      waiting->changed.notify_all();
+    });
+  });
+  const sync::Clock::time_point deadline = sync::deadline_after(limits::kRecallMax);
+  sync::MutexLock lock(waiting->mutex);
+  while (waiting->left > 0) {
+    if (!waiting->changed.wait_until(waiting->mutex, deadline)) return waiting->left == 0;
+  }
+  return true;
+}
+
+void FileSystem::begin(Notifier& notifier, bool shared_mmap, Describe describe) {
+  notifier_ = &notifier;
+  parts_.shared_mmap = shared_mmap;
+  describe_ = std::move(describe);
+}
+
+}  // namespace quire::mount

@@ -1,0 +1,375 @@
+// File data. filesystem.h says what is where, kernel_pages.h what mapped files need.
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "mount/filesystem.h"
+#include "mount/limits.h"
+#include "mount/object_stat.h"
+#include "mount/reply_buffer.h"
+#include "mount/request.h"
+#include "quire/limits.h"
+
+namespace quire::mount {
+namespace {
+
+constexpr std::uint64_t kEnd = ~std::uint64_t{0};
+constexpr const char* kCapabilities = "security.capability";
+
+// Holds what kernel_pages.h asks for, for a scope.
+class KernelOrder {
+ public:
+  KernelOrder(Node& node, std::uint64_t offset, std::uint64_t size, sync::RangeMode mode,
+              const sync::WaitLimit& limit)
+      : lock_(node.file().kernel_order()) {
+    const std::uint64_t page = quire::limits::kPageBytes;
+    const std::uint64_t last = size == 0 || offset > kEnd - size ? kEnd : offset + size - 1;
+    status_ = lock_.lock(hold_, offset / page, last / page, mode, limit);
+  }
+  ~KernelOrder() {
+    if (status_ == sync::WaitStatus::kReady) lock_.unlock(hold_);
+  }
+  KernelOrder(const KernelOrder&) = delete;
+  KernelOrder& operator=(const KernelOrder&) = delete;
+
+  // 0 if it is held, or an errno.
+  int error() const {
+    const std::error_code error = sync::to_error(status_);
+    return error ? errno_of(error) : 0;
+  }
+
+ private:
+  sync::RangeLock& lock_;
+  sync::RangeLock::Hold hold_;
+  sync::WaitStatus status_;
+};
+
+OpenFlags open_flags(int flags) {
+  return (flags & O_ACCMODE) == O_RDONLY ? OpenFlags::kRead : OpenFlags::kReadWrite;
+}
+
+}  // namespace
+
+Answer<std::unique_ptr<OpenFile>> FileSystem::opened(Node& node, Answer<FileImpl*> base,
+                                                     int flags) {
+  if (!base) return fails(base.error());
+  FileUse use(parts_.files, node, *base);
+  auto own = use->reopen(open_flags(flags));
+  if (!own.ok()) return fails(errno_of(own.code()));
+  auto open = std::make_unique<OpenFile>(std::move(use), std::move(*own), node);
+  sync::MutexLock lock(mutex_);
+  open->place = opens_.insert(opens_.end(), open.get());
+  return open;
+}
+
+void FileSystem::finish_open(OpenFile* open) noexcept {
+  const std::unique_ptr<OpenFile> owned(open);
+  {
+    sync::MutexLock lock(mutex_);
+    opens_.erase(owned->place);
+  }
+  owned->file->leave();
+}
+
+void FileSystem::answer_open(fuse_req_t request, std::unique_ptr<OpenFile> open,
+                             fuse_file_info& info, const Entry* entry) {
+  info.fh = reinterpret_cast<std::uintptr_t>(open.get());
+  info.direct_io = 1;
+  info.keep_cache = 1;  // what is mapped elsewhere stays; each change is told
+  OpenFile* const given = open.release();
+  const int answered = entry != nullptr ? fuse_reply_create(request, &entry->param, &info)
+                                        : fuse_reply_open(request, &info);
+  if (answered == 0) return;
+  // The program was killed meanwhile, and nothing will be released.
+  finish_open(given);
+  if (entry != nullptr) parts_.nodes.forget(*entry->node, 1);
+}
+
+void FileSystem::open(fuse_req_t request, Node& node, fuse_file_info& info) {
+  if (!node.is_regular()) {
+    fuse_reply_err(request, node.is_directory() ? EISDIR : ENXIO);
+    return;
+  }
+  auto open = opened(node, parts_.files.use(node, (info.flags & O_ACCMODE) != O_RDONLY),
+                     info.flags);
+  if (!open) {
+    fuse_reply_err(request, open.error());
+    return;
+  }
+  answer_open(request, std::move(*open), info, nullptr);
+}
+
+void FileSystem::release(fuse_req_t request, OpenFile* open) {
+  finish_open(open);
+  fuse_reply_err(request, 0);
+}
+
+void FileSystem::close_handles() {
+  std::vector<OpenFile*> left;
+  {
+    sync::MutexLock lock(mutex_);
+    left.assign(opens_.begin(), opens_.end());
+  }
+  for (OpenFile* open : left) finish_open(open);
+}
+
+void FileSystem::read(fuse_req_t request, OpenFile& open, std::size_t size, std::uint64_t offset,
+                      const fuse_file_info& info) {
+  std::byte* const buffer = reply_buffer();
+  size = std::min(size, limits::kRequestMaxBytes);
+  std::size_t moved = 0;
+  int number = 0;
+  // Only a program's own read carries a lock owner: the others fill the kernel's cache for a mapping.
+  const bool grants = info.lock_owner == 0;
+  {
+    const Interruptible interruptible(request);
+    const auto read = [&] {
+      const auto result = open.file->read({buffer, size}, offset, interruptible.call());
+      if (result.ok()) {
+        moved = *result;
+      } else {
+        number = errno_of(result.code());
+      }
+    };
+    if (!grants) {
+      read();
+    } else {
+      const KernelOrder order(open.node, offset, size, sync::RangeMode::kExclusive,
+                              interruptible.limit());
+      number = order.error();
+      if (number == 0) {
+        open.node.file().kernel_pages().granted({offset, offset + size});
+        read();
+      }
+    }
+  }
+  if (number != 0) {
+    fuse_reply_err(request, number);
+  } else {
+    fuse_reply_buf(request, reinterpret_cast<const char*>(buffer), moved);
+  }
+}
+
+void FileSystem::drop_privileges(Node& node, uid_t user) {
+  if (!node.file().may_have_privileges()) return;
+  SharedFd fd;
+  {
+    NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
+    auto reached = parts_.tree.reach(node);
+    if (!reached) return;
+    fd = std::move(*reached);
+  }
+  const auto stat = stat_descriptor(fd->get());
+  if (!stat) return;
+  const std::string path = proc_path(fd->get());
+  const bool capabilities = ::getxattr(path.c_str(), kCapabilities, nullptr, 0) >= 0;
+  mode_t bits = stat->stx_mode & S_ISUID;
+  // Set-group-id without the group's right to execute once meant mandatory locking, and stays.
+  if ((stat->stx_mode & S_IXGRP) != 0) bits |= stat->stx_mode & S_ISGID;
+  if (capabilities) {
+    (void)change(node, file::Inode::Attribute::kOther,
+                 [](const char* at) { return ::removexattr(at, kCapabilities); });
+  }
+  if (bits != 0 && user != 0) {
+    const mode_t mode = stat->stx_mode & 07777 & ~bits;
+    (void)change(node, file::Inode::Attribute::kOther,
+                 [mode](const char* at) { return ::chmod(at, mode); });
+  }
+  node.file().set_may_have_privileges(bits != 0 && user == 0);
+}
+
+void FileSystem::answer_written(fuse_req_t request, Node& node, ByteRange written,
+                                std::uint64_t ticket, std::size_t count) {
+  if (ticket == 0) {
+    fuse_reply_write(request, count);
+    return;
+  }
+  notifier_->drop(parts_.nodes.number(node), written,
+                  [&pages = node.file().kernel_pages(), written, ticket, request, count](int number) {
+                    // Answered after: until then the kernel keeps the node.
+                    pages.dropped(written, ticket, number == 0 || number == ENOENT);
+                    fuse_reply_write(request, count);
+                  });
+}
+
+void FileSystem::write_from_kernel(fuse_req_t request, OpenFile& open,
+                                   std::span<const std::byte> bytes, std::uint64_t offset) {
+  int number = 0;
+  {
+    const Interruptible interruptible(request);
+    const KernelOrder order(open.node, offset, bytes.size(), sync::RangeMode::kExclusive,
+                            interruptible.limit());
+    number = order.error();
+    if (number == 0) {
+      for (const ByteRange part : open.node.file().kernel_pages().may_write(
+               {offset, offset + bytes.size()})) {
+        const auto from = bytes.subspan(part.begin - offset, part.end - part.begin);
+        std::uint64_t at = part.begin;
+        const auto written = open.file->writev({&from, 1}, &at, interruptible.call());
+        if (!written.ok()) {
+          number = errno_of(written.code());
+          break;
+        }
+      }
+    }
+  }
+  if (number != 0) {
+    fuse_reply_err(request, number);
+  } else {
+    fuse_reply_write(request, bytes.size());
+  }
+}
+
+void FileSystem::write(fuse_req_t request, OpenFile& open, std::span<const std::byte> bytes,
+                       std::uint64_t offset, const fuse_file_info& info) {
+  if (info.writepage != 0) {
+    write_from_kernel(request, open, bytes, offset);
+    return;
+  }
+  drop_privileges(open.node, fuse_req_ctx(request)->uid);
+  const bool appends = (info.flags & O_APPEND) != 0;
+  std::size_t moved = 0;
+  std::uint64_t ticket = 0;
+  int number = 0;
+  {
+    const Interruptible interruptible(request);
+    {
+      const KernelOrder order(open.node, offset, appends ? 0 : bytes.size(),
+                              sync::RangeMode::kShared, interruptible.limit());
+      number = order.error();
+      if (number == 0 && appends) {
+        const auto at = open.file->append(bytes, interruptible.call());
+        if (at.ok()) {
+          offset = *at;
+          moved = bytes.size();
+        } else {
+          number = errno_of(at.code());
+        }
+      } else if (number == 0) {
+        const auto written = open.file->writev({&bytes, 1}, &offset, interruptible.call());
+        if (written.ok()) {
+          moved = *written;
+        } else {
+          number = errno_of(written.code());
+        }
+      }
+      if (moved > 0) ticket = open.node.file().kernel_pages().written({offset, offset + moved});
+    }
+    if (number == 0 && moved > 0 && (info.flags & (O_SYNC | O_DSYNC)) != 0) {
+      const bool all = (info.flags & O_SYNC) == O_SYNC;
+      const Status synced = open.file->sync(
+          offset / quire::limits::kPageBytes, (offset + moved - 1) / quire::limits::kPageBytes,
+          all ? SyncKind::kAll : SyncKind::kData, interruptible.call());
+      if (!synced.ok()) number = errno_of(synced.code());
+    }
+  }
+  if (number != 0) {
+    fuse_reply_err(request, number);
+  } else {
+    answer_written(request, open.node, {offset, offset + moved}, ticket, moved);
+  }
+}
+
+void FileSystem::fsync(fuse_req_t request, OpenFile& open, bool data_only) {
+  int number = 0;
+  {
+    const Interruptible interruptible(request);
+    const Status synced = open.file->sync(0, kEnd, data_only ? SyncKind::kData : SyncKind::kAll,
+                                          interruptible.call());
+    if (!synced.ok()) number = errno_of(synced.code());
+  }
+  fuse_reply_err(request, number);
+}
+
+void FileSystem::allocate(fuse_req_t request, OpenFile& open, int mode, std::uint64_t offset,
+                          std::uint64_t length) {
+  if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0) {
+    fuse_reply_err(request, EOPNOTSUPP);
+    return;
+  }
+  drop_privileges(open.node, fuse_req_ctx(request)->uid);
+  int number = 0;
+  {
+    const Interruptible interruptible(request);
+    const Status done = open.file->allocate(offset, length, (mode & FALLOC_FL_KEEP_SIZE) != 0,
+                                            interruptible.call());
+    if (!done.ok()) number = errno_of(done.code());
+  }
+  fuse_reply_err(request, number);
+}
+
+void FileSystem::seek(fuse_req_t request, OpenFile& open, std::uint64_t offset, int whence) {
+  if (whence != SEEK_DATA && whence != SEEK_HOLE) {
+    fuse_reply_err(request, EINVAL);
+    return;
+  }
+  // Only the source knows what is a hole, once it has everything.
+  int number = 0;
+  off_t found = 0;
+  {
+    const Interruptible interruptible(request);
+    const Status written = open.file->write_back(interruptible.call());
+    if (!written.ok()) number = errno_of(written.code());
+  }
+  if (number == 0) {
+    NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
+    const auto fd = parts_.tree.open(open.node, O_RDONLY);
+    if (!fd) {
+      number = fd.error();
+    } else {
+      found = ::lseek(fd->get(), static_cast<off_t>(offset), whence);
+      if (found < 0) number = errno;
+    }
+  }
+  if (number != 0) {
+    fuse_reply_err(request, number);
+  } else {
+    fuse_reply_lseek(request, found);
+  }
+}
+
+void FileSystem::copy_range(fuse_req_t request, OpenFile& from, std::uint64_t from_offset,
+                            OpenFile& to, std::uint64_t to_offset, std::uint64_t length) {
+  drop_privileges(to.node, fuse_req_ctx(request)->uid);
+  std::byte* const buffer = reply_buffer();
+  const std::uint64_t began = to_offset;
+  std::uint64_t ticket = 0;
+  int number = 0;
+  {
+    const Interruptible interruptible(request);
+    // One answer for at most so many bytes; the program asks again for the rest.
+    const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(length, limits::kRequestMaxBytes));
+    const auto read = from.file->read({buffer, want}, from_offset, interruptible.call());
+    if (!read.ok()) {
+      number = errno_of(read.code());
+    } else if (*read > 0) {
+      const KernelOrder order(to.node, to_offset, *read, sync::RangeMode::kShared,
+                              interruptible.limit());
+      number = order.error();
+      if (number == 0) {
+        const std::span<const std::byte> bytes(buffer, *read);
+        std::uint64_t at = to_offset;
+        const auto written = to.file->writev({&bytes, 1}, &at, interruptible.call());
+        if (written.ok()) {
+          to_offset += *written;
+          ticket = to.node.file().kernel_pages().written({began, to_offset});
+        } else {
+          number = errno_of(written.code());
+        }
+      }
+    }
+  }
+  if (number != 0) {
+    fuse_reply_err(request, number);
+  } else {
+    answer_written(request, to.node, {began, to_offset}, ticket, to_offset - began);
+  }
+}
+
+}  // namespace quire::mount

@@ -1,0 +1,99 @@
+// Dispatcher: takes requests from the kernel as soon as they are there, and has workers serve them.
+//
+// Each thread reads a request and serves it itself, without handing it over, as long as another thread is
+// there to read the next. The last one that reads does not serve: what it reads waits in a queue, which
+// whoever gets done looks into first. So requests are read however long others take, and a request that
+// another one waits for (a write-back that a recall causes, an INTERRUPT) is never stuck behind it in the
+// kernel.
+//
+//                read()            served; the queue is empty
+//   reading -------------> serving -------------------------> reading
+//      |                     ^  | served; the queue has one: that one next
+//      | the last that       +--+
+//      | reads: into the queue, and reads on; waits while the queue is full
+//
+// Invariants:
+//  1. While requests may come, some thread reads, or the queue is full and every other one serves.
+//  2. A request in the queue is taken by the next thread that gets done.
+//
+// Who calls: the server. Source and serving are functions, so that tests bring their own.
+#ifndef QUIRE_MOUNT_DISPATCHER_H_
+#define QUIRE_MOUNT_DISPATCHER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "quire/result.h"
+#include "sync/clock.h"
+#include "sync/condition.h"
+#include "sync/mutex.h"
+#include "sync/thread.h"
+
+namespace quire::mount {
+
+class Dispatcher {
+ public:
+  // A request as the kernel gave it.
+  struct Request {
+    std::unique_ptr<std::byte[]> memory;
+    std::size_t size = 0;
+  };
+  // Reads one request into memory of `capacity` bytes; blocks. Its size; 0: the connection has ended.
+  using Read = std::function<std::size_t(std::byte* memory, std::size_t capacity)>;
+  using Serve = std::function<void(std::byte* request, std::size_t size)>;
+
+  struct Limits {
+    std::size_t request_bytes_max = 0;
+    unsigned threads_max = 2;  // at least 2
+    std::size_t queue_max = 1;
+  };
+  struct Counts {
+    std::uint64_t served = 0;
+    std::uint64_t queued = 0;
+    std::uint64_t waiting = 0;  // now
+    std::uint64_t total_ns = 0;
+    std::uint64_t worst_ns = 0;
+  };
+
+  Dispatcher(Limits limits, Read read, Serve serve);
+  // REQUIRES: run() has returned.
+  ~Dispatcher() = default;
+  Dispatcher(const Dispatcher&) = delete;
+  Dispatcher& operator=(const Dispatcher&) = delete;
+
+  // Serves until the connection has ended and every request is served. Errors: EAGAIN, if no thread can be
+  // started at all.
+  Status run();
+  Counts counts() const;
+
+ private:
+  void work();
+  // Starts one more thread. REQUIRES: there may be one more.
+  Status grow() REQUIRES(mutex_);
+  void serve(std::byte* request, std::size_t size);
+  // Puts what the only reader has read into the queue, when there is room. REQUIRES: size > 0.
+  void enqueue(const std::byte* request, std::size_t size) REQUIRES(mutex_);
+  // Serves what is in the queue.
+  void serve_queued() REQUIRES(mutex_);
+
+  const Limits limits_;
+  const Read read_;
+  const Serve serve_;
+
+  mutable sync::Mutex mutex_;
+  sync::Condition room_;
+  sync::Condition ended_;
+  std::vector<sync::Thread> threads_ GUARDED_BY(mutex_);
+  unsigned alive_ GUARDED_BY(mutex_) = 0;
+  unsigned reading_ GUARDED_BY(mutex_) = 0;
+  std::deque<Request> queue_ GUARDED_BY(mutex_);
+  Counts counts_ GUARDED_BY(mutex_);
+};
+
+}  // namespace quire::mount
+
+#endif  // QUIRE_MOUNT_DISPATCHER_H_

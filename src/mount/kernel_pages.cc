@@ -1,0 +1,123 @@
+#include "mount/kernel_pages.h"
+
+#include <algorithm>
+
+#include "quire/limits.h"
+#include "sync/check.h"
+
+namespace quire::mount {
+namespace {
+
+constexpr std::uint64_t kPage = quire::limits::kPageBytes;
+
+std::uint64_t first_page(ByteRange bytes) {
+  return bytes.begin / kPage;
+}
+// One past the last.
+std::uint64_t end_page(ByteRange bytes) {
+  return (bytes.end + kPage - 1) / kPage;
+}
+
+}  // namespace
+
+bool KernelPages::is_granted(std::uint64_t page) const {
+  if (everything_) return true;
+  const auto it = pieces_.find(page / limits::kGrantPiecePages);
+  return it != pieces_.end() && it->second->test(page % limits::kGrantPiecePages);
+}
+
+void KernelPages::set_granted(std::uint64_t page, bool granted) {
+  if (everything_) return;
+  auto it = pieces_.find(page / limits::kGrantPiecePages);
+  if (it == pieces_.end()) {
+    if (!granted) return;
+    if (pieces_.size() >= limits::kGrantPiecesMax) {
+      pieces_.clear();
+      everything_ = true;
+      return;
+    }
+    it = pieces_.emplace(page / limits::kGrantPiecePages, std::make_unique<Piece>()).first;
+  }
+  it->second->set(page % limits::kGrantPiecePages, granted);
+}
+
+void KernelPages::granted(ByteRange bytes) {
+  QUIRE_DCHECK(bytes.begin <= bytes.end);
+  sync::MutexLock lock(mutex_);
+  for (std::uint64_t page = first_page(bytes); page < end_page(bytes); ++page) {
+    set_granted(page, true);
+  }
+  overwritten_.erase(overwritten_.lower_bound(first_page(bytes)),
+                     overwritten_.lower_bound(end_page(bytes)));
+  any_ = true;
+}
+
+std::uint64_t KernelPages::written(ByteRange bytes) {
+  QUIRE_DCHECK(bytes.begin <= bytes.end);
+  sync::MutexLock lock(mutex_);
+  if (!any_) return 0;
+  std::uint64_t ticket = 0;
+  for (std::uint64_t page = first_page(bytes); page < end_page(bytes); ++page) {
+    if (!is_granted(page) && !overwritten_.contains(page)) continue;
+    if (ticket == 0) ticket = ++tickets_;
+    overwritten_[page].push_back({{std::max(bytes.begin, page * kPage),
+                                   std::min(bytes.end, (page + 1) * kPage)},
+                                  ticket});
+    set_granted(page, false);
+  }
+  return ticket;
+}
+
+void KernelPages::dropped(ByteRange bytes, std::uint64_t ticket, bool all) {
+  sync::MutexLock lock(mutex_);
+  auto it = overwritten_.lower_bound(first_page(bytes));
+  while (it != overwritten_.end() && it->first < end_page(bytes)) {
+    if (!all) {
+      set_granted(it->first, true);  // so that the next write asks again
+      ++it;
+      continue;
+    }
+    std::erase_if(it->second, [&](const Mark& mark) { return mark.ticket <= ticket; });
+    it = it->second.empty() ? overwritten_.erase(it) : std::next(it);
+  }
+}
+
+std::vector<ByteRange> KernelPages::may_write(ByteRange bytes) const {
+  sync::MutexLock lock(mutex_);
+  std::vector<ByteRange> kept;
+  for (auto it = overwritten_.lower_bound(first_page(bytes));
+       it != overwritten_.end() && it->first < end_page(bytes); ++it) {
+    for (const Mark& mark : it->second) kept.push_back(mark.bytes);
+  }
+  std::sort(kept.begin(), kept.end(),
+            [](const ByteRange& a, const ByteRange& b) { return a.begin < b.begin; });
+  std::vector<ByteRange> result;
+  std::uint64_t at = bytes.begin;
+  for (const ByteRange& hole : kept) {
+    const std::uint64_t begin = std::clamp(hole.begin, at, bytes.end);
+    const std::uint64_t end = std::clamp(hole.end, begin, bytes.end);
+    if (begin > at) result.push_back({at, begin});
+    kept_bytes_ += end - begin;
+    at = std::max(at, end);
+  }
+  if (at < bytes.end) result.push_back({at, bytes.end});
+  return result;
+}
+
+void KernelPages::cut(std::uint64_t size) {
+  const std::uint64_t page = (size + kPage - 1) / kPage;
+  sync::MutexLock lock(mutex_);
+  overwritten_.erase(overwritten_.lower_bound(page), overwritten_.end());
+}
+
+bool KernelPages::any() const {
+  sync::MutexLock lock(mutex_);
+  return any_;
+}
+
+std::uint64_t KernelPages::kept_bytes() const {
+  sync::MutexLock lock(mutex_);
+  return kept_bytes_;
+}
+
+}  // namespace quire::mount

@@ -1,0 +1,90 @@
+// KernelPages: what the kernel's cache may hold of one file that is mapped through the mount, and which bytes
+// of it are out of date there. It closes the race that loses a pwrite to a mapped store:
+//
+//   pwrite: the kernel drops its page -> WRITE is on its way -> another thread's fault fills the page again,
+//   with the old bytes -> WRITE arrives, and is answered -> a mapped store makes the page dirty -> the
+//   kernel writes all of the page back, the old bytes over the new
+//
+// So the daemon remembers, for each page that it granted to the kernel's cache (a READ that fills it), the
+// bytes that were written since. A write-back of that grant may not undo them, and the kernel is asked to
+// drop the page before the WRITE is answered, so that no later load sees the old bytes either.
+//
+//                 granted()                 written()
+//   not held  ------------------> granted -----------------> overwritten: some bytes, until
+//      ^  ^                          ^                          |   |
+//      |  +---- dropped() -----------|--------------------------+   |
+//      +                             +------- granted() again ------+
+//
+// Invariants:
+//  1. A page that the kernel may hold is granted or overwritten.
+//  2. may_write() never gives a byte that was written after the page was granted last.
+//  3. A byte written before the last grant is not remembered: the grant has it.
+//
+// Each call happens together with the reading or writing of the bytes that it speaks of, under the node's
+// RangeLock of rank kKernelPages: READs into the kernel's cache and write-backs from it exclusively, other
+// writes shared. dropped() needs no lock. Thread-safe.
+#ifndef QUIRE_MOUNT_KERNEL_PAGES_H_
+#define QUIRE_MOUNT_KERNEL_PAGES_H_
+
+#include <array>
+#include <bitset>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "mount/limits.h"
+#include "sync/mutex.h"
+
+namespace quire::mount {
+
+// Bytes [begin, end).
+struct ByteRange {
+  std::uint64_t begin;
+  std::uint64_t end;
+
+  friend bool operator==(const ByteRange&, const ByteRange&) = default;
+};
+
+class KernelPages {
+ public:
+  // The kernel has been given the pages that these bytes touch, with everything written until now.
+  void granted(ByteRange bytes);
+  // These bytes have been written by other means than a write-back. 0: the kernel holds nothing of them.
+  // Otherwise it must be asked to drop them, and dropped() called with this ticket.
+  std::uint64_t written(ByteRange bytes);
+  // The kernel dropped, by the time of the call, all that it held of these bytes when written() gave the
+  // ticket. `all`: it could not drop everything (somebody has a page pinned): then it may still hold it.
+  void dropped(ByteRange bytes, std::uint64_t ticket, bool all);
+  // Which of the bytes that the kernel writes back it may write.
+  std::vector<ByteRange> may_write(ByteRange bytes) const;
+  // The kernel has dropped what lies at or after `size`: the file was cut there.
+  void cut(std::uint64_t size);
+
+  // Something was granted, ever.
+  bool any() const;
+  // Bytes that may_write() held back, ever.
+  std::uint64_t kept_bytes() const;
+
+ private:
+  using Piece = std::bitset<limits::kGrantPiecePages>;
+  struct Mark {
+    ByteRange bytes;
+    std::uint64_t ticket;
+  };
+
+  bool is_granted(std::uint64_t page) const REQUIRES(mutex_);
+  void set_granted(std::uint64_t page, bool granted) REQUIRES(mutex_);
+
+  mutable sync::Mutex mutex_;
+  std::map<std::uint64_t, std::unique_ptr<Piece>> pieces_ GUARDED_BY(mutex_);
+  bool everything_ GUARDED_BY(mutex_) = false;  // too many pieces: every page counts as granted
+  bool any_ GUARDED_BY(mutex_) = false;
+  std::map<std::uint64_t, std::vector<Mark>> overwritten_ GUARDED_BY(mutex_);
+  std::uint64_t tickets_ GUARDED_BY(mutex_) = 0;
+  mutable std::uint64_t kept_bytes_ GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace quire::mount
+
+#endif  // QUIRE_MOUNT_KERNEL_PAGES_H_

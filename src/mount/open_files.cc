@@ -1,0 +1,277 @@
+#include "mount/open_files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <cerrno>
+
+#include "mount/limits.h"
+#include "quire/limits.h"
+#include "sync/check.h"
+
+namespace quire::mount {
+namespace {
+
+constexpr std::uint64_t kLastPage = ~std::uint64_t{0};
+
+OpenFlags access_of(bool write) {
+  return write ? OpenFlags::kReadWrite : OpenFlags::kRead;
+}
+
+}  // namespace
+
+NodeFile::NodeFile(Node& node) : node_(node) {}
+
+NodeFile::~NodeFile() {
+  QUIRE_CHECK(read_ == nullptr && write_ == nullptr);
+}
+
+OpenFiles::OpenFiles(CacheImpl& cache, store::HostStore& store, NodeTable& nodes, const Tree& tree,
+                     std::size_t lingering_max)
+    : cache_(cache), store_(store), nodes_(nodes), tree_(tree), lingering_max_(lingering_max) {}
+
+FileImpl* OpenFiles::any_of(const NodeFile& file) {
+  return file.write_ != nullptr ? file.write_.get() : file.read_.get();
+}
+
+void OpenFiles::begin_use(NodeFile& file) {
+  ++file.users_;
+  sync::MutexLock lock(mutex_);
+  if (!file.lingers_) return;
+  lingering_.erase(file.place_);
+  file.lingers_ = false;
+}
+
+Answer<FileImpl*> OpenFiles::opened(Node& node, NodeFile& file, bool write) {
+  std::unique_ptr<FileImpl>& place = write ? file.write_ : file.read_;
+  const int access = write ? O_RDWR : O_RDONLY;
+  store::Fd fd;
+  std::string name;
+  {
+    NamesGuard names(nodes_, sync::RangeMode::kShared);
+    auto opened = tree_.open(node, access);
+    if (!opened) return fails(opened.error());
+    fd = std::move(*opened);
+    name = nodes_.path(node);
+  }
+  auto object = store_.adopt(std::move(fd), access, name, false);
+  if (!object.ok()) return fails(errno_of(object.code()));
+  auto adopted = cache_.adopt(*object, name, access_of(write));
+  if (!adopted.ok()) return fails(errno_of(adopted.code()));
+  if (any_of(file) == nullptr) {
+    nodes_.hold(node);
+    sync::MutexLock lock(mutex_);
+    ++open_;
+  }
+  place = std::move(*adopted);
+  return place.get();
+}
+
+Answer<FileImpl*> OpenFiles::use(Node& node, bool write) {
+  make_room();
+  NodeFile& file = node.file();
+  sync::MutexLock lock(file.mutex_);
+  FileImpl* found = file.write_ != nullptr ? file.write_.get() : write ? nullptr : file.read_.get();
+  if (found == nullptr) {
+    auto fresh = opened(node, file, write);
+    if (!fresh) return fresh;
+    found = *fresh;
+  }
+  begin_use(file);
+  return found;
+}
+
+Answer<FileImpl*> OpenFiles::use_created(Node& node, store::Fd fd, std::string_view name) {
+  make_room();
+  NodeFile& file = node.file();
+  sync::MutexLock lock(file.mutex_);
+  if (file.write_ == nullptr) {
+    auto object = store_.adopt(std::move(fd), O_RDWR, name, true);
+    if (!object.ok()) return fails(errno_of(object.code()));
+    auto adopted = cache_.adopt(*object, name, OpenFlags::kReadWrite);
+    if (!adopted.ok()) return fails(errno_of(adopted.code()));
+    if (any_of(file) == nullptr) {
+      nodes_.hold(node);
+      sync::MutexLock counting(mutex_);
+      ++open_;
+    }
+    file.write_ = std::move(*adopted);
+  }
+  begin_use(file);
+  return file.write_.get();
+}
+
+FileImpl* OpenFiles::use_if_open(Node& node) noexcept {
+  NodeFile& file = node.file();
+  sync::MutexLock lock(file.mutex_);
+  FileImpl* const found = any_of(file);
+  if (found != nullptr) begin_use(file);
+  return found;
+}
+
+void OpenFiles::unuse(Node& node) noexcept {
+  NodeFile& file = node.file();
+  bool close_now = false;
+  {
+    sync::MutexLock lock(file.mutex_);
+    QUIRE_CHECK(file.users_ > 0);
+    if (--file.users_ > 0) return;
+    close_now = file.unlinked_;
+    if (!close_now) {
+      sync::MutexLock listing(mutex_);
+      file.since_ = sync::Clock::now();
+      file.place_ = lingering_.insert(lingering_.end(), &file);
+      file.lingers_ = true;
+    }
+  }
+  if (close_now) (void)close(file, true);
+}
+
+void OpenFiles::unlinked(Node& node) {
+  NodeFile& file = node.file();
+  {
+    sync::MutexLock lock(file.mutex_);
+    file.unlinked_ = true;
+    if (file.users_ > 0 || any_of(file) == nullptr) return;
+    sync::MutexLock listing(mutex_);
+    if (!file.lingers_) return;  // somebody is closing it
+    lingering_.erase(file.place_);
+    file.lingers_ = false;
+  }
+  (void)close(file, true);
+}
+
+bool OpenFiles::close(NodeFile& file, bool even_dirty) {
+  Closing closing;
+  {
+    sync::MutexLock lock(file.mutex_);
+    if (file.users_ > 0 || any_of(file) == nullptr) return false;
+    {
+      sync::MutexLock listing(mutex_);
+      if (file.lingers_) return false;  // used, and left again, since it was taken from the list
+    }
+    if (file.unlinked_) {
+      // What nobody can read any more needs no writing. Where that fails, closing writes it.
+      const Status discarded = any_of(file)->discard();
+      if (!discarded.ok()) cache_.log(LogLevel::kWarning, discarded.error().message());
+    } else if (!even_dirty && any_of(file)->dirty_pages() > 0) {
+      sync::MutexLock listing(mutex_);
+      file.since_ = sync::Clock::now();
+      file.place_ = lingering_.insert(lingering_.end(), &file);
+      file.lingers_ = true;
+      return false;
+    }
+    // Under the mutex, so that whoever opens the file next finds the engine done with it.
+    closing.read = std::move(file.read_);
+    closing.write = std::move(file.write_);
+    if (closing.read != nullptr && closing.write != nullptr) {
+      closing.read->leave();
+      closing.read.reset();
+    }
+    FileImpl& last = closing.write != nullptr ? *closing.write : *closing.read;
+    last.close_and_log();
+    sync::MutexLock counting(mutex_);
+    --open_;
+  }
+  closing = {};
+  nodes_.release(file.node_);
+  return true;
+}
+
+void OpenFiles::write_back(NodeFile& file) {
+  FileImpl* const used = use_if_open(file.node_);
+  if (used == nullptr) return;
+  {
+    const FileUse use(*this, file.node_, used);
+    const Status written = used->write_back({});
+    if (!written.ok()) cache_.log(LogLevel::kWarning, written.error().message());
+  }
+  sync::MutexLock lock(mutex_);
+  if (!file.lingers_) return;
+  lingering_.erase(file.place_);
+  file.lingers_ = false;
+}
+
+void OpenFiles::make_room() {
+  {
+    sync::MutexLock lock(mutex_);
+    if (lingering_.size() <= 2 * lingering_max_) return;
+  }
+  tidy();
+}
+
+void OpenFiles::tidy() {
+  const sync::Clock::time_point old = sync::Clock::now() - limits::kLingerMin;
+  std::size_t looked_at = 0;
+  for (;;) {
+    NodeFile* file = nullptr;
+    bool too_many = false;
+    {
+      sync::MutexLock lock(mutex_);
+      too_many = lingering_.size() > lingering_max_;
+      if (lingering_.empty() || (!too_many && lingering_.front()->since_ > old) ||
+          looked_at++ > 2 * lingering_max_) {
+        return;
+      }
+      file = lingering_.front();
+      lingering_.pop_front();
+      file->lingers_ = false;
+      // Held: once off the list nothing else keeps it.
+      nodes_.hold(file->node_);
+    }
+    const NodeHold held(nodes_, &file->node_);
+    if (too_many) write_back(*file);
+    (void)close(*file, false);
+  }
+}
+
+std::vector<OpenFiles::Failure> OpenFiles::sync_all(const CallOptions& call) {
+  std::vector<Failure> failures;
+  nodes_.for_each_file([&](Node& node) {
+    FileImpl* const file = use_if_open(node);
+    if (file == nullptr) return;
+    const FileUse use(*this, node, file);
+    if (!file->writable() && file->dirty_pages() == 0) return;
+    const Status synced = file->sync(0, kLastPage, SyncKind::kAll, call);
+    if (synced.ok()) return;
+    failures.push_back({nodes_.path(node), file->dirty_pages() * quire::limits::kPageBytes,
+                        errno_of(synced.code())});
+  });
+  return failures;
+}
+
+std::vector<OpenFiles::Failure> OpenFiles::dirty() {
+  std::vector<Failure> files;
+  nodes_.for_each_file([&](Node& node) {
+    FileImpl* const file = use_if_open(node);
+    if (file == nullptr) return;
+    const FileUse use(*this, node, file);
+    if (const std::size_t pages = file->dirty_pages(); pages > 0) {
+      files.push_back({nodes_.path(node), pages * quire::limits::kPageBytes, 0});
+    }
+  });
+  return files;
+}
+
+void OpenFiles::close_all() {
+  for (;;) {
+    NodeFile* file = nullptr;
+    {
+      sync::MutexLock lock(mutex_);
+      if (lingering_.empty()) return;
+      file = lingering_.front();
+      lingering_.pop_front();
+      file->lingers_ = false;
+      nodes_.hold(file->node_);
+    }
+    NodeHold held(nodes_, &file->node_);
+    (void)close(*file, true);
+  }
+}
+
+std::size_t OpenFiles::count() const {
+  sync::MutexLock lock(mutex_);
+  return open_;
+}
+
+}  // namespace quire::mount

@@ -1,0 +1,127 @@
+// OpenFiles: the engine's files behind the nodes. A file that the last program has closed lingers: it stays open
+// here for a while, so that the next open is cheap, and for as long as data of it is unwritten, so that
+// closing a file does not wait for the source.
+//
+//             use()                    last unuse()
+//   closed -----------> in use ------------------------> lingering
+//      ^                   ^                                |  |
+//      |                   +---------------- use() ---------+  |
+//      |     all written, and old or too many: tidy()          |
+//      +-------------------------------------------------------+
+//            no name is left: at once, and nothing is written
+//
+// Invariants:
+//  1. A lingering file has no users, and holds its node.
+//  2. A file is closed only when nothing of it is unwritten, or nobody can ever read it again, or at the end.
+//  3. More than kLingeringFilesMax linger only while they cannot be written.
+//
+// Who calls: the file system's operations, holding nothing; tidy() by the housekeeper. Thread-safe.
+#ifndef QUIRE_MOUNT_OPEN_FILES_H_
+#define QUIRE_MOUNT_OPEN_FILES_H_
+
+#include <cstddef>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "file/cache_impl.h"
+#include "mount/answer.h"
+#include "mount/node_file.h"
+#include "mount/node_table.h"
+#include "mount/tree.h"
+#include "quire/file.h"
+#include "store/host_store.h"
+#include "sync/condition.h"
+#include "sync/mutex.h"
+
+namespace quire::mount {
+
+class OpenFiles {
+ public:
+  OpenFiles(CacheImpl& cache, store::HostStore& store, NodeTable& nodes, const Tree& tree,
+            std::size_t lingering_max);
+  // REQUIRES: close_all().
+  ~OpenFiles() = default;
+  OpenFiles(const OpenFiles&) = delete;
+  OpenFiles& operator=(const OpenFiles&) = delete;
+
+  // Opens the file in the engine, for reading, and if `write` for writing too, unless it is; one user more.
+  Answer<FileImpl*> use(Node& node, bool write);
+  // The same of a file that was just made: `fd` is open for both, `name` its path beneath the source.
+  Answer<FileImpl*> use_created(Node& node, store::Fd fd, std::string_view name);
+  void unuse(Node& node) noexcept;
+  // The same, but only if the file is open by now: null if not.
+  FileImpl* use_if_open(Node& node) noexcept;
+  // The file has lost its last name.
+  void unlinked(Node& node);
+
+  // Closes what has lingered for long enough. Blocks.
+  void tidy();
+  // A file that could not be written back, and why.
+  struct Failure {
+    std::string path;
+    std::size_t dirty_bytes = 0;
+    int error = 0;
+  };
+  // Makes every file durable that has unwritten data. Blocks for as long as that takes, within `call`.
+  std::vector<Failure> sync_all(const CallOptions& call);
+  // Files with unwritten data.
+  std::vector<Failure> dirty();
+  // Gives all of them back. What could not be written stays with the cache. REQUIRES: no users.
+  void close_all();
+  std::size_t count() const;
+
+ private:
+  struct Closing {
+    std::unique_ptr<FileImpl> read, write;
+  };
+  Answer<FileImpl*> opened(Node& node, NodeFile& file, bool write) REQUIRES(file.mutex_);
+  void begin_use(NodeFile& file) REQUIRES(file.mutex_);
+  // Whoever opens files faster than the source takes them helps to close some.
+  void make_room();
+  // Of a file that is off the list, and stays so unless it is used meanwhile.
+  void write_back(NodeFile& file);
+  // Closes a lingering file, which is gone from the list. False if it is in use again.
+  bool close(NodeFile& file, bool even_dirty);
+  static FileImpl* any_of(const NodeFile& file) REQUIRES(file.mutex_);
+
+  CacheImpl& cache_;
+  store::HostStore& store_;
+  NodeTable& nodes_;
+  const Tree& tree_;
+  const std::size_t lingering_max_;
+
+  mutable sync::Mutex mutex_;  // after a NodeFile's
+  std::list<NodeFile*> lingering_ GUARDED_BY(mutex_);  // the longest first
+  std::size_t open_ GUARDED_BY(mutex_) = 0;
+};
+
+// A use for a scope or for as long as a program has the file open.
+class FileUse {
+ public:
+  FileUse() = default;
+  FileUse(OpenFiles& files, Node& node, FileImpl* file) noexcept
+      : files_(&files), node_(&node), file_(file) {}
+  FileUse(FileUse&& other) noexcept
+      : files_(other.files_), node_(other.node_), file_(std::exchange(other.file_, nullptr)) {}
+  FileUse& operator=(FileUse&&) = delete;
+  ~FileUse() {
+    if (file_ != nullptr) files_->unuse(*node_);
+  }
+  FileImpl* operator->() const noexcept { return file_; }
+  FileImpl& operator*() const noexcept { return *file_; }
+  explicit operator bool() const noexcept { return file_ != nullptr; }
+
+ private:
+  OpenFiles* files_ = nullptr;
+  Node* node_ = nullptr;
+  FileImpl* file_ = nullptr;
+};
+
+}  // namespace quire::mount
+
+#endif  // QUIRE_MOUNT_OPEN_FILES_H_

@@ -1,0 +1,42 @@
+// Interruptible: lets a program's signal end the engine's wait for it. While one lives, the kernel's INTERRUPT
+// for the request stops `call()`.
+//
+// It must be gone before the request is answered, since the answer frees the request.
+#ifndef QUIRE_MOUNT_REQUEST_H_
+#define QUIRE_MOUNT_REQUEST_H_
+
+#include <fuse3/fuse_lowlevel.h>
+
+#include <stop_token>
+
+#include "quire/file.h"
+#include "sync/wait.h"
+
+namespace quire::mount {
+
+class Interruptible {
+ public:
+  explicit Interruptible(fuse_req_t request) : request_(request) {
+    call_.stop = source_.get_token();
+    fuse_req_interrupt_func(request_, &Interruptible::interrupted, this);
+  }
+  ~Interruptible() { fuse_req_interrupt_func(request_, nullptr, nullptr); }
+  Interruptible(const Interruptible&) = delete;
+  Interruptible& operator=(const Interruptible&) = delete;
+
+  const CallOptions& call() const noexcept { return call_; }
+  sync::WaitLimit limit() const noexcept { return {call_.deadline, call_.stop}; }
+
+ private:
+  static void interrupted(fuse_req_t /*request*/, void* self) {
+    static_cast<Interruptible*>(self)->source_.request_stop();
+  }
+
+  fuse_req_t request_;
+  std::stop_source source_;
+  CallOptions call_;
+};
+
+}  // namespace quire::mount
+
+#endif  // QUIRE_MOUNT_REQUEST_H_

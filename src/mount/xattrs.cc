@@ -1,0 +1,77 @@
+// Extended attributes, ACLs among them: those of the source. filesystem.h says what is where.
+#include <sys/xattr.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "mount/filesystem.h"
+#include "mount/limits.h"
+#include "mount/reply_buffer.h"
+
+namespace quire::mount {
+
+void FileSystem::get_xattr(fuse_req_t request, Node& node, const char* name, std::size_t size) {
+  char* const buffer = reinterpret_cast<char*>(reply_buffer());
+  ssize_t length = 0;
+  int number = 0;
+  {
+    NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
+    const auto fd = parts_.tree.reach(node);
+    if (!fd) {
+      number = fd.error();
+    } else {
+      size = std::min(size, limits::kRequestMaxBytes);
+      length = ::getxattr(proc_path((*fd)->get()).c_str(), name, size == 0 ? nullptr : buffer, size);
+      if (length < 0) number = errno;
+    }
+  }
+  if (number != 0) {
+    fuse_reply_err(request, number);
+  } else if (size == 0) {
+    fuse_reply_xattr(request, static_cast<std::size_t>(length));
+  } else {
+    fuse_reply_buf(request, buffer, static_cast<std::size_t>(length));
+  }
+}
+
+void FileSystem::list_xattrs(fuse_req_t request, Node& node, std::size_t size) {
+  char* const buffer = reinterpret_cast<char*>(reply_buffer());
+  ssize_t length = 0;
+  int number = 0;
+  {
+    NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
+    const auto fd = parts_.tree.reach(node);
+    if (!fd) {
+      number = fd.error();
+    } else {
+      size = std::min(size, limits::kRequestMaxBytes);
+      length = ::listxattr(proc_path((*fd)->get()).c_str(), size == 0 ? nullptr : buffer, size);
+      if (length < 0) number = errno;
+    }
+  }
+  if (number != 0) {
+    fuse_reply_err(request, number);
+  } else if (size == 0) {
+    fuse_reply_xattr(request, static_cast<std::size_t>(length));
+  } else {
+    fuse_reply_buf(request, buffer, static_cast<std::size_t>(length));
+  }
+}
+
+void FileSystem::set_xattr(fuse_req_t request, Node& node, const char* name,
+                           std::span<const std::byte> value, int flags) {
+  if (node.is_regular()) node.file().set_may_have_privileges(true);
+  const int number =
+      change(node, file::Inode::Attribute::kOther, [&](const char* path) {
+        return ::setxattr(path, name, value.data(), value.size(), flags);
+      });
+  fuse_reply_err(request, number);
+}
+
+void FileSystem::remove_xattr(fuse_req_t request, Node& node, const char* name) {
+  const int number = change(node, file::Inode::Attribute::kOther,
+                            [&](const char* path) { return ::removexattr(path, name); });
+  fuse_reply_err(request, number);
+}
+
+}  // namespace quire::mount
