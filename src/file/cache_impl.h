@@ -165,6 +165,9 @@ class FileImpl {
   // Another open of the same file, with a readahead of its own, without asking the store. Errors:
   // those of `flags`, as Cache::open has them, ENFILE, EBADF for kWrite where writable() is false.
   Result<std::unique_ptr<FileImpl>> reopen(OpenFlags flags);
+  // The end of an open whose file is open otherwise, and stays so: unlike close() it writes nothing.
+  // REQUIRES: nothing was submitted, and no other call follows.
+  void leave() noexcept { owner_->inodes().leave(inode_); }
   // Writes every dirty page to the store, and the time stamps, without making them durable.
   Status write_back(const CallOptions& call);
   Status allocate(std::uint64_t offset, std::uint64_t length, bool keep_size,

@@ -262,6 +262,14 @@ std::error_code InodeTable::close(const std::shared_ptr<Inode>& inode,
   return error ? error : closed;
 }
 
+void InodeTable::leave(const std::shared_ptr<Inode>& inode) {
+  sync::MutexLock lock(mutex_);
+  Entry& entry = entries_.at(inode->id());
+  QUIRE_CHECK(entry.inode == inode && entry.openers > 1);
+  --entry.openers;
+  --open_files_;
+}
+
 bool InodeTable::all_done(const Entry& entry) const {
   if (entry.openers > 0 || entry.closers > 0 || entry.idle) return false;
   // A page that a request carries is on no list, and back on it if the request fails: so no request may

@@ -65,6 +65,10 @@ class InodeTable {
   // Returns what could not be written (the entry then stays), or what the store said to the closing.
   std::error_code close(const std::shared_ptr<Inode>& inode, const sync::WaitLimit& limit);
 
+  // One opener less of a file that others have open: writes nothing, waits for nothing. REQUIRES: an opener
+  // is left, and stays for as long as this call takes.
+  void leave(const std::shared_ptr<Inode>& inode);
+
   // See attribute_change.h, which is the way to call these.
   std::uint64_t begin_attribute_change(const ObjectId& id);
   void end_attribute_change(const ObjectId& id, std::uint64_t looks, const ObjectStat* now,
