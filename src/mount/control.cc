@@ -26,6 +26,10 @@ bool take(std::span<const std::byte> in, T& value) {
   return value.version == control::kVersion;
 }
 
+control::Waits waits_of(const WaitStats& waits) {
+  return {waits.count, waits.total_ns, waits.worst_ns};
+}
+
 template <class T>
 void answer(fuse_req_t request, const T& value) {
   fuse_reply_ioctl(request, 0, &value, sizeof(T));
@@ -89,6 +93,11 @@ void FileSystem::control_stats(fuse_req_t request, std::span<const std::byte> in
   stats.memory_used_bytes = cache.memory_used_bytes;
   stats.cached_pages = cache.cached_pages;
   stats.dirty_pages = cache.dirty_pages;
+  stats.writeback_pages = cache.writeback_pages;
+  stats.page = waits_of(cache.page_waits);
+  stats.throttle = waits_of(cache.throttle_waits);
+  stats.memory = waits_of(cache.memory_waits);
+  stats.range = waits_of(cache.range_waits);
   stats.open_files = parts_.files.count();
   stats.nodes = parts_.nodes.size();
   stats.kernel_recalls = notifier_->recalls();

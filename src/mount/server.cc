@@ -147,6 +147,7 @@ Status Server::Impl::open_engine() {
   cache_options.memory_bytes = options_.memory_bytes;
   cache_options.dirty_max_bytes = options_.dirty_max_bytes;
   cache_options.dirty_background_bytes = options_.dirty_max_bytes / 4;
+  cache_options.dirty_age = options_.dirty_age;
   cache_options.worker_threads = 1;  // the mount submits nothing
   cache_options.log = options_.log;
   auto cache = CacheImpl::create(std::move(*store), cache_options);
@@ -196,7 +197,10 @@ Status Server::Impl::connect() {
   dispatcher_ = std::make_unique<Dispatcher>(
       Dispatcher::Limits{session_->request_bytes_max(), limits::kWorkersMax + 1, limits::kQueueMax},
       [raw](std::byte* memory, std::size_t capacity) { return raw->read(memory, capacity); },
-      [raw](std::byte* request, std::size_t size) { raw->serve(request, size); });
+      [this, raw](std::byte* request, std::size_t size) {
+        if (options_.on_request) options_.on_request({request, size});
+        raw->serve(request, size);
+      });
   filesystem_->begin(*notifier_, session_->shared_mmap(),
                      [this](control::Stats& stats) { describe(stats); });
   if (options_.shared_mmap && !session_->shared_mmap()) {

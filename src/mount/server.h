@@ -8,8 +8,11 @@
 #ifndef QUIRE_MOUNT_SERVER_H_
 #define QUIRE_MOUNT_SERVER_H_
 
+#include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,7 +34,11 @@ struct Options {
   bool allow_other = false;
   // Files can be mapped shared, where the kernel can (6.6 and later).
   bool shared_mmap = true;
+  // Unwritten data is written when it gets this old.
+  std::chrono::milliseconds dirty_age = limits::kDirtyAgeDefault;
   LogFunction log = {};
+  // For tests: called with each request as the kernel sent it, by the worker that is about to serve it.
+  std::function<void(std::span<const std::byte>)> on_request = {};
 };
 
 // Why a mount ended, and what it could not bring to the source.

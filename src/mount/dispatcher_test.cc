@@ -1,0 +1,180 @@
+#include "mount/dispatcher.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <optional>
+#include <set>
+
+#include "sync/condition.h"
+#include "sync/mutex.h"
+#include "sync/thread.h"
+
+namespace quire::mount {
+namespace {
+
+// A connection whose requests are numbers that the test sends, and whose serving the test holds.
+class Fake {
+ public:
+  Dispatcher::Read read() {
+    return [this](std::byte* memory, std::size_t capacity) -> std::size_t {
+      sync::MutexLock lock(mutex_);
+      ++readers_;
+      changed_.notify_all();
+      while (requests_.empty() && !over_) changed_.wait(mutex_);
+      --readers_;
+      if (requests_.empty()) return 0;
+      const int number = requests_.front();
+      requests_.pop_front();
+      ++taken_;
+      changed_.notify_all();
+      EXPECT_GE(capacity, sizeof(number));
+      std::memcpy(memory, &number, sizeof(number));
+      return sizeof(number);
+    };
+  }
+  Dispatcher::Serve serve() {
+    return [this](std::byte* request, std::size_t size) {
+      int number = 0;
+      ASSERT_EQ(size, sizeof(number));
+      std::memcpy(&number, request, sizeof(number));
+      sync::MutexLock lock(mutex_);
+      serving_.insert(number);
+      changed_.notify_all();
+      while (held_.contains(number)) changed_.wait(mutex_);
+      serving_.erase(number);
+      served_.push_back(number);
+      changed_.notify_all();
+    };
+  }
+
+  void send(int number, bool hold = false) {
+    sync::MutexLock lock(mutex_);
+    if (hold) held_.insert(number);
+    requests_.push_back(number);
+    changed_.notify_all();
+  }
+  void let_go(int number) {
+    sync::MutexLock lock(mutex_);
+    held_.erase(number);
+    changed_.notify_all();
+  }
+  void end() {
+    sync::MutexLock lock(mutex_);
+    over_ = true;
+    changed_.notify_all();
+  }
+  // Waits, for at most a minute, until `what` holds.
+  template <class What>
+  bool wait(What what) {
+    const auto deadline = sync::deadline_after(std::chrono::minutes(1));
+    sync::MutexLock lock(mutex_);
+    while (!what()) {
+      if (!changed_.wait_until(mutex_, deadline)) return what();
+    }
+    return true;
+  }
+  bool is_serving(int number) {
+    return wait([&] { return serving_.contains(number); });
+  }
+  bool was_served(int number) {
+    return wait([&] {
+      return std::find(served_.begin(), served_.end(), number) != served_.end();
+    });
+  }
+  bool all_taken(int count) {
+    return wait([&] { return taken_ == count; });
+  }
+  std::size_t serving_count() {
+    sync::MutexLock lock(mutex_);
+    return serving_.size();
+  }
+
+ private:
+  sync::Mutex mutex_;
+  sync::Condition changed_;
+  std::deque<int> requests_;
+  std::set<int> held_, serving_;
+  std::vector<int> served_;
+  int readers_ = 0;
+  int taken_ = 0;
+  bool over_ = false;
+};
+
+class DispatcherTest : public testing::Test {
+ protected:
+  void start(unsigned threads_max, std::size_t queue_max) {
+    dispatcher_.emplace(Dispatcher::Limits{64, threads_max, queue_max}, fake_.read(),
+                        fake_.serve());
+    auto thread = sync::Thread::start("test-run", [this] { (void)dispatcher_->run(); });
+    ASSERT_TRUE(thread.ok());
+    runner_ = std::move(*thread);
+  }
+  void TearDown() override {
+    fake_.end();
+    if (runner_.joinable()) runner_.join();
+  }
+
+  Fake fake_;
+  std::optional<Dispatcher> dispatcher_;
+  sync::Thread runner_;
+};
+
+TEST_F(DispatcherTest, ServesAndEnds) {
+  start(4, 4);
+  fake_.send(1);
+  fake_.send(2);
+  EXPECT_TRUE(fake_.was_served(1));
+  EXPECT_TRUE(fake_.was_served(2));
+  fake_.end();
+  runner_.join();
+  EXPECT_EQ(dispatcher_->counts().served, 2U);
+}
+
+TEST_F(DispatcherTest, ReadsWhileAllWorkersAreBusy) {
+  start(3, 8);
+  // Two may be served at once; the third thread only reads.
+  fake_.send(1, true);
+  fake_.send(2, true);
+  ASSERT_TRUE(fake_.is_serving(1));
+  ASSERT_TRUE(fake_.is_serving(2));
+  fake_.send(3);
+  fake_.send(4);
+  EXPECT_TRUE(fake_.all_taken(4)) << "requests stay in the kernel while workers are busy";
+  EXPECT_EQ(fake_.serving_count(), 2U);
+  fake_.let_go(1);
+  EXPECT_TRUE(fake_.was_served(3)) << "whoever gets done looks into the queue";
+  EXPECT_TRUE(fake_.was_served(4));
+  fake_.let_go(2);
+  EXPECT_TRUE(fake_.was_served(2));
+  EXPECT_EQ(dispatcher_->counts().queued, 2U);
+}
+
+TEST_F(DispatcherTest, StopsReadingWhenTheQueueIsFull) {
+  start(2, 2);
+  fake_.send(1, true);
+  ASSERT_TRUE(fake_.is_serving(1));
+  for (int number = 2; number <= 5; ++number) fake_.send(number);
+  // Two in the queue, and one in the hands of the reader, who waits for room.
+  ASSERT_TRUE(fake_.all_taken(4));
+  EXPECT_EQ(dispatcher_->counts().waiting, 2U);
+  fake_.let_go(1);
+  for (int number = 1; number <= 5; ++number) EXPECT_TRUE(fake_.was_served(number));
+}
+
+TEST_F(DispatcherTest, ServesWhatIsQueuedWhenTheConnectionEnds) {
+  start(2, 4);
+  fake_.send(1, true);
+  ASSERT_TRUE(fake_.is_serving(1));
+  fake_.send(2);
+  ASSERT_TRUE(fake_.all_taken(2));
+  fake_.end();
+  fake_.let_go(1);
+  runner_.join();
+  EXPECT_EQ(dispatcher_->counts().served, 2U);
+}
+
+}  // namespace
+}  // namespace quire::mount

@@ -1,0 +1,104 @@
+#include "mount/kernel_pages.h"
+
+#include <gtest/gtest.h>
+
+namespace quire::mount {
+namespace {
+
+using Ranges = std::vector<ByteRange>;
+constexpr std::uint64_t kPage = 4096;
+
+TEST(KernelPages, NothingHeldNeedsNoDropAndKeepsNothing) {
+  KernelPages pages;
+  EXPECT_EQ(pages.written({0, 100}), 0U);
+  pages.granted({kPage, 2 * kPage});
+  EXPECT_EQ(pages.written({0, kPage}), 0U) << "the page beside it is not held";
+  EXPECT_EQ(pages.may_write({0, kPage}), (Ranges{{0, kPage}}));
+}
+
+TEST(KernelPages, AWriteBackDoesNotUndoWhatWasWrittenSinceTheGrant) {
+  KernelPages pages;
+  pages.granted({0, kPage});
+  EXPECT_NE(pages.written({100, 200}), 0U);
+  EXPECT_EQ(pages.may_write({0, kPage}), (Ranges{{0, 100}, {200, kPage}}));
+  EXPECT_EQ(pages.kept_bytes(), 100U);
+}
+
+TEST(KernelPages, ANewGrantHasWhatWasWrittenBefore) {
+  KernelPages pages;
+  pages.granted({0, kPage});
+  (void)pages.written({100, 200});
+  pages.granted({0, kPage});
+  EXPECT_EQ(pages.may_write({0, kPage}), (Ranges{{0, kPage}}));
+}
+
+TEST(KernelPages, WritesOverlapAndTouch) {
+  KernelPages pages;
+  pages.granted({0, 2 * kPage});
+  (void)pages.written({50, 150});
+  (void)pages.written({100, 200});
+  (void)pages.written({200, 250});
+  EXPECT_EQ(pages.may_write({0, kPage}), (Ranges{{0, 50}, {250, kPage}}));
+  EXPECT_EQ(pages.may_write({60, 240}), Ranges{});
+}
+
+TEST(KernelPages, AWriteOverTwoPagesIsKeptInBoth) {
+  KernelPages pages;
+  pages.granted({0, 2 * kPage});
+  (void)pages.written({kPage - 1, kPage + 1});
+  EXPECT_EQ(pages.may_write({0, 2 * kPage}), (Ranges{{0, kPage - 1}, {kPage + 1, 2 * kPage}}));
+}
+
+TEST(KernelPages, DroppedForgetsWhatTheTicketCovers) {
+  KernelPages pages;
+  pages.granted({0, kPage});
+  const std::uint64_t first = pages.written({0, 10});
+  const std::uint64_t second = pages.written({20, 30});
+  ASSERT_GT(second, first);
+  pages.dropped({0, 10}, first, true);
+  EXPECT_EQ(pages.may_write({0, kPage}), (Ranges{{0, 20}, {30, kPage}}))
+      << "the second write's own drop has not happened yet";
+  pages.dropped({20, 30}, second, true);
+  EXPECT_EQ(pages.may_write({0, kPage}), (Ranges{{0, kPage}}));
+  EXPECT_EQ(pages.written({0, 10}), 0U) << "the kernel holds nothing any more";
+}
+
+TEST(KernelPages, AGrantDuringTheDropIsHeld) {
+  KernelPages pages;
+  pages.granted({0, kPage});
+  const std::uint64_t ticket = pages.written({0, 10});
+  pages.granted({0, kPage});  // a fault after the write, before the kernel was asked
+  pages.dropped({0, 10}, ticket, true);
+  EXPECT_NE(pages.written({0, 10}), 0U);
+}
+
+TEST(KernelPages, WhatTheKernelCannotDropStaysKept) {
+  KernelPages pages;
+  pages.granted({0, kPage});
+  const std::uint64_t ticket = pages.written({0, 10});
+  pages.dropped({0, 10}, ticket, false);
+  EXPECT_EQ(pages.may_write({0, kPage}), (Ranges{{10, kPage}}));
+  EXPECT_NE(pages.written({0, 10}), 0U) << "the next write must ask again";
+}
+
+TEST(KernelPages, ACutForgetsWhatLiesBehindIt) {
+  KernelPages pages;
+  pages.granted({0, 3 * kPage});
+  (void)pages.written({0, 3 * kPage});
+  pages.cut(kPage + 1);
+  EXPECT_EQ(pages.may_write({0, 3 * kPage}), (Ranges{{2 * kPage, 3 * kPage}}));
+}
+
+TEST(KernelPages, BeyondItsMemoryEveryPageCountsAsHeld) {
+  KernelPages pages;
+  const std::uint64_t piece = limits::kGrantPiecePages * kPage;
+  for (std::uint64_t i = 0; i <= limits::kGrantPiecesMax; ++i) {
+    pages.granted({i * piece, i * piece + 1});
+  }
+  EXPECT_NE(pages.written({5 * kPage, 5 * kPage + 1}), 0U);
+  const std::uint64_t far = (limits::kGrantPiecesMax + 7) * piece;
+  EXPECT_NE(pages.written({far, far + 1}), 0U);
+}
+
+}  // namespace
+}  // namespace quire::mount
