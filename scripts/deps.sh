@@ -3,8 +3,9 @@
 packages_to_build=(
   cmake ninja-build g++ pkg-config
   libfmt-dev liburing-dev                                # the library
+  libfuse3-dev fuse3                                     # the mount
   libgtest-dev libgmock-dev libbenchmark-dev             # its tests and benchmarks
-  libcli11-dev nlohmann-json3-dev libxxhash-dev          # programs of tests/ and bench/
+  libcli11-dev nlohmann-json3-dev libxxhash-dev          # the command, programs of tests/ and bench/
   libexpected-dev
 )
 packages_to_test=(

@@ -87,6 +87,8 @@ fault sync
 store sync|fault
 cache sync|fault|store
 file sync|fault|store|cache
+mount sync|fault|store|cache|file
+tool sync|store|mount
 FLOORS
   report "${bad[@]}"
 }
@@ -98,7 +100,7 @@ all_waiting_goes_through_the_seam() {
 }
 
 the_library_neither_prints_nor_exits() {
-  library_sources | grep -vE '^src/sync/(check\.cc|sim/)' | none_match \
+  library_sources | grep -vE '^src/(sync/(check\.cc|sim/)|tool/)' | none_match \
     'std::(cout|cerr|clog)|\b(printf|fprintf|puts|fputs|perror)\(|fmt::print|(^|[^_[:alnum:]])_?exit\(|\babort\(|\b(secure_)?getenv\('
 }
 

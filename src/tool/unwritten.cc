@@ -1,0 +1,57 @@
+#include "tool/unwritten.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <optional>
+#include <system_error>
+
+#include "tool/table.h"
+#include "tool/units.h"
+
+namespace quire::tool {
+
+namespace {
+
+template <class Number>
+std::optional<Number> number(std::string_view text) {
+  Number value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, failed] = std::from_chars(text.data(), end, value);
+  return failed == std::errc() && rest == end ? std::optional(value) : std::nullopt;
+}
+
+std::optional<UnwrittenFile> parse_line(std::string_view line) {
+  const std::size_t first = line.find('\t');
+  const std::size_t second = first == line.npos ? line.npos : line.find('\t', first + 1);
+  if (second == line.npos) return std::nullopt;
+  const auto bytes = number<std::uint64_t>(line.substr(0, first));
+  const auto error = number<int>(line.substr(first + 1, second - first - 1));
+  if (!bytes || !error) return std::nullopt;
+  return UnwrittenFile{*bytes, *error, std::string(line.substr(second + 1))};
+}
+
+}  // namespace
+
+std::vector<UnwrittenFile> parse_unwritten(std::string_view text) {
+  std::vector<UnwrittenFile> files;
+  for (std::size_t end = text.find('\n'); end != text.npos; end = text.find('\n')) {
+    if (auto file = parse_line(text.substr(0, end))) files.push_back(std::move(*file));
+    text.remove_prefix(end + 1);
+  }
+  return files;
+}
+
+std::string describe_unwritten(const std::vector<UnwrittenFile>& files, std::uint64_t total) {
+  Table table({Table::Align::kRight, Table::Align::kLeft});
+  for (const UnwrittenFile& file : files) {
+    const std::string why =
+        file.error == 0 ? "" : ": " + std::generic_category().message(file.error);
+    table.add({human_bytes(file.bytes), printable(file.path) + why});
+  }
+  std::string text = table.text("  ");
+  if (total > files.size()) text += fmt::format("  and {} more\n", total - files.size());
+  return text;
+}
+
+}  // namespace quire::tool
