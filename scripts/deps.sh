@@ -8,6 +8,7 @@ packages_to_build=(
   libcli11-dev nlohmann-json3-dev libxxhash-dev          # the command, programs of tests/ and bench/
   libexpected-dev
 )
+packages_to_run=(fuse3 git sqlite3 fio tar)               # programs that work on the mount
 packages_to_test=(
   libboost-context-dev                                   # the simulation
   spin gcc                                               # models

@@ -49,6 +49,7 @@ struct Options {
   bool keep = false;
   bool speed = true;
   double progress_seconds = 3;
+  std::string name = "main job";
   bool corrupt = false;
 };
 
@@ -350,6 +351,7 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
       "Writes, changes and reads back a tree of real files through Quire from several "
       "threads, then compares it on the host with an independent copy.",
       "main_job");
+  app.add_option("--name", options.name, "What the last line calls this")->capture_default_str();
   app.add_option("--source", options.source, "Take the files from this directory")
       ->check(CLI::ExistingDirectory)
       ->capture_default_str();
@@ -411,10 +413,11 @@ int main(int argc, char** argv) {
   if (const auto status = quire::main_job::parse(argc, argv, options)) {
     return *status;
   }
+  const std::string name = options.name;
   if (const auto failure = quire::main_job::run(std::move(options))) {
-    fmt::print("main job: FAILED ({})\n", *failure);
+    fmt::print("{}: FAILED ({})\n", name, *failure);
     return 1;
   }
-  fmt::print("main job: ok\n");
+  fmt::print("{}: ok\n", name);
   return 0;
 }
