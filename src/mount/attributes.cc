@@ -146,9 +146,8 @@ int FileSystem::set_owner_and_mode(Node& node, const struct stat& wanted, int wh
   if ((what & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0) {
     const uid_t user = (what & FUSE_SET_ATTR_UID) != 0 ? wanted.st_uid : static_cast<uid_t>(-1);
     const gid_t group = (what & FUSE_SET_ATTR_GID) != 0 ? wanted.st_gid : static_cast<gid_t>(-1);
-    if (const int number = change(
-            node, file::Inode::Attribute::kOther,
-            [&](const char* path) { return ::chown(path, user, group); });
+    if (const int number = change(node, file::Inode::Attribute::kOther,
+                                  [&](const char* path) { return ::chown(path, user, group); });
         number != 0) {
       return number;
     }
@@ -185,9 +184,8 @@ int FileSystem::set_times(Node& node, const struct stat& wanted, int what) {
       return set.ok() ? 0 : errno_of(set.code());
     }
   }
-  return change(node, file::Inode::Attribute::kTimes, [&](const char* path) {
-    return ::utimensat(AT_FDCWD, path, times.data(), 0);
-  });
+  return change(node, file::Inode::Attribute::kTimes,
+                [&](const char* path) { return ::utimensat(AT_FDCWD, path, times.data(), 0); });
 }
 
 int FileSystem::set_size(fuse_req_t request, Node& node, std::uint64_t size, OpenFile* open) {
@@ -210,8 +208,8 @@ int FileSystem::set_size(fuse_req_t request, Node& node, std::uint64_t size, Ope
 
 void FileSystem::setattr(fuse_req_t request, Node& node, const struct stat& wanted, int what,
                          OpenFile* open) {
-  constexpr int kTimes = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW |
-                         FUSE_SET_ATTR_MTIME_NOW;
+  constexpr int kTimes =
+      FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW;
   int number = set_owner_and_mode(node, wanted, what);
   if (number == 0 && (what & FUSE_SET_ATTR_SIZE) != 0) {
     number = set_size(request, node, static_cast<std::uint64_t>(wanted.st_size), open);

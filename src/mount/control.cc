@@ -101,9 +101,8 @@ void FileSystem::control_stats(fuse_req_t request, std::span<const std::byte> in
   stats.open_files = parts_.files.count();
   stats.nodes = parts_.nodes.size();
   stats.kernel_recalls = notifier_->recalls();
-  parts_.nodes.for_each_file([&](Node& node) {
-    stats.kernel_bytes_kept += node.file().kernel_pages().kept_bytes();
-  });
+  parts_.nodes.for_each_file(
+      [&](Node& node) { stats.kernel_bytes_kept += node.file().kernel_pages().kept_bytes(); });
   describe_(stats);
   answer(request, stats);
 }
@@ -122,7 +121,8 @@ void FileSystem::control_files(fuse_req_t request, std::span<const std::byte> in
   *files = {};
   files->version = control::kVersion;
   files->total = static_cast<std::uint32_t>(dirty.size());
-  files->length = static_cast<std::uint32_t>(format_failures(dirty, files->text, sizeof(files->text)));
+  files->length =
+      static_cast<std::uint32_t>(format_failures(dirty, files->text, sizeof(files->text)));
   answer(request, *files);
 }
 
@@ -143,8 +143,8 @@ void FileSystem::control_write_back(fuse_req_t request, std::span<const std::byt
   }
   const bool recalled = recall();
   const auto failures = parts_.files.sync_all({});
-  const bool ends = (flags & control::kUnmounting) != 0 &&
-                    (failures.empty() || (flags & control::kDiscard) != 0);
+  const bool ends =
+      (flags & control::kUnmounting) != 0 && (failures.empty() || (flags & control::kDiscard) != 0);
   if (ends) {
     sync::MutexLock lock(mutex_);
     end_socket_ = socket;

@@ -36,7 +36,7 @@ struct Stats {
   std::uint64_t readahead_pages;
   std::uint64_t evicted_pages;
   std::uint64_t written_pages;
-  std::uint64_t read_requests;   // to the source's file system
+  std::uint64_t read_requests;  // to the source's file system
   std::uint64_t write_requests;
   std::uint64_t writeback_errors;
   std::uint64_t memory_bytes;       // gauge: the budget
@@ -44,19 +44,19 @@ struct Stats {
   std::uint64_t cached_pages;       // gauge
   std::uint64_t dirty_pages;        // gauge
   std::uint64_t writeback_pages;    // gauge: on their way to the source
-  std::uint64_t open_files;         // gauge: with handles on the source, closed ones that linger included
-  std::uint64_t nodes;              // gauge: files and directories that the kernel knows
+  std::uint64_t open_files;  // gauge: with handles on the source, closed ones that linger included
+  std::uint64_t nodes;       // gauge: files and directories that the kernel knows
 
   Waits page;      // for a page that is being read or written
   Waits throttle;  // of writers, for the dirty limit
   Waits memory;    // for a page to be given up
   Waits range;     // for another writer of the same bytes
 
-  std::uint64_t requests;         // of the kernel's, answered
-  std::uint64_t requests_queued;  // ... that found every worker busy
-  std::uint64_t requests_waiting; // gauge: queued now
-  Waits request;                  // from reading a request to its answer
-  std::uint64_t kernel_recalls;   // pages recalled from the kernel's cache: requests to do so
+  std::uint64_t requests;           // of the kernel's, answered
+  std::uint64_t requests_queued;    // ... that found every worker busy
+  std::uint64_t requests_waiting;   // gauge: queued now
+  Waits request;                    // from reading a request to its answer
+  std::uint64_t kernel_recalls;     // pages recalled from the kernel's cache: requests to do so
   std::uint64_t kernel_bytes_kept;  // bytes written since, that a late write-back did not undo
 };
 

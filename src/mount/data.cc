@@ -96,8 +96,8 @@ void FileSystem::open(fuse_req_t request, Node& node, fuse_file_info& info) {
     fuse_reply_err(request, node.is_directory() ? EISDIR : ENXIO);
     return;
   }
-  auto open = opened(node, parts_.files.use(node, (info.flags & O_ACCMODE) != O_RDONLY),
-                     info.flags);
+  auto open =
+      opened(node, parts_.files.use(node, (info.flags & O_ACCMODE) != O_RDONLY), info.flags);
   if (!open) {
     fuse_reply_err(request, open.error());
     return;
@@ -190,12 +190,13 @@ void FileSystem::answer_written(fuse_req_t request, Node& node, ByteRange writte
     fuse_reply_write(request, count);
     return;
   }
-  notifier_->drop(parts_.nodes.number(node), written,
-                  [&pages = node.file().kernel_pages(), written, ticket, request, count](int number) {
-                    // Answered after: until then the kernel keeps the node.
-                    pages.dropped(written, ticket, number == 0 || number == ENOENT);
-                    fuse_reply_write(request, count);
-                  });
+  notifier_->drop(
+      parts_.nodes.number(node), written,
+      [&pages = node.file().kernel_pages(), written, ticket, request, count](int number) {
+        // Answered after: until then the kernel keeps the node.
+        pages.dropped(written, ticket, number == 0 || number == ENOENT);
+        fuse_reply_write(request, count);
+      });
 }
 
 void FileSystem::write_from_kernel(fuse_req_t request, OpenFile& open,
@@ -207,8 +208,8 @@ void FileSystem::write_from_kernel(fuse_req_t request, OpenFile& open,
                             interruptible.limit());
     number = order.error();
     if (number == 0) {
-      for (const ByteRange part : open.node.file().kernel_pages().may_write(
-               {offset, offset + bytes.size()})) {
+      for (const ByteRange part :
+           open.node.file().kernel_pages().may_write({offset, offset + bytes.size()})) {
         const auto from = bytes.subspan(part.begin - offset, part.end - part.begin);
         std::uint64_t at = part.begin;
         const auto written = open.file->writev({&from, 1}, &at, interruptible.call());
@@ -344,7 +345,8 @@ void FileSystem::copy_range(fuse_req_t request, OpenFile& from, std::uint64_t fr
   {
     const Interruptible interruptible(request);
     // One answer for at most so many bytes; the program asks again for the rest.
-    const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(length, limits::kRequestMaxBytes));
+    const auto want =
+        static_cast<std::size_t>(std::min<std::uint64_t>(length, limits::kRequestMaxBytes));
     const auto read = from.file->read({buffer, want}, from_offset, interruptible.call());
     if (!read.ok()) {
       number = errno_of(read.code());

@@ -98,8 +98,8 @@ void FileSystem::read_directory(fuse_req_t request, OpenDirectory& directory, st
         struct stat s = {};
         s.st_ino = found.d_ino;
         s.st_mode = DTTOIF(found.d_type);
-        needed = fuse_add_direntry(request, buffer + used, size - used, found.d_name, &s,
-                                   found.d_off);
+        needed =
+            fuse_add_direntry(request, buffer + used, size - used, found.d_name, &s, found.d_off);
       } else if (fuse_add_direntry_plus(request, nullptr, 0, found.d_name, nullptr, 0) >
                  size - used) {
         break;  // before a lookup is counted that the kernel would not hear of

@@ -80,9 +80,7 @@ class Fake {
     return wait([&] { return serving_.contains(number); });
   }
   bool was_served(int number) {
-    return wait([&] {
-      return std::find(served_.begin(), served_.end(), number) != served_.end();
-    });
+    return wait([&] { return std::find(served_.begin(), served_.end(), number) != served_.end(); });
   }
   bool all_taken(int count) {
     return wait([&] { return taken_ == count; });

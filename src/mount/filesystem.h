@@ -102,7 +102,8 @@ class FileSystem {
   void rename(fuse_req_t request, Node& parent, const char* name, Node& new_parent,
               const char* new_name, unsigned flags);
   void readlink(fuse_req_t request, Node& node);
-  void create(fuse_req_t request, Node& parent, const char* name, mode_t mode, fuse_file_info& info);
+  void create(fuse_req_t request, Node& parent, const char* name, mode_t mode,
+              fuse_file_info& info);
   // data.cc
   void open(fuse_req_t request, Node& node, fuse_file_info& info);
   void release(fuse_req_t request, OpenFile* open);
@@ -125,8 +126,8 @@ class FileSystem {
   // xattrs.cc
   void get_xattr(fuse_req_t request, Node& node, const char* name, std::size_t size);
   void list_xattrs(fuse_req_t request, Node& node, std::size_t size);
-  void set_xattr(fuse_req_t request, Node& node, const char* name,
-                 std::span<const std::byte> value, int flags);
+  void set_xattr(fuse_req_t request, Node& node, const char* name, std::span<const std::byte> value,
+                 int flags);
   void remove_xattr(fuse_req_t request, Node& node, const char* name);
   // control.cc
   void control(fuse_req_t request, unsigned command, std::span<const std::byte> in,

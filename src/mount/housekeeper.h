@@ -16,7 +16,8 @@ namespace quire::mount {
 class Housekeeper {
  public:
   // Calls `work` every `interval`, first after one.
-  static Result<std::unique_ptr<Housekeeper>> start(const char* name, sync::Clock::duration interval,
+  static Result<std::unique_ptr<Housekeeper>> start(const char* name,
+                                                    sync::Clock::duration interval,
                                                     std::function<void()> work) {
     std::unique_ptr<Housekeeper> keeper(new Housekeeper(interval, std::move(work)));
     Housekeeper* const self = keeper.get();

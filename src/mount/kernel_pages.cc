@@ -60,9 +60,8 @@ std::uint64_t KernelPages::written(ByteRange bytes) {
   for (std::uint64_t page = first_page(bytes); page < end_page(bytes); ++page) {
     if (!is_granted(page) && !overwritten_.contains(page)) continue;
     if (ticket == 0) ticket = ++tickets_;
-    overwritten_[page].push_back({{std::max(bytes.begin, page * kPage),
-                                   std::min(bytes.end, (page + 1) * kPage)},
-                                  ticket});
+    overwritten_[page].push_back(
+        {{std::max(bytes.begin, page * kPage), std::min(bytes.end, (page + 1) * kPage)}, ticket});
     set_granted(page, false);
   }
   return ticket;

@@ -159,9 +159,8 @@ void FileSystem::link(fuse_req_t request, Node& node, Node& parent, const char* 
     } else {
       Linked object(parts_.cache.inodes(), *fd);
       number = object.error();
-      if (number == 0 &&
-          ::linkat(AT_FDCWD, proc_path((*fd)->get()).c_str(), (*directory)->get(), name,
-                   AT_SYMLINK_FOLLOW) != 0) {
+      if (number == 0 && ::linkat(AT_FDCWD, proc_path((*fd)->get()).c_str(), (*directory)->get(),
+                                  name, AT_SYMLINK_FOLLOW) != 0) {
         number = errno;
       }
       if (object.there()) object.done();

@@ -181,8 +181,8 @@ void NodeTable::drop_name(Node& node, Node& parent, std::string_view name, bool 
   std::vector<std::unique_ptr<Node>> gone;
   {
     sync::MutexLock lock(mutex_);
-    const auto it = std::find(node.names_.begin(), node.names_.end(),
-                              NodeName{&parent, std::string(name)});
+    const auto it =
+        std::find(node.names_.begin(), node.names_.end(), NodeName{&parent, std::string(name)});
     if (it != node.names_.end()) {
       node.names_.erase(it);
       --parent.holds_;
@@ -201,8 +201,8 @@ void NodeTable::move_name(Node& node, Node& parent, std::string_view name, Node&
   std::vector<std::unique_ptr<Node>> gone;
   {
     sync::MutexLock lock(mutex_);
-    const auto it = std::find(node.names_.begin(), node.names_.end(),
-                              NodeName{&parent, std::string(name)});
+    const auto it =
+        std::find(node.names_.begin(), node.names_.end(), NodeName{&parent, std::string(name)});
     if (it != node.names_.end()) {
       node.names_.erase(it);
       --parent.holds_;

@@ -95,7 +95,7 @@ class OpenFiles {
   const Tree& tree_;
   const std::size_t lingering_max_;
 
-  mutable sync::Mutex mutex_;  // after a NodeFile's
+  mutable sync::Mutex mutex_;                          // after a NodeFile's
   std::list<NodeFile*> lingering_ GUARDED_BY(mutex_);  // the longest first
   std::size_t open_ GUARDED_BY(mutex_) = 0;
 };

@@ -80,9 +80,7 @@ fuse_lowlevel_ops make_operations() {
     of(r).link(r, node_of(r, number), node_of(r, parent), name);
   };
   ops.create = [](fuse_req_t r, fuse_ino_t parent, const char* name, mode_t mode,
-                  fuse_file_info* info) {
-    of(r).create(r, node_of(r, parent), name, mode, *info);
-  };
+                  fuse_file_info* info) { of(r).create(r, node_of(r, parent), name, mode, *info); };
   ops.open = [](fuse_req_t r, fuse_ino_t number, fuse_file_info* info) {
     of(r).open(r, node_of(r, number), *info);
   };

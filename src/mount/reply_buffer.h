@@ -15,7 +15,8 @@ struct ReplyBufferTag {};
 
 inline std::byte* reply_buffer() {
   auto& buffer = sync::ThreadLocal<std::unique_ptr<std::byte[]>, ReplyBufferTag>::get();
-  if (buffer == nullptr) buffer = std::make_unique_for_overwrite<std::byte[]>(limits::kRequestMaxBytes);
+  if (buffer == nullptr)
+    buffer = std::make_unique_for_overwrite<std::byte[]>(limits::kRequestMaxBytes);
   return buffer.get();
 }
 

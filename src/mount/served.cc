@@ -118,11 +118,12 @@ Status check_served(const std::string& source, const std::string& mountpoint,
       how = "contains";
     }
     if (how == nullptr) continue;
-    return Error(Errc::kInUse,
-                 fmt::format("{} {} {}, which Quire serves on {}; unmount that first (quire unmount "
-                             "{}), or use it",
-                             source, how, line.device == device ? line.mountpoint : line.source,
-                             line.mountpoint, line.mountpoint));
+    return Error(
+        Errc::kInUse,
+        fmt::format("{} {} {}, which Quire serves on {}; unmount that first (quire unmount "
+                    "{}), or use it",
+                    source, how, line.device == device ? line.mountpoint : line.source,
+                    line.mountpoint, line.mountpoint));
   }
   return {};
 }

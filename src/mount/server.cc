@@ -125,9 +125,10 @@ Status Server::Impl::prepare() {
     return fine;
   }
   for (const std::string& below : submounts(options_.source, *table)) {
-    log(LogLevel::kWarning, fmt::format("{} is a mount of its own and will not be shown; mount it by "
-                                        "itself, or on the mount point afterwards",
-                                        below));
+    log(LogLevel::kWarning,
+        fmt::format("{} is a mount of its own and will not be shown; mount it by "
+                    "itself, or on the mount point afterwards",
+                    below));
   }
   return {};
 }
@@ -157,8 +158,8 @@ Status Server::Impl::open_engine() {
   auto tree = Tree::open(root_.get(), descriptors_max(limits::kDirectoryFdsMax));
   if (!tree.ok()) return std::move(tree).error();
   tree_.emplace(std::move(*tree));
-  nodes_ = std::make_unique<NodeTable>(tree_->root_id(),
-                                       [this](Node& node) { tree_->forget(node); });
+  nodes_ =
+      std::make_unique<NodeTable>(tree_->root_id(), [this](Node& node) { tree_->forget(node); });
   tree_->attach(*nodes_);
   files_ = std::make_unique<OpenFiles>(*cache_, *store_, *nodes_, *tree_,
                                        descriptors_max(limits::kLingeringFilesMax));
@@ -250,7 +251,8 @@ void Server::Impl::stop() {
 
 void Server::Impl::end_by_stop() {
   if (!filesystem_->recall()) {
-    log(LogLevel::kWarning, "the kernel did not give back all that it holds of mapped files in time");
+    log(LogLevel::kWarning,
+        "the kernel did not give back all that it holds of mapped files in time");
   }
   for (const OpenFiles::Failure& failure : files_->sync_all({})) {
     log(LogLevel::kError, fmt::format("{}: {} bytes are not written: {}", failure.path,
@@ -258,15 +260,17 @@ void Server::Impl::end_by_stop() {
   }
   int failed = session_->detach(false);
   if (failed == EBUSY) {
-    log(LogLevel::kWarning, fmt::format("{} is in use; programs that have files open there will see "
-                                        "ENOTCONN",
-                                        options_.mountpoint));
+    log(LogLevel::kWarning,
+        fmt::format("{} is in use; programs that have files open there will see "
+                    "ENOTCONN",
+                    options_.mountpoint));
     failed = session_->detach(true);
     // What was mapped and stored into meanwhile.
     (void)filesystem_->recall();
     if (!session_->abort()) {
-      log(LogLevel::kWarning, "/sys/fs/fuse/connections cannot be used, so this ends when the last "
-                              "program closes its last file there");
+      log(LogLevel::kWarning,
+          "/sys/fs/fuse/connections cannot be used, so this ends when the last "
+          "program closes its last file there");
     }
   }
   if (failed != 0) {

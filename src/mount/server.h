@@ -43,8 +43,8 @@ struct Options {
 
 // Why a mount ended, and what it could not bring to the source.
 struct Ended {
-  bool stopped = false;            // by stop()
-  std::vector<std::string> lost;   // a line for each file: its path and the error
+  bool stopped = false;           // by stop()
+  std::vector<std::string> lost;  // a line for each file: its path and the error
 };
 
 class Server {

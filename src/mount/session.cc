@@ -128,8 +128,8 @@ Result<std::unique_ptr<Session>> Session::mount(const Options& options,
                                                 const fuse_lowlevel_ops& operations,
                                                 void* filesystem) {
   std::unique_ptr<Session> session(new Session(options));
-  std::string mount_options = fmt::format("default_permissions,subtype=quire,fsname={}",
-                                          quoted(options.source));
+  std::string mount_options =
+      fmt::format("default_permissions,subtype=quire,fsname={}", quoted(options.source));
   if (options.allow_other) mount_options += ",allow_other";
   Arguments arguments({"quire", "-o", mount_options});
   session->session_ =
@@ -152,8 +152,8 @@ Result<std::unique_ptr<Session>> Session::mount(const Options& options,
   fuse_custom_io io = {};
   io.read = &read_request;
   io.writev = &write_reply;
-  if (const int failed = fuse_session_custom_io(session->session_, &io,
-                                                fuse_session_fd(session->session_));
+  if (const int failed =
+          fuse_session_custom_io(session->session_, &io, fuse_session_fd(session->session_));
       failed != 0) {
     return Error(std::error_code(failed < 0 ? EINVAL : failed, std::generic_category()),
                  "taking over libfuse's connection");

@@ -21,7 +21,8 @@ void FileSystem::get_xattr(fuse_req_t request, Node& node, const char* name, std
       number = fd.error();
     } else {
       size = std::min(size, limits::kRequestMaxBytes);
-      length = ::getxattr(proc_path((*fd)->get()).c_str(), name, size == 0 ? nullptr : buffer, size);
+      length =
+          ::getxattr(proc_path((*fd)->get()).c_str(), name, size == 0 ? nullptr : buffer, size);
       if (length < 0) number = errno;
     }
   }
@@ -61,10 +62,9 @@ void FileSystem::list_xattrs(fuse_req_t request, Node& node, std::size_t size) {
 void FileSystem::set_xattr(fuse_req_t request, Node& node, const char* name,
                            std::span<const std::byte> value, int flags) {
   if (node.is_regular()) node.file().set_may_have_privileges(true);
-  const int number =
-      change(node, file::Inode::Attribute::kOther, [&](const char* path) {
-        return ::setxattr(path, name, value.data(), value.size(), flags);
-      });
+  const int number = change(node, file::Inode::Attribute::kOther, [&](const char* path) {
+    return ::setxattr(path, name, value.data(), value.size(), flags);
+  });
   fuse_reply_err(request, number);
 }
 

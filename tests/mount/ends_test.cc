@@ -122,11 +122,10 @@ TEST_F(EndsTest, ASourceIsServedOnce) {
   fs::create_directory(beside);
   begin();
   for (const std::string& source :
-       {mounted_.source(), mounted_.in_source("below"), fs::path(mounted_.source()).parent_path().string(),
-        mounted_.root()}) {
+       {mounted_.source(), mounted_.in_source("below"),
+        fs::path(mounted_.source()).parent_path().string(), mounted_.root()}) {
     Mounted second;
-    const std::string said =
-        second.begin([&](Options& options) { options.source = source; });
+    const std::string said = second.begin([&](Options& options) { options.source = source; });
     EXPECT_NE(said.find("unmount"), std::string::npos) << source << ": " << said;
   }
   Mounted second;
@@ -139,14 +138,15 @@ TEST_F(EndsTest, ASourceIsServedOnce) {
 
 TEST_F(EndsTest, AMountPointInsideTheSourceIsRefused) {
   fs::create_directory(mounted_.in_source("below"));
-  const std::string said = mounted_.begin(
-      [&](Options& options) { options.mountpoint = mounted_.in_source("below"); });
+  const std::string said =
+      mounted_.begin([&](Options& options) { options.mountpoint = mounted_.in_source("below"); });
   EXPECT_NE(said.find("outside"), std::string::npos) << said;
 }
 
 TEST_F(EndsTest, WhatIsNotThereIsSaid) {
-  for (const auto& adapt : {std::function<void(Options&)>([](Options& o) { o.source += "-gone"; }),
-                            std::function<void(Options&)>([](Options& o) { o.mountpoint += "-gone"; })}) {
+  for (const auto& adapt :
+       {std::function<void(Options&)>([](Options& o) { o.source += "-gone"; }),
+        std::function<void(Options&)>([](Options& o) { o.mountpoint += "-gone"; })}) {
     const std::string said = mounted_.begin(adapt);
     EXPECT_NE(said.find("-gone: No such file"), std::string::npos) << said;
   }

@@ -103,14 +103,16 @@ TEST_F(FilesTest, StampsStayWhenDataIsWrittenBack) {
   // The kernel asks again after a change of another attribute's, for one.
   store::Fd again = open("f", O_RDONLY);
   struct statx now = {};
-  ASSERT_EQ(::statx(again.get(), "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &now), 0);
+  ASSERT_EQ(::statx(again.get(), "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &now),
+            0);
   EXPECT_EQ(now.stx_mtime.tv_sec, before.st_mtim.tv_sec);
   EXPECT_EQ(now.stx_mtime.tv_nsec, before.st_mtim.tv_nsec);
   EXPECT_EQ(now.stx_ctime.tv_sec, before.st_ctim.tv_sec);
   EXPECT_EQ(now.stx_ctime.tv_nsec, before.st_ctim.tv_nsec);
   struct stat source = {};
   ASSERT_EQ(::stat(mounted_.in_source("f").c_str(), &source), 0);
-  EXPECT_EQ(source.st_mtim.tv_nsec, before.st_mtim.tv_nsec) << "the source shows the time of the write";
+  EXPECT_EQ(source.st_mtim.tv_nsec, before.st_mtim.tv_nsec)
+      << "the source shows the time of the write";
 }
 
 TEST_F(FilesTest, UtimensAfterAWriteSurvivesItsWriteback) {

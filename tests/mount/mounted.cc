@@ -157,7 +157,8 @@ void Mounted::unwatch() {
 void Mounted::abort() {
   ADD_FAILURE() << "the mount did not end in " << kTestMax.count() << " s; aborted";
   // Root may have to mount it first; an ordinary user finds it there or not.
-  if (!std::filesystem::exists(std::string(kControl) + "/" + device_.substr(device_.find(':') + 1))) {
+  if (!std::filesystem::exists(std::string(kControl) + "/" +
+                               device_.substr(device_.find(':') + 1))) {
     (void)::mount("fusectl", kControl, "fusectl", 0, nullptr);
   }
   std::ofstream(std::string(kControl) + "/" + device_.substr(device_.find(':') + 1) + "/abort")
@@ -203,8 +204,8 @@ struct Held::Shared {
 
 Held::Held(Which which) : which_(std::move(which)) {
   // In memory that the daemon, a child, shares.
-  void* const memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE,
-                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* const memory =
+      ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   shared_ = std::shared_ptr<Shared>(new (memory) Shared{},
                                     [](Shared* shared) { ::munmap(shared, sizeof(Shared)); });
 }
