@@ -51,7 +51,7 @@ Error cannot(const char* what) {
 
 }  // namespace
 
-Result<BoundedCall> BoundedCall::start(std::size_t answer_bytes, Call call) {
+Result<BoundedCall> BoundedCall::start(std::size_t answer_bytes, const Call& call) {
   std::array<int, 2> ends = {};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return cannot("make a pipe");
   store::Fd read_end(ends[0]);

@@ -32,7 +32,7 @@ class BoundedCall {
   using Call = std::function<int(std::span<std::byte> answer)>;
 
   // REQUIRES: answer_bytes fits in a pipe (limit 60,000).
-  static Result<BoundedCall> start(std::size_t answer_bytes, Call call);
+  static Result<BoundedCall> start(std::size_t answer_bytes, const Call& call);
   BoundedCall(BoundedCall&&) = default;
   // Kills the child if it has not answered.
   ~BoundedCall();

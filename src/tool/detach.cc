@@ -93,7 +93,7 @@ Status detach_failed(const Mount& mount, int error, std::string_view said) {
 
 int detach_error(std::string_view fusermount_said) {
   const auto contains = [&](std::string_view part) {
-    return fusermount_said.find(part) != fusermount_said.npos;
+    return fusermount_said.find(part) != std::string_view::npos;
   };
   if (contains("busy")) return EBUSY;
   return contains("not mounted") || contains("not found in") ? EINVAL : EPERM;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "quire/limits.h"
@@ -100,6 +101,10 @@ std::uint64_t since(std::uint64_t before, std::uint64_t now) {
   return now > before ? now - before : 0;
 }
 
+std::uint64_t per_second(double change, double seconds) {
+  return static_cast<std::uint64_t>(std::llround(change / seconds));
+}
+
 }  // namespace
 
 std::string stats_text(const MountReport& report) {
@@ -188,7 +193,7 @@ std::string watch_line(const Stats& before, const Stats& now) {
   const double seconds = std::max(base_seconds(since(before.uptime_ns, now.uptime_ns)), 1e-3);
   const auto rate = [&](std::uint64_t Stats::*field) {
     const auto change = static_cast<double>(since(before.*field, now.*field));
-    return static_cast<std::uint64_t>(change / seconds + 0.5);
+    return per_second(change, seconds);
   };
   std::uint64_t wait_count = 0;
   std::uint64_t wait_ns = 0;
@@ -199,13 +204,12 @@ std::string watch_line(const Stats& before, const Stats& now) {
     wait_ns += since((before.*metric.field).total_ns, (now.*metric.field).total_ns);
   }
   const std::uint64_t hits = since(before.hits, now.hits);
-  return fmt::format(
-      kWatchRow, human_share(hits, hits + since(before.misses, now.misses)),
-      human_count(rate(&Stats::requests)), human_count(rate(&Stats::misses)),
-      human_pages(rate(&Stats::readahead_pages)), human_pages(rate(&Stats::written_pages)),
-      human_pages(now.dirty_pages),
-      human_count(static_cast<std::uint64_t>(static_cast<double>(wait_count) / seconds + 0.5)),
-      wait_count == 0 ? "-" : human_duration(wait_ns / wait_count));
+  return fmt::format(kWatchRow, human_share(hits, hits + since(before.misses, now.misses)),
+                     human_count(rate(&Stats::requests)), human_count(rate(&Stats::misses)),
+                     human_pages(rate(&Stats::readahead_pages)),
+                     human_pages(rate(&Stats::written_pages)), human_pages(now.dirty_pages),
+                     human_count(per_second(static_cast<double>(wait_count), seconds)),
+                     wait_count == 0 ? "-" : human_duration(wait_ns / wait_count));
 }
 
 }  // namespace quire::tool

@@ -51,7 +51,7 @@ std::string find_in_path(const std::string& program) {
     const std::size_t end = rest.find(':');
     std::string candidate = std::string(rest.substr(0, end)) + '/' + program;
     if (::access(candidate.c_str(), X_OK) == 0) return candidate;
-    if (end == rest.npos) return "";
+    if (end == std::string_view::npos) return "";
     rest.remove_prefix(end + 1);
   }
 }
@@ -149,15 +149,18 @@ Check userfaultfd() {
                     "nothing is lost now", "as root: sysctl vm.unprivileged_userfaultfd=1");
 }
 
+// Fewer are opened again and again.
+constexpr rlim_t kEnoughFiles = 4096;
+
 Check open_files() {
-  constexpr rlim_t kEnough = 4096;
   struct rlimit limit = {};
   ::getrlimit(RLIMIT_NOFILE, &limit);
   const auto number = [](rlim_t value) {
     return value == RLIM_INFINITY ? std::string("unlimited") : fmt::format("{}", value);
   };
   return make_check(
-      fmt::format("a daemon may open {} files or more", kEnough), limit.rlim_max >= kEnough,
+      fmt::format("a daemon may open {} files or more", kEnoughFiles),
+      limit.rlim_max >= kEnoughFiles,
       fmt::format("{}, of which {} without asking; a mount asks", number(limit.rlim_max),
                   number(limit.rlim_cur)),
       "fewer files of the source stay open at a time, and are opened again when needed",
@@ -166,7 +169,8 @@ Check open_files() {
 
 Check huge_pages() {
   const std::string modes = text_of_file("/sys/kernel/mm/transparent_hugepage/enabled");
-  const bool there = modes.find("[always]") != modes.npos || modes.find("[madvise]") != modes.npos;
+  const bool there =
+      modes.find("[always]") != std::string::npos || modes.find("[madvise]") != std::string::npos;
   return make_check("transparent huge pages", there, "",
                     "the cache uses small pages, which cost more",
                     "as root: echo madvise >/sys/kernel/mm/transparent_hugepage/enabled");
@@ -191,8 +195,9 @@ bool fuse_conf_has(std::string_view text, std::string_view word) {
     std::string_view line = text.substr(0, end);
     const std::size_t first = line.find_first_not_of(" \t");
     const std::size_t last = line.find_last_not_of(" \t\r");
-    if (first != line.npos && line.substr(first, last - first + 1) == word) return true;
-    if (end == text.npos) return false;
+    if (first != std::string_view::npos && line.substr(first, last - first + 1) == word)
+      return true;
+    if (end == std::string_view::npos) return false;
     text.remove_prefix(end + 1);
   }
   return false;

@@ -78,7 +78,8 @@ int serve(Options options, Log& log, const std::function<bool(std::string_view)>
     return kFailure;
   }
   auto signals = EndSignals::start([&](int number) {
-    log.write(LogLevel::kInfo, fmt::format("{}: writing everything back", ::strsignal(number)));
+    log.write(LogLevel::kInfo,
+              fmt::format("SIG{}: writing everything back", ::sigabbrev_np(number)));
     (*server)->stop();
   });
   if (!signals) {

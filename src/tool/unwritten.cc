@@ -23,8 +23,9 @@ std::optional<Number> number(std::string_view text) {
 
 std::optional<UnwrittenFile> parse_line(std::string_view line) {
   const std::size_t first = line.find('\t');
-  const std::size_t second = first == line.npos ? line.npos : line.find('\t', first + 1);
-  if (second == line.npos) return std::nullopt;
+  const std::size_t second =
+      first == std::string_view::npos ? std::string_view::npos : line.find('\t', first + 1);
+  if (second == std::string_view::npos) return std::nullopt;
   const auto bytes = number<std::uint64_t>(line.substr(0, first));
   const auto error = number<int>(line.substr(first + 1, second - first - 1));
   if (!bytes || !error) return std::nullopt;
@@ -35,7 +36,7 @@ std::optional<UnwrittenFile> parse_line(std::string_view line) {
 
 std::vector<UnwrittenFile> parse_unwritten(std::string_view text) {
   std::vector<UnwrittenFile> files;
-  for (std::size_t end = text.find('\n'); end != text.npos; end = text.find('\n')) {
+  for (std::size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n')) {
     if (auto file = parse_line(text.substr(0, end))) files.push_back(std::move(*file));
     text.remove_prefix(end + 1);
   }
