@@ -63,8 +63,9 @@ class QUIRE_EXPORT MemoryStore : public Store {
  public:
   static std::shared_ptr<MemoryStore> create(MemoryStoreOptions options = {});
 
-  // Called for each request before it is carried out, on the submitting thread, under no lock. Set it
-  // before the store is used, or while nothing is in flight; release_held() does not ask it again.
+  // Called for each request before it is carried out, on the submitting thread, under no lock, and
+  // perhaps by several threads at once. Replaced at any time; a request that is being submitted then
+  // may still ask the one before. release_held() does not ask it again.
   virtual void set_hook(std::function<StoreVerdict(const StoreRequest&)> hook) = 0;
   // Carries out what was held: the oldest `count` of them. Returns how many there were to carry out.
   virtual std::size_t release_held(std::size_t count = ~std::size_t{0}) = 0;

@@ -234,7 +234,12 @@ void MemoryStoreImpl::reserve(ObjectHandle object, std::uint64_t offset, std::ui
 
 StoreVerdict MemoryStoreImpl::ask_hook(StoreOp op, const std::string& path, std::uint64_t offset,
                                        std::uint64_t length, IoMode mode) const {
-  return hook_ ? hook_(StoreRequest{op, path, offset, length, mode}) : StoreVerdict{};
+  std::shared_ptr<const Hook> hook;
+  {
+    sync::MutexLock lock(mutex_);
+    hook = hook_;
+  }
+  return hook != nullptr ? (*hook)(StoreRequest{op, path, offset, length, mode}) : StoreVerdict{};
 }
 
 void MemoryStoreImpl::submit(ObjectHandle handle, Request request) {
@@ -322,7 +327,9 @@ void MemoryStoreImpl::answer(Request request) const {
 }
 
 void MemoryStoreImpl::set_hook(std::function<StoreVerdict(const StoreRequest&)> hook) {
-  hook_ = std::move(hook);
+  auto fresh = hook ? std::make_shared<const Hook>(std::move(hook)) : nullptr;
+  sync::MutexLock lock(mutex_);
+  hook_.swap(fresh);
 }
 
 std::size_t MemoryStoreImpl::release_held(std::size_t count) {

@@ -9,8 +9,8 @@
 // carried out at once by the releasing thread. With hold_answer_only it is carried out before it is
 // held.
 //
-// Lock order: mutex_ (names, handles, held) -> an object's mutex -> the quota's. None is held while
-// the hook or io_done runs.
+// Lock order: mutex_ (names, handles, held, the hook) -> an object's mutex -> the quota's. None is
+// held while the hook or io_done runs.
 #ifndef QUIRE_STORE_MEMORY_STORE_H_
 #define QUIRE_STORE_MEMORY_STORE_H_
 
@@ -64,6 +64,7 @@ class MemoryStoreImpl final : public MemoryStore {
   void set_capacity(std::uint64_t bytes) override;
 
  private:
+  using Hook = std::function<StoreVerdict(const StoreRequest&)>;
   struct OpenObject {
     std::shared_ptr<MemoryObject> object;
     OpenFlags flags{};
@@ -97,11 +98,11 @@ class MemoryStoreImpl final : public MemoryStore {
                         std::uint64_t length, IoMode mode) const;
 
   const MemoryStoreOptions options_;
-  std::function<StoreVerdict(const StoreRequest&)> hook_;
   PageQuota quota_;
   RequestTimer timer_;
 
   mutable sync::Mutex mutex_;
+  std::shared_ptr<const Hook> hook_ GUARDED_BY(mutex_);  // whoever asks it keeps it; may be null
   std::map<std::string, std::shared_ptr<MemoryObject>> objects_ GUARDED_BY(mutex_);
   std::unordered_map<std::uint64_t, OpenObject> handles_ GUARDED_BY(mutex_);
   std::deque<Request> held_ GUARDED_BY(mutex_);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -235,6 +236,22 @@ TEST(MemoryStore, TheHookSeesRequestsAndFailsThem) {
   EXPECT_EQ(seen[1].mode, IoMode::kAsync);
   EXPECT_EQ(seen[2].op, StoreOp::kOpen);
   EXPECT_EQ(object.stat().size_bytes, 0u);
+}
+
+// Fails if a hook that is being asked ends when another one is set.
+TEST(MemoryStore, TheHookCanBeReplacedWhileItIsAsked) {
+  auto store = MemoryStore::create();
+  Opened object(store, "a");
+  auto alive = std::make_shared<int>(0);
+  const std::weak_ptr<int> asked = alive;
+  store->set_hook([&store, &asked, alive = std::move(alive)](const StoreRequest&) {
+    store->set_hook({});
+    return StoreVerdict{.error =
+                            code(asked.expired() ? std::errc::bad_address : std::errc::io_error)};
+  });
+  EXPECT_EQ(write(*store, object.handle(), 0, pattern(10, 1)), code(std::errc::io_error));
+  EXPECT_TRUE(asked.expired());
+  EXPECT_FALSE(write(*store, object.handle(), 0, pattern(10, 1)));
 }
 
 TEST(MemoryStore, HeldRequestsAreCarriedOutInOrderWhenReleased) {
