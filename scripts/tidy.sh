@@ -88,6 +88,8 @@ store sync|fault
 cache sync|fault|store
 file sync|fault|store|cache
 mount sync|fault|store|cache|file
+tool sync|fault|store|cache|file|mount
+mount sync|fault|store|cache|file
 tool sync|store|mount
 FLOORS
   report "${bad[@]}"

@@ -267,7 +267,7 @@ void Server::Impl::end_by_stop() {
     failed = session_->detach(true);
     // What was mapped and stored into meanwhile.
     (void)filesystem_->recall();
-    if (!session_->abort()) {
+    if (!session_->cut_off()) {
       log(LogLevel::kWarning,
           "/sys/fs/fuse/connections cannot be used, so this ends when the last "
           "program closes its last file there");
@@ -276,7 +276,7 @@ void Server::Impl::end_by_stop() {
   if (failed != 0) {
     log(LogLevel::kError,
         fmt::format("unmounting {}: {}", options_.mountpoint, std::strerror(failed)));
-    (void)session_->abort();
+    (void)session_->cut_off();
   }
 }
 

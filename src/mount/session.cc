@@ -194,7 +194,7 @@ void Session::serve(std::byte* request, std::size_t size) {
   fuse_session_process_buf(session_, &buffer);
 }
 
-bool Session::abort() {
+bool Session::cut_off() {
   const std::size_t colon = device_.find(':');
   if (colon == std::string::npos) return false;
   const std::string path =

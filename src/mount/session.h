@@ -49,7 +49,7 @@ class Session {
   int detach(bool lazy);
   // Ends the connection whatever programs have open, through the kernel's control file system. Where that is
   // not mounted it cannot: false, and the connection ends when the last program closes its last file.
-  bool abort();
+  bool cut_off();
   // The device that the mount shows, MAJOR:MINOR, by which its connection is known.
   void set_device(std::string device) { device_ = std::move(device); }
 

@@ -5,12 +5,15 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <functional>
 #include <string>
 
 #include "mount/mount_test.h"
+#include "sync/clock.h"
+#include "sync/thread.h"
 
 namespace quire::mount::testing {
 namespace {
@@ -19,11 +22,12 @@ namespace fs = std::filesystem;
 
 // Waits, for at most a minute, until `what` holds.
 bool eventually(const std::function<bool()>& what) {
-  for (int i = 0; i < 6000; ++i) {
-    if (what()) return true;
-    ::usleep(10'000);
+  const auto end = sync::Clock::now() + std::chrono::minutes(1);
+  while (!what()) {
+    if (sync::Clock::now() > end) return false;
+    sync::yield_thread();
   }
-  return false;
+  return true;
 }
 
 class EndsTest : public MountTest {

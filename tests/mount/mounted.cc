@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -195,40 +197,50 @@ int Mounted::wait() {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+// The flags lie in memory that the daemon, a child, shares; the events are inherited by it.
 struct Held::Shared {
-  std::atomic<bool> armed;
-  std::atomic<bool> taken;
-  std::atomic<bool> there;
-  std::atomic<bool> free;
+  struct Flags {
+    std::atomic<bool> armed;
+    std::atomic<bool> taken;
+  };
+
+  Shared()
+      : flags(new (::mmap(nullptr, sizeof(Flags), PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_ANONYMOUS, -1, 0)) Flags{}),
+        there(::eventfd(0, EFD_CLOEXEC)),
+        free(::eventfd(0, EFD_CLOEXEC)) {}
+  ~Shared() { ::munmap(flags, sizeof(Flags)); }
+  Shared(const Shared&) = delete;
+  Shared& operator=(const Shared&) = delete;
+
+  Flags* const flags;
+  const store::Fd there;
+  const store::Fd free;
 };
 
-Held::Held(Which which) : which_(std::move(which)) {
-  // In memory that the daemon, a child, shares.
-  void* const memory =
-      ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  shared_ = std::shared_ptr<Shared>(new (memory) Shared{},
-                                    [](Shared* shared) { ::munmap(shared, sizeof(Shared)); });
-}
+Held::Held(Which which) : which_(std::move(which)), shared_(std::make_shared<Shared>()) {}
 
 std::function<void(std::span<const std::byte>)> Held::on_request() {
   return [which = which_, shared = shared_](std::span<const std::byte> request) {
-    if (!shared->armed.load() || !which(request) || shared->taken.exchange(true)) return;
-    shared->there.store(true);
-    while (!shared->free.load()) ::usleep(200);
+    Shared::Flags& flags = *shared->flags;
+    if (!flags.armed.load() || !which(request) || flags.taken.exchange(true)) return;
+    ::eventfd_write(shared->there.get(), 1);
+    eventfd_t count = 0;
+    (void)::eventfd_read(shared->free.get(), &count);
   };
 }
 
 void Held::arm() {
-  shared_->armed.store(true);
+  shared_->flags->armed.store(true);
 }
 
 bool Held::is_there() {
-  for (int i = 0; i < 300'000 && !shared_->there.load(); ++i) ::usleep(200);
-  return shared_->there.load();
+  pollfd there = {.fd = shared_->there.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&there, 1, 60'000) == 1;
 }
 
 void Held::let_go() {
-  shared_->free.store(true);
+  ::eventfd_write(shared_->free.get(), 1);
 }
 
 std::string contents(const std::string& path) {
