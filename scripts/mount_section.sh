@@ -118,7 +118,7 @@ tar_check() {
 # (d) Random writes, verified, through the cache and past it, on one set of files.
 fio_job() {
   fio --directory="$1" --size=$fio_size --verify=crc32c --verify_fatal=1 --ioengine=psync \
-    --randseed=1 --group_reporting --output="$beside/fio.out" "${@:2}" \
+    --randseed=1 --verify_state_save=0 --group_reporting --output="$beside/fio.out" "${@:2}" \
     --name=buffered --rw=randwrite --bs=4k-32k --blockalign=4k --numjobs=2 --direct=0 \
     --name=direct --rw=randwrite --bs=4k-32k --blockalign=4k --numjobs=2 --direct=1 || {
     cat "$beside/fio.out"

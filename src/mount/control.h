@@ -14,7 +14,7 @@ namespace quire::mount::control {
 
 inline constexpr std::uint32_t kVersion = 1;
 // An ioctl's size has 14 bits.
-inline constexpr std::size_t kTextBytes = 15 * 1024;
+inline constexpr std::size_t kTextBytes = std::size_t{15} * 1024;
 
 // Waits of one kind: how many, and in nanoseconds all together and the longest.
 struct Waits {

@@ -204,10 +204,10 @@ Status Server::Impl::connect() {
       });
   filesystem_->begin(*notifier_, session_->shared_mmap(),
                      [this](control::Stats& stats) { describe(stats); });
-  if (options_.shared_mmap && !session_->shared_mmap()) {
+  if (!session_->shared_mmap()) {
     log(LogLevel::kInfo,
-        "this kernel does not let files be mapped shared on such a mount (Linux 6.6 does): mmap(2) "
-        "with MAP_SHARED fails with ENODEV there");
+        fmt::format("files cannot be mapped shared{}: mmap(2) with MAP_SHARED fails with ENODEV there",
+                    options_.shared_mmap ? ", which needs Linux 6.6" : ""));
   }
   return {};
 }

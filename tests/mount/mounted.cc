@@ -40,6 +40,24 @@ void log_to_stderr(LogLevel level, std::string_view text) {
 
 }  // namespace
 
+namespace {
+
+// Whoever looks at all mounts of the machine may be looking at this one: it is tried again for a while.
+int unmount_root(const std::string& root) {
+  for (int round = 0;; ++round) {
+    if (::umount2(root.c_str(), UMOUNT_NOFOLLOW) == 0) return 0;
+    if (errno != EBUSY || round == 500) return errno;
+    ::usleep(10'000);
+  }
+}
+
+}  // namespace
+
+int Mounted::unmount() const {
+  if (::geteuid() == 0) return unmount_root(root_);
+  return std::system(("fusermount3 -u '" + root_ + "'").c_str()) == 0 ? 0 : EBUSY;
+}
+
 std::string Mounted::cannot() {
   const store::Fd fd(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
   if (!fd.ok()) {
@@ -170,13 +188,8 @@ void Mounted::abort() {
 }
 
 int Mounted::end() {
-  if (::geteuid() == 0) {
-    if (::umount2(root_.c_str(), UMOUNT_NOFOLLOW) != 0) {
-      ADD_FAILURE() << "unmounting " << root_ << ": " << std::strerror(errno);
-      signal(SIGTERM);
-    }
-  } else if (std::system(("fusermount3 -u '" + root_ + "'").c_str()) != 0) {
-    ADD_FAILURE() << "fusermount3 -u " << root_;
+  if (const int failed = unmount(); failed != 0) {
+    ADD_FAILURE() << "unmounting " << root_ << ": " << std::strerror(failed);
     signal(SIGTERM);
   }
   return wait();

@@ -55,6 +55,8 @@ class Mounted {
   void watch();
   void unwatch();
   void abort();
+  // 0 or an errno.
+  int unmount() const;
 
   store::testing::TestDirectory directory_;
   std::string source_, root_;
