@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds and runs the benchmarks of the host store and of the locks: scripts/bench.sh --help.
+# Builds and runs the benchmarks of the host store, of the mount and of the locks: scripts/bench.sh --help.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/common.sh
@@ -7,35 +7,72 @@ source scripts/build.sh
 
 if [[ ${1:-} == --help ]]; then
   cat <<'TEXT'
-usage: scripts/bench.sh [--help | OPTION...]
+usage: scripts/bench.sh [--help | [host | mount | gate] [OPTION...]]
 
-Builds optimised and runs the benchmarks of the host store beside memcpy, the kernel's page cache and
-fio; then, unless --only chooses rows, those of the gate. Prints a table; the JSON goes to
-out/bench.json unless --json names another file, and to out/gate.json. Needs fio for the rows of
-misses, and the right to make a memory cgroup for the passes. About ten minutes, on a machine with
-nothing else to do.
+Builds optimised and runs, in this order, unless one of them is named:
+  host   the host store beside memcpy, the kernel's page cache and fio
+  mount  a mounted directory beside one that a do-nothing daemon serves, and beside the disk's own file
+         system; where libfuse3 is installed
+  gate   the locks; not if --only chooses rows
 
-The options go to quire_bench:
+Prints a table; the JSON goes to out/bench.json and out/mount_bench.json unless --json names another file,
+and to out/gate.json. Needs fio for the rows of misses, the right to make a memory cgroup for the passes,
+and root or fusermount3 for the mount. About twenty minutes, on a machine with nothing else to do.
+
+The options go to the first two:
 TEXT
 fi
 
-build release quire_bench gate_bench
-program=$(build_dir release)/bin/quire_bench
-if [[ ${1:-} == --help ]]; then
-  exec "$program" --help
-fi
-mkdir -p out
-json=(--json out/bench.json)
-gate=yes
+sections=(host mount gate)
+case ${1:-} in
+  host | mount | gate)
+    sections=("$1")
+    shift
+    ;;
+esac
+json=yes
 for option in "$@"; do
   case $option in
-    --json*) json=() ;;
-    --only*) gate=no ;;
+    --json*) json=no ;;
+    --only*) sections=("${sections[@]/gate/}") ;;
   esac
 done
-"$program" "${json[@]}" "$@"
-((${#json[@]} == 0)) || echo "JSON: ${json[1]}"
-if [[ $gate == yes ]]; then
-  printf '\nThe gate: an add pair at 1 thread shall take at most 15 ns.\n'
-  "$(build_dir release)/bin/gate_bench" --benchmark_out=out/gate.json
+
+# table PROGRAM JSON OPTION...: runs one of the two that print tables.
+table() {
+  local program=$1 file=$2
+  shift 2
+  if [[ $json == yes ]]; then
+    "$(build_dir release)/bin/$program" --json "$file" "$@"
+    echo "JSON: $file"
+  else
+    "$(build_dir release)/bin/$program" "$@"
+  fi
+}
+
+if [[ ${1:-} == --help ]]; then
+  build release quire_bench
+  exec "$(build_dir release)/bin/quire_bench" --help
 fi
+mkdir -p out
+for section in "${sections[@]}"; do
+  case $section in
+    host)
+      build release quire_bench
+      table quire_bench out/bench.json "$@"
+      ;;
+    mount)
+      if build release quire_mount_bench; then
+        printf '\nThe mount: a 4 KiB request shall take at most 1.1 x what the do-nothing daemon takes.\n'
+        table quire_mount_bench out/mount_bench.json "$@"
+      else
+        echo "The mount: not built; that needs libfuse3-dev."
+      fi
+      ;;
+    gate)
+      build release gate_bench
+      printf '\nThe gate: an add pair at 1 thread shall take at most 15 ns.\n'
+      "$(build_dir release)/bin/gate_bench" --benchmark_out=out/gate.json
+      ;;
+  esac
+done

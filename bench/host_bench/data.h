@@ -3,6 +3,7 @@
 #ifndef QUIRE_BENCH_HOST_BENCH_DATA_H_
 #define QUIRE_BENCH_HOST_BENCH_DATA_H_
 
+#include <algorithm>
 #include <barrier>
 #include <chrono>
 #include <cstddef>
@@ -81,28 +82,27 @@ struct QuireFile {
   File file;
 };
 
-// Runs `function(thread)` on `threads` threads that start together; nanoseconds until the last
-// ends.
+// Runs `function(thread)` on `threads` threads that start together; nanoseconds from when the first
+// of them begins until the last ends.
 template <class Function>
 double timed_on_threads(unsigned threads, Function function) {
-  std::barrier start(static_cast<std::ptrdiff_t>(threads) + 1);
-  std::vector<std::chrono::steady_clock::time_point> ends(threads);
-  std::vector<std::jthread> running;
-  for (unsigned t = 0; t < threads; ++t) {
-    running.emplace_back([&, t] {
-      start.arrive_and_wait();
-      function(t);
-      ends[t] = std::chrono::steady_clock::now();
-    });
+  using Times = std::vector<std::chrono::steady_clock::time_point>;
+  std::barrier start(static_cast<std::ptrdiff_t>(threads));
+  Times begins(threads), ends(threads);
+  {
+    std::vector<std::jthread> running;
+    for (unsigned t = 0; t < threads; ++t) {
+      running.emplace_back([&, t] {
+        start.arrive_and_wait();
+        begins[t] = std::chrono::steady_clock::now();
+        function(t);
+        ends[t] = std::chrono::steady_clock::now();
+      });
+    }
   }
-  start.arrive_and_wait();
-  const auto begin = std::chrono::steady_clock::now();
-  running.clear();
-  auto last = begin;
-  for (const auto end : ends) {
-    last = std::max(last, end);
-  }
-  return std::chrono::duration<double, std::nano>(last - begin).count();
+  return std::chrono::duration<double, std::nano>(*std::max_element(ends.begin(), ends.end()) -
+                                                  *std::min_element(begins.begin(), begins.end()))
+      .count();
 }
 
 template <class Function>
