@@ -202,19 +202,19 @@ int FileSystem::set_size(fuse_req_t request, Node& node, std::uint64_t size, Ope
     if (!done.ok()) return errno_of(done.code());
   }
   node.file().kernel_pages().cut(size);
-  drop_privileges(node, fuse_req_ctx(request)->uid);
+  drop_privileges(request, node);
   return 0;
 }
 
 void FileSystem::setattr(fuse_req_t request, Node& node, const struct stat& wanted, int what,
                          OpenFile* open) {
-  constexpr int kTimes =
+  constexpr int times =
       FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW;
   int number = set_owner_and_mode(node, wanted, what);
   if (number == 0 && (what & FUSE_SET_ATTR_SIZE) != 0) {
     number = set_size(request, node, static_cast<std::uint64_t>(wanted.st_size), open);
   }
-  if (number == 0 && (what & kTimes) != 0) number = set_times(node, wanted, what);
+  if (number == 0 && (what & times) != 0) number = set_times(node, wanted, what);
   if (number != 0) {
     fuse_reply_err(request, number);
   } else {

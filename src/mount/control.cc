@@ -49,7 +49,7 @@ std::size_t format_failures(const std::vector<OpenFiles::Failure>& failures, cha
     const std::string line =
         fmt::format("{}\t{}\t{}\n", failure.dirty_bytes, failure.error, failure.path);
     if (line.size() > size - used) break;
-    std::memcpy(text + used, line.data(), line.size());
+    std::copy(line.begin(), line.end(), text + used);
     used += line.size();
   }
   return used;

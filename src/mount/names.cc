@@ -319,11 +319,11 @@ void FileSystem::create(fuse_req_t request, Node& parent, const char* name, mode
       fuse_reply_err(request, directory.error());
       return;
     }
-    constexpr int kHow = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_RDWR;
+    constexpr int how = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_RDWR;
     {
       const fuse_ctx& caller = *fuse_req_ctx(request);
       const ActAs as(caller.uid, caller.gid, caller.umask);
-      fd = store::Fd(::openat((*directory)->get(), name, kHow | O_CREAT | O_EXCL,
+      fd = store::Fd(::openat((*directory)->get(), name, how | O_CREAT | O_EXCL,
                               as.creation_mode(mode & 07777)));
       number = fd.ok() ? 0 : errno;
     }
@@ -349,9 +349,9 @@ void FileSystem::create(fuse_req_t request, Node& parent, const char* name, mode
     return;
   }
   Node& node = *entry.node;
-  auto base = created ? parts_.files.use_created(node, std::move(fd), path)
-                      : parts_.files.use(node, (info.flags & O_ACCMODE) != O_RDONLY);
-  auto open = opened(node, std::move(base), info.flags);
+  const auto base = created ? parts_.files.use_created(node, std::move(fd), path)
+                            : parts_.files.use(node, (info.flags & O_ACCMODE) != O_RDONLY);
+  auto open = opened(node, base, info.flags);
   if (!open) {
     parts_.nodes.forget(node, 1);
     fuse_reply_err(request, open.error());

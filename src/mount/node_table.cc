@@ -166,7 +166,8 @@ std::string NodeTable::path(const Node& node) const {
   for (int depth = 0; at != root_.get() && depth < 2048; ++depth) {
     if (at->names_.empty()) return path.empty() ? "(unlinked)" : "(unlinked)/" + path;
     const NodeName& name = at->names_.front();
-    path = path.empty() ? name.name : name.name + "/" + path;
+    if (!path.empty()) path.insert(0, 1, '/');
+    path.insert(0, name.name);
     at = name.parent;
   }
   return path;

@@ -22,11 +22,11 @@ OpenDirectory* open_directory(const fuse_file_info* info) {
 
 void init(void* /*userdata*/, fuse_conn_info* connection) {
   // The daemon masks modes itself, since a default ACL replaces the umask.
-  constexpr unsigned kWanted = FUSE_CAP_DONT_MASK | FUSE_CAP_POSIX_ACL | FUSE_CAP_IOCTL_DIR |
-                               FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
-                               FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-                               FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA;
-  connection->want = connection->capable & kWanted;
+  constexpr unsigned wanted = FUSE_CAP_DONT_MASK | FUSE_CAP_POSIX_ACL | FUSE_CAP_IOCTL_DIR |
+                              FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
+                              FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+                              FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA;
+  connection->want = connection->capable & wanted;
   connection->max_write = limits::kRequestMaxBytes;
   connection->max_background = limits::kBackgroundMax;
   connection->congestion_threshold = limits::kCongestion;
@@ -160,8 +160,8 @@ fuse_lowlevel_ops make_operations() {
 }  // namespace
 
 const fuse_lowlevel_ops& FileSystem::operations() {
-  static const fuse_lowlevel_ops kOperations = make_operations();
-  return kOperations;
+  static const fuse_lowlevel_ops table = make_operations();
+  return table;
 }
 
 }  // namespace quire::mount

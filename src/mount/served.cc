@@ -71,16 +71,16 @@ Result<std::vector<MountLine>> mounts() {
 }
 
 bool lies_in(const std::string& inner, const std::string& outer) {
-  constexpr int kHow = O_PATH | O_DIRECTORY | O_CLOEXEC;
-  const store::Fd target(::open(outer.c_str(), kHow));
-  store::Fd at(::open(inner.c_str(), kHow));
+  constexpr int how = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  const store::Fd target(::open(outer.c_str(), how));
+  store::Fd at(::open(inner.c_str(), how));
   if (!target.ok() || !at.ok()) return false;
   const auto wanted = identity(target.get());
   for (int depth = 0; depth < kDepthMax; ++depth) {
     const auto here = identity(at.get());
     if (!here || !wanted) return false;
     if (*here == *wanted) return true;
-    store::Fd up(::openat(at.get(), "..", kHow));
+    store::Fd up(::openat(at.get(), "..", how));
     if (!up.ok()) return false;
     const auto above = identity(up.get());
     if (!above || *above == *here) return false;

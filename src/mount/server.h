@@ -26,7 +26,7 @@ namespace quire::mount {
 struct Options {
   std::string source;
   std::string mountpoint;
-  std::size_t memory_bytes = limits::kMemoryDefaultBytes;
+  std::size_t memory_bytes = quire::limits::kMemoryDefaultBytes;
   // Where writers wait. 0: the cache's own default.
   std::size_t dirty_max_bytes = 0;
   HostStoreOptions::Engine engine = HostStoreOptions::Engine::kAuto;
@@ -35,7 +35,7 @@ struct Options {
   // Files can be mapped shared, where the kernel can (6.6 and later).
   bool shared_mmap = true;
   // Unwritten data is written when it gets this old.
-  std::chrono::milliseconds dirty_age = limits::kDirtyAgeDefault;
+  std::chrono::milliseconds dirty_age = quire::limits::kDirtyAgeDefault;
   LogFunction log = {};
   // For tests: called with each request as the kernel sent it, by the worker that is about to serve it.
   std::function<void(std::span<const std::byte>)> on_request = {};

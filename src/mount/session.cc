@@ -15,10 +15,9 @@
 #include <vector>
 
 #include "mount/limits.h"
+#include "mount/setxattr_request.h"
 #include "store/fd.h"
 #include "sync/thread_local.h"
-
-extern char** environ;
 
 namespace quire::mount {
 namespace {
@@ -188,6 +187,7 @@ std::size_t Session::read(std::byte* memory, std::size_t capacity) {
 }
 
 void Session::serve(std::byte* request, std::size_t size) {
+  if (init_.extended_setxattr()) size = shorten_setxattr(request, size);
   fuse_buf buffer = {};
   buffer.mem = request;
   buffer.size = size;
