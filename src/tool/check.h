@@ -5,6 +5,7 @@
 #define QUIRE_TOOL_CHECK_H_
 
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace quire::tool {
@@ -39,6 +40,11 @@ inline Check make_check(std::string name, bool there, std::string found, std::st
 // One that could not be tried.
 inline Check untried_check(std::string name, std::string why) {
   return {std::move(name), Check::Answer::kUnknown, std::move(why), "", ""};
+}
+
+// What to say of an errno.
+inline std::string reason(int error) {
+  return std::generic_category().message(error);
 }
 
 // As needed by a mount.

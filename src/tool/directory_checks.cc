@@ -27,10 +27,6 @@ using store::Fd;
 constexpr off_t kBlock = 4096;
 constexpr std::size_t kShownMax = 5;
 
-std::string reason(int error) {
-  return std::generic_category().message(error);
-}
-
 // The mount that the open directory is on.
 std::string file_system(int directory, const std::vector<Mount>& mounts) {
   struct statx stat = {};

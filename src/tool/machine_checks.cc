@@ -29,10 +29,6 @@ namespace {
 
 using store::Fd;
 
-std::string reason(int error) {
-  return std::generic_category().message(error);
-}
-
 bool is_root() {
   return ::geteuid() == 0;
 }

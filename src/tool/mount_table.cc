@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <climits>
 #include <cstdlib>
 #include <iterator>
 #include <memory>
 #include <system_error>
 
+#include "tool/parse_number.h"
 #include "tool/text_file.h"
 #include "tool/units.h"
 
@@ -27,14 +27,6 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     if (end == std::string_view::npos) return parts;
     text.remove_prefix(end + 1);
   }
-}
-
-template <class Number>
-std::optional<Number> number(std::string_view text) {
-  Number value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, failed] = std::from_chars(text.data(), end, value);
-  return failed == std::errc() && rest == end ? std::optional(value) : std::nullopt;
 }
 
 // The kernel writes blanks, tabs, newlines and backslashes as \ooo.
@@ -57,7 +49,7 @@ std::string unescape(std::string_view text) {
 template <class Number>
 std::optional<Number> option(std::string_view options, std::string_view name) {
   for (const std::string_view one : split(options, ',')) {
-    if (one.substr(0, name.size()) == name) return number<Number>(one.substr(name.size()));
+    if (one.substr(0, name.size()) == name) return parse_number<Number>(one.substr(name.size()));
   }
   return std::nullopt;
 }
@@ -69,9 +61,9 @@ std::optional<Mount> parse_line(std::string_view line) {
                               fields.end(), "-");
   if (fields.end() - dash < 4) return std::nullopt;
   const std::size_t colon = fields[2].find(':');
-  const auto id = number<std::uint64_t>(fields[0]);
+  const auto id = parse_number<std::uint64_t>(fields[0]);
   if (!id || colon == std::string_view::npos) return std::nullopt;
-  const auto minor = number<unsigned>(fields[2].substr(colon + 1));
+  const auto minor = parse_number<unsigned>(fields[2].substr(colon + 1));
   if (!minor) return std::nullopt;
   return Mount{*id,
                *minor,

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <optional>
 #include <system_error>
 
+#include "tool/parse_number.h"
 #include "tool/table.h"
 #include "tool/units.h"
 
@@ -13,21 +13,13 @@ namespace quire::tool {
 
 namespace {
 
-template <class Number>
-std::optional<Number> number(std::string_view text) {
-  Number value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, failed] = std::from_chars(text.data(), end, value);
-  return failed == std::errc() && rest == end ? std::optional(value) : std::nullopt;
-}
-
 std::optional<UnwrittenFile> parse_line(std::string_view line) {
   const std::size_t first = line.find('\t');
   const std::size_t second =
       first == std::string_view::npos ? std::string_view::npos : line.find('\t', first + 1);
   if (second == std::string_view::npos) return std::nullopt;
-  const auto bytes = number<std::uint64_t>(line.substr(0, first));
-  const auto error = number<int>(line.substr(first + 1, second - first - 1));
+  const auto bytes = parse_number<std::uint64_t>(line.substr(0, first));
+  const auto error = parse_number<int>(line.substr(first + 1, second - first - 1));
   if (!bytes || !error) return std::nullopt;
   return UnwrittenFile{*bytes, *error, std::string(line.substr(second + 1))};
 }
