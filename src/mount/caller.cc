@@ -7,7 +7,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <climits>
 
 #include "sync/thread_local.h"
 
@@ -57,6 +59,14 @@ ActAs::~ActAs() {
   if (!switches_) return;
   ::setfsuid(::geteuid());  // gives the capabilities back, too
   ::setfsgid(::getegid());
+}
+
+bool is_in_group(fuse_req_t request, gid_t group) noexcept {
+  if (fuse_req_ctx(request)->gid == group) return true;
+  std::array<gid_t, NGROUPS_MAX> groups;
+  const int count = fuse_req_getgroups(request, static_cast<int>(groups.size()), groups.data());
+  const auto end = groups.begin() + std::clamp(count, 0, static_cast<int>(groups.size()));
+  return std::find(groups.begin(), end, group) != end;
 }
 
 }  // namespace quire::mount

@@ -8,6 +8,7 @@
 #ifndef QUIRE_MOUNT_CALLER_H_
 #define QUIRE_MOUNT_CALLER_H_
 
+#include <fuse3/fuse_lowlevel.h>
 #include <sys/types.h>
 
 namespace quire::mount {
@@ -29,6 +30,10 @@ class ActAs {
   const bool switches_;
   mode_t mask_here_ = 0;
 };
+
+// The process that asked belongs to the group, by its own or a further one. False where its groups cannot be
+// seen: it has ended, or is in another pid namespace.
+bool is_in_group(fuse_req_t request, gid_t group) noexcept;
 
 }  // namespace quire::mount
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "mount/caller.h"
 #include "mount/filesystem.h"
 #include "mount/limits.h"
 #include "mount/object_stat.h"
@@ -156,7 +157,8 @@ void FileSystem::read(fuse_req_t request, OpenFile& open, std::size_t size, std:
   }
 }
 
-void FileSystem::drop_privileges(Node& node, uid_t user) {
+void FileSystem::drop_privileges(fuse_req_t request, Node& node) {
+  const uid_t user = fuse_req_ctx(request)->uid;
   if (!node.file().may_have_privileges()) return;
   SharedFd fd;
   {
@@ -170,8 +172,12 @@ void FileSystem::drop_privileges(Node& node, uid_t user) {
   const std::string path = proc_path(fd->get());
   const bool capabilities = ::getxattr(path.c_str(), kCapabilities, nullptr, 0) >= 0;
   mode_t bits = stat->stx_mode & S_ISUID;
-  // Set-group-id without the group's right to execute once meant mandatory locking, and stays.
-  if ((stat->stx_mode & S_IXGRP) != 0) bits |= stat->stx_mode & S_ISGID;
+  // Set-group-id without the group's right to execute once meant mandatory locking, and stays if a member of
+  // the group writes.
+  if ((stat->stx_mode & S_ISGID) != 0 &&
+      ((stat->stx_mode & S_IXGRP) != 0 || !is_in_group(request, stat->stx_gid))) {
+    bits |= S_ISGID;
+  }
   if (capabilities) {
     (void)change(node, file::Inode::Attribute::kOther,
                  [](const char* at) { return ::removexattr(at, kCapabilities); });
@@ -181,7 +187,10 @@ void FileSystem::drop_privileges(Node& node, uid_t user) {
     (void)change(node, file::Inode::Attribute::kOther,
                  [mode](const char* at) { return ::chmod(at, mode); });
   }
-  node.file().set_may_have_privileges(bits != 0 && user == 0);
+  if (capabilities || (bits != 0 && user != 0)) {
+    notifier_->forget_attributes(parts_.nodes.number(node));
+  }
+  node.file().set_may_have_privileges((stat->stx_mode & S_ISGID) != 0 || (bits != 0 && user == 0));
 }
 
 void FileSystem::answer_written(fuse_req_t request, Node& node, ByteRange written,
@@ -233,7 +242,7 @@ void FileSystem::write(fuse_req_t request, OpenFile& open, std::span<const std::
     write_from_kernel(request, open, bytes, offset);
     return;
   }
-  drop_privileges(open.node, fuse_req_ctx(request)->uid);
+  drop_privileges(request, open.node);
   const bool appends = (info.flags & O_APPEND) != 0;
   std::size_t moved = 0;
   std::uint64_t ticket = 0;
@@ -294,7 +303,7 @@ void FileSystem::allocate(fuse_req_t request, OpenFile& open, int mode, std::uin
     fuse_reply_err(request, EOPNOTSUPP);
     return;
   }
-  drop_privileges(open.node, fuse_req_ctx(request)->uid);
+  drop_privileges(request, open.node);
   int number = 0;
   {
     const Interruptible interruptible(request);
@@ -337,7 +346,7 @@ void FileSystem::seek(fuse_req_t request, OpenFile& open, std::uint64_t offset, 
 
 void FileSystem::copy_range(fuse_req_t request, OpenFile& from, std::uint64_t from_offset,
                             OpenFile& to, std::uint64_t to_offset, std::uint64_t length) {
-  drop_privileges(to.node, fuse_req_ctx(request)->uid);
+  drop_privileges(request, to.node);
   std::byte* const buffer = reply_buffer();
   const std::uint64_t began = to_offset;
   std::uint64_t ticket = 0;

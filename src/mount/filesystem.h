@@ -161,8 +161,9 @@ class FileSystem {
   // Answers OPEN or CREATE; `entry` for the latter.
   void answer_open(fuse_req_t request, std::unique_ptr<OpenFile> open, fuse_file_info& info,
                    const Entry* entry);
-  // A write by somebody without CAP_FSETID takes set-id bits away, and by anybody capabilities.
-  void drop_privileges(Node& node, uid_t user);
+  // A write by somebody without CAP_FSETID takes set-id bits away, and by anybody capabilities. The kernel
+  // is told to look again.
+  void drop_privileges(fuse_req_t request, Node& node);
   void write_from_kernel(fuse_req_t request, OpenFile& open, std::span<const std::byte> bytes,
                          std::uint64_t offset);
   // Answers that `count` bytes were written, after the kernel has dropped what it holds of `written`.

@@ -2,12 +2,14 @@
 
 #include <linux/fuse.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace quire::mount {
 namespace {
 
 // Newer than Debian 12's headers, or not in all of them.
+constexpr std::uint32_t kSetxattrExt = 1U << 29;
 constexpr std::uint32_t kInitExt = 1U << 30;
 constexpr std::uint32_t kDirectIoAllowMmap = 1U << (36 - 32);
 
@@ -32,11 +34,10 @@ void InitReply::received(const std::byte* request, std::size_t size) noexcept {
   unique_ = header.unique;
   InitIn in = {};
   // Kernels before 7.36 send no flags2.
-  if (size >= sizeof(header) + sizeof(in)) {
-    std::memcpy(&in, request + sizeof(header), sizeof(in));
-    offered_ = (in.flags & kInitExt) != 0 && (in.flags2 & kDirectIoAllowMmap) != 0;
-    minor_ = in.minor;
-  }
+  std::memcpy(&in, request + sizeof(header), std::min(size - sizeof(header), sizeof(in)));
+  offered_ = (in.flags & kInitExt) != 0 && (in.flags2 & kDirectIoAllowMmap) != 0;
+  setxattr_offered_ = (in.flags & kSetxattrExt) != 0;
+  minor_ = in.minor;
 }
 
 void InitReply::sending(std::span<const iovec> parts) noexcept {
@@ -47,12 +48,15 @@ void InitReply::sending(std::span<const iovec> parts) noexcept {
   done_ = true;
   fuse_init_out out = {};
   if (header.error != 0 || parts.size() < 2 || parts[1].iov_len < sizeof(out)) return;
-  if (!wanted_ || !offered_) return;
   std::memcpy(&out, parts[1].iov_base, sizeof(out));
-  out.flags |= kInitExt;
-  out.flags2 |= kDirectIoAllowMmap;
+  granted_ = wanted_ && offered_;
+  if (granted_) {
+    out.flags |= kInitExt;
+    out.flags2 |= kDirectIoAllowMmap;
+  }
+  extended_setxattr_ = setxattr_offered_;
+  if (extended_setxattr_) out.flags |= kSetxattrExt;
   std::memcpy(parts[1].iov_base, &out, sizeof(out));
-  granted_ = true;
 }
 
 }  // namespace quire::mount

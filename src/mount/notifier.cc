@@ -8,6 +8,8 @@ namespace quire::mount {
 
 Notifier::Drop Notifier::through(fuse_session* session) {
   return [session](std::uint64_t number, ByteRange bytes) {
+    // An offset below 0 means the attributes alone.
+    if (bytes == kAttributes) return -fuse_lowlevel_notify_inval_inode(session, number, -1, 0);
     const off_t length = bytes.end == 0 ? 0 : static_cast<off_t>(bytes.end - bytes.begin);
     return -fuse_lowlevel_notify_inval_inode(session, number, static_cast<off_t>(bytes.begin),
                                              length);

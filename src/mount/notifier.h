@@ -25,9 +25,10 @@ namespace quire::mount {
 
 class Notifier {
  public:
-  // Asks the kernel to drop the bytes of the node with this number; end 0: all of the file. 0 or an errno;
-  // ENOENT where the kernel does not know the node.
+  // Asks the kernel to drop the bytes of the node with this number; end 0: all of the file; kAttributes: no
+  // bytes. It forgets the attributes in any case. 0 or an errno; ENOENT where it does not know the node.
   using Drop = std::function<int(std::uint64_t number, ByteRange bytes)>;
+  static constexpr ByteRange kAttributes{~std::uint64_t{0}, ~std::uint64_t{0}};
   static Drop through(fuse_session* session);
 
   static Result<std::unique_ptr<Notifier>> start(Drop drop);
@@ -38,6 +39,9 @@ class Notifier {
 
   // `then` is called with what drop() returned.
   void drop(std::uint64_t number, ByteRange bytes, std::function<void(int)> then);
+  // Has the kernel forget the attributes that it was told. It waits for nothing then, so that this thread can
+  // ask, whatever request it serves.
+  void forget_attributes(std::uint64_t number) const { (void)drop_(number, kAttributes); }
   std::uint64_t recalls() const;
 
  private:

@@ -1,4 +1,5 @@
 // Extended attributes, ACLs among them: those of the source. filesystem.h says what is where.
+#include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include <cerrno>
@@ -7,6 +8,7 @@
 #include "mount/filesystem.h"
 #include "mount/limits.h"
 #include "mount/reply_buffer.h"
+#include "mount/setxattr_request.h"
 
 namespace quire::mount {
 
@@ -62,8 +64,13 @@ void FileSystem::list_xattrs(fuse_req_t request, Node& node, std::size_t size) {
 void FileSystem::set_xattr(fuse_req_t request, Node& node, const char* name,
                            std::span<const std::byte> value, int flags) {
   if (node.is_regular()) node.file().set_may_have_privileges(true);
+  const bool kills = (flags & kKillSetGroupId) != 0;
+  flags &= ~kKillSetGroupId;
   const int number = change(node, file::Inode::Attribute::kOther, [&](const char* path) {
-    return ::setxattr(path, name, value.data(), value.size(), flags);
+    if (::setxattr(path, name, value.data(), value.size(), flags) != 0) return -1;
+    struct stat now = {};
+    if (!kills || ::stat(path, &now) != 0 || (now.st_mode & S_ISGID) == 0) return 0;
+    return ::chmod(path, now.st_mode & 07777 & ~static_cast<mode_t>(S_ISGID));
   });
   fuse_reply_err(request, number);
 }
