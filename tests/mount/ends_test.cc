@@ -12,23 +12,11 @@
 #include <string>
 
 #include "mount/mount_test.h"
-#include "sync/clock.h"
-#include "sync/thread.h"
 
 namespace quire::mount::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Waits, for at most a minute, until `what` holds.
-bool eventually(const std::function<bool()>& what) {
-  const auto end = sync::Clock::now() + std::chrono::minutes(1);
-  while (!what()) {
-    if (sync::Clock::now() > end) return false;
-    sync::yield_thread();
-  }
-  return true;
-}
 
 class EndsTest : public MountTest {
  protected:

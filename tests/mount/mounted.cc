@@ -21,6 +21,7 @@
 #include <sstream>
 
 #include "mount/served.h"
+#include "sync/clock.h"
 
 namespace quire::mount::testing {
 namespace {
@@ -38,17 +39,14 @@ void log_to_stderr(LogLevel level, std::string_view text) {
   (void)!::write(STDERR_FILENO, line.data(), line.size());
 }
 
-}  // namespace
-
-namespace {
-
 // Whoever looks at all mounts of the machine may be looking at this one: it is tried again for a while.
 int unmount_root(const std::string& root) {
-  for (int round = 0;; ++round) {
-    if (::umount2(root.c_str(), UMOUNT_NOFOLLOW) == 0) return 0;
-    if (errno != EBUSY || round == 500) return errno;
-    ::usleep(10'000);
-  }
+  int error = 0;
+  (void)eventually([&] {
+    error = ::umount2(root.c_str(), UMOUNT_NOFOLLOW) == 0 ? 0 : errno;
+    return error != EBUSY;
+  });
+  return error;
 }
 
 }  // namespace
@@ -269,6 +267,15 @@ void write_file(const std::string& path, const std::string& bytes) {
   file << bytes;
   file.close();
   EXPECT_TRUE(file.good()) << path;
+}
+
+bool eventually(const std::function<bool()>& what) {
+  const auto end = sync::Clock::now() + std::chrono::minutes(1);
+  while (!what()) {
+    if (sync::Clock::now() > end) return false;
+    sync::yield_thread();
+  }
+  return true;
 }
 
 }  // namespace quire::mount::testing

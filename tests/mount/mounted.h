@@ -91,6 +91,9 @@ class Held {
   std::shared_ptr<Shared> shared_;
 };
 
+// Waits, for at most a minute and by giving way, until `what` holds.
+bool eventually(const std::function<bool()>& what);
+
 // Bytes of a file read by its path; the test fails if it cannot be.
 std::string contents(const std::string& path);
 void write_file(const std::string& path, const std::string& bytes);
