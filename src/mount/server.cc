@@ -206,8 +206,9 @@ Status Server::Impl::connect() {
                      [this](control::Stats& stats) { describe(stats); });
   if (!session_->shared_mmap()) {
     log(LogLevel::kInfo,
-        fmt::format("files cannot be mapped shared{}: mmap(2) with MAP_SHARED fails with ENODEV there",
-                    options_.shared_mmap ? ", which needs Linux 6.6" : ""));
+        fmt::format(
+            "files cannot be mapped shared{}: mmap(2) with MAP_SHARED fails with ENODEV there",
+            options_.shared_mmap ? ", which needs Linux 6.6" : ""));
   }
   return {};
 }
