@@ -13,7 +13,7 @@ namespace quire::tool {
 
 namespace {
 
-std::optional<UnwrittenFile> parse_line(std::string_view line) {
+std::optional<UnwrittenFile> parse_file(std::string_view line) {
   const std::size_t first = line.find('\t');
   const std::size_t second =
       first == std::string_view::npos ? std::string_view::npos : line.find('\t', first + 1);
@@ -29,7 +29,7 @@ std::optional<UnwrittenFile> parse_line(std::string_view line) {
 std::vector<UnwrittenFile> parse_unwritten(std::string_view text) {
   std::vector<UnwrittenFile> files;
   for (std::size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n')) {
-    if (auto file = parse_line(text.substr(0, end))) files.push_back(std::move(*file));
+    if (auto file = parse_file(text.substr(0, end))) files.push_back(std::move(*file));
     text.remove_prefix(end + 1);
   }
   return files;
