@@ -74,6 +74,23 @@ TEST(InitReply, LeavesTheReplyAloneOnKernelsThatCannot) {
   EXPECT_EQ(sent(old, 77).flags2, 0U);
 }
 
+TEST(InitReply, AsksForTheExtendedSetxattrWhereTheKernelOffersIt) {
+  constexpr std::uint32_t kSetxattrExt = 1U << 29;
+  for (const bool shared_mmap : {false, true}) {
+    InitReply init(shared_mmap);
+    const auto request = init_request(kSetxattrExt, 0);
+    init.received(request.data(), sizeof(fuse_in_header) + 16);  // such a kernel may be before 7.36
+    EXPECT_EQ(sent(init, 77).flags, FUSE_ASYNC_READ | kSetxattrExt);
+    EXPECT_TRUE(init.extended_setxattr());
+    EXPECT_FALSE(init.granted());
+  }
+  InitReply old(true);
+  const auto request = init_request(kExt, kAllowMmap);
+  old.received(request.data(), request.size());
+  EXPECT_EQ(sent(old, 77).flags, FUSE_ASYNC_READ | kExt);
+  EXPECT_FALSE(old.extended_setxattr());
+}
+
 TEST(InitReply, ChangesNoOtherReply) {
   InitReply init(true);
   EXPECT_EQ(sent(init, 77).flags2, 0U) << "nothing was received";
