@@ -136,6 +136,9 @@ class FileImpl {
 
   Result<std::size_t> read(std::span<std::byte> buffer, std::uint64_t offset,
                            const CallOptions& call);
+  // Reads what is in the cache and needs nothing but copying, up to the first page that does; waits for
+  // nothing.
+  std::size_t read_hits(std::span<std::byte> buffer, std::uint64_t offset) noexcept;
   Result<std::size_t> readv(std::span<const std::span<std::byte>> buffers, std::uint64_t offset,
                             const CallOptions& call);
   // `offset` may be file::kAtEnd; it is set to where the bytes went.

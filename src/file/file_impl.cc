@@ -54,6 +54,14 @@ Result<std::size_t> FileImpl::read(std::span<std::byte> buffer, std::uint64_t of
   return moved.bytes;
 }
 
+std::size_t FileImpl::read_hits(std::span<std::byte> buffer, std::uint64_t offset) noexcept {
+  if (!ready(OpenFlags::kRead) || offset > limits::kFileSizeMaxBytes ||
+      buffer.size() > limits::kFileSizeMaxBytes - offset) {
+    return 0;
+  }
+  return file::read_hits(*inode_, buffer, offset);
+}
+
 Result<std::size_t> FileImpl::readv(std::span<const std::span<std::byte>> buffers,
                                     std::uint64_t offset, const CallOptions& call) {
   if (buffers.size() > limits::kVectorMax) {

@@ -128,13 +128,16 @@ void FileSystem::read(fuse_req_t request, OpenFile& open, std::size_t size, std:
   int number = 0;
   // Only a program's own read carries a lock owner: the others fill the kernel's cache for a mapping.
   const bool grants = info.lock_owner == 0;
-  {
+  // What is in the cache waits for nothing, and there is nothing to interrupt.
+  if (!grants) moved = open.file->read_hits({buffer, size}, offset);
+  if (grants || moved < size) {
     const Interruptible interruptible(request);
     const auto read = [&] {
-      const auto result = open.file->read({buffer, size}, offset, interruptible.call());
+      const auto result =
+          open.file->read({buffer + moved, size - moved}, offset + moved, interruptible.call());
       if (result.ok()) {
-        moved = *result;
-      } else {
+        moved += *result;
+      } else if (moved == 0) {
         number = errno_of(result.code());
       }
     };

@@ -8,6 +8,20 @@
 #include "sync/check.h"
 
 namespace quire::mount {
+namespace {
+
+// Of the state word.
+constexpr std::uint64_t kReader = 1;
+constexpr std::uint64_t kWaiting = std::uint64_t{1} << 32;
+
+std::uint64_t readers(std::uint64_t state) {
+  return state % kWaiting;
+}
+std::uint64_t waiting(std::uint64_t state) {
+  return state / kWaiting;
+}
+
+}  // namespace
 
 Dispatcher::Dispatcher(Limits limits, Read read, Serve serve)
     : limits_(limits), read_(std::move(read)), serve_(std::move(serve)) {
@@ -17,11 +31,11 @@ Dispatcher::Dispatcher(Limits limits, Read read, Serve serve)
 Status Dispatcher::grow() {
   // Counted from here on, so that it is known that somebody will read.
   ++alive_;
-  ++reading_;
+  state_.fetch_add(kReader);
   auto thread = sync::Thread::start("quire-mount", [this] { work(); });
   if (!thread.ok()) {
     --alive_;
-    --reading_;
+    state_.fetch_sub(kReader);
     return std::move(thread).error();
   }
   threads_.push_back(std::move(*thread));
@@ -47,25 +61,63 @@ void Dispatcher::serve(std::byte* request, std::size_t size) {
   serve_(request, size);
   const auto took = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(sync::Clock::now() - began).count());
-  sync::MutexLock lock(mutex_);
-  ++counts_.served;
-  counts_.total_ns += took;
-  counts_.worst_ns = std::max(counts_.worst_ns, took);
+  served_.fetch_add(1);
+  total_ns_.fetch_add(took);
+  std::uint64_t worst = worst_ns_.load();
+  while (worst < took && !worst_ns_.compare_exchange_weak(worst, took)) {
+  }
 }
 
-void Dispatcher::enqueue(const std::byte* request, std::size_t size) {
-  // As long as it is full everybody else serves, and makes room when done.
-  while (queue_.size() >= limits_.queue_max) room_.wait(mutex_);
+bool Dispatcher::leave_at_once() {
+  std::uint64_t state = state_.load();
+  while (readers(state) > 1 && waiting(state) == 0) {
+    if (state_.compare_exchange_weak(state, state - kReader)) return true;
+  }
+  return false;
+}
+
+bool Dispatcher::leave(const std::byte* request, std::size_t size) {
+  std::uint64_t state = state_.load();
+  for (;;) {
+    // Others may start and stop reading meanwhile, as long as nothing waits.
+    const bool last = readers(state) == 1;
+    if (last && (alive_ < limits_.threads_max && grow().ok())) {
+      state = state_.load();
+      continue;
+    }
+    // Alone, nobody else would serve.
+    if (!last || alive_ == 1) {
+      if (state_.compare_exchange_weak(state, state - kReader)) return true;
+      continue;
+    }
+    // As long as it is full everybody else serves, and makes room when done.
+    if (waiting(state) >= limits_.queue_max) {
+      room_.wait(mutex_);
+      state = state_.load();
+      continue;
+    }
+    if (state_.compare_exchange_weak(state, state + kWaiting)) break;
+  }
   Request copy{std::make_unique_for_overwrite<std::byte[]>(size), size};
   std::memcpy(copy.memory.get(), request, size);
   queue_.push_back(std::move(copy));
-  ++counts_.queued;
+  ++queued_;
+  return false;
+}
+
+bool Dispatcher::join_at_once() {
+  std::uint64_t state = state_.load();
+  while (waiting(state) == 0) {
+    if (state_.compare_exchange_weak(state, state + kReader)) return true;
+  }
+  return false;
 }
 
 void Dispatcher::serve_queued() {
   while (!queue_.empty()) {
     const Request next = std::move(queue_.front());
     queue_.pop_front();
+    state_.fetch_sub(kWaiting);
     room_.notify_one();
     mutex_.unlock();
     serve(next.memory.get(), next.size);
@@ -78,35 +130,27 @@ void Dispatcher::work() {
   const auto memory = std::make_unique_for_overwrite<std::byte[]>(limits_.request_bytes_max);
   for (;;) {
     const std::size_t size = read_(memory.get(), limits_.request_bytes_max);
-    {
+    if (size == 0) break;
+    if (!leave_at_once()) {
       sync::MutexLock lock(mutex_);
-      if (size == 0) {
-        --reading_;
-        serve_queued();
-        if (--alive_ == 0) ended_.notify_all();
-        return;
-      }
-      if (reading_ == 1 && (alive_ >= limits_.threads_max || !grow().ok())) {
-        // Nobody else would read; unless nobody else would serve either.
-        if (alive_ > 1) {
-          enqueue(memory.get(), size);
-          continue;
-        }
-      }
-      --reading_;
+      if (!leave(memory.get(), size)) continue;
     }
     serve(memory.get(), size);
-    sync::MutexLock lock(mutex_);
-    serve_queued();
-    ++reading_;
+    if (!join_at_once()) {
+      sync::MutexLock lock(mutex_);
+      serve_queued();
+      state_.fetch_add(kReader);
+    }
   }
+  sync::MutexLock lock(mutex_);
+  state_.fetch_sub(kReader);
+  serve_queued();
+  if (--alive_ == 0) ended_.notify_all();
 }
 
 Dispatcher::Counts Dispatcher::counts() const {
   sync::MutexLock lock(mutex_);
-  Counts counts = counts_;
-  counts.waiting = queue_.size();
-  return counts;
+  return {served_.load(), queued_, queue_.size(), total_ns_.load(), worst_ns_.load()};
 }
 
 }  // namespace quire::mount

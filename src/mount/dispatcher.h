@@ -16,6 +16,10 @@
 //  1. While requests may come, some thread reads, or the queue is full and every other one serves.
 //  2. A request in the queue is taken by the next thread that gets done.
 //
+// How many read and how many requests wait are one word (state_), so that both are seen together. While
+// nothing waits, threads stop reading and read again by changing that word alone; everything else happens
+// under the mutex, too: whatever changes how many wait, the last reader's way, and any step while some wait.
+//
 // Who calls: the server. Source and serving are functions, so that tests bring their own.
 #ifndef QUIRE_MOUNT_DISPATCHER_H_
 #define QUIRE_MOUNT_DISPATCHER_H_
@@ -28,6 +32,7 @@
 #include <vector>
 
 #include "quire/result.h"
+#include "sync/atomic.h"
 #include "sync/clock.h"
 #include "sync/condition.h"
 #include "sync/mutex.h"
@@ -75,8 +80,12 @@ class Dispatcher {
   // Starts one more thread. REQUIRES: there may be one more.
   Status grow() REQUIRES(mutex_);
   void serve(std::byte* request, std::size_t size);
-  // Puts what the only reader has read into the queue, when there is room. REQUIRES: size > 0.
-  void enqueue(const std::byte* request, std::size_t size) REQUIRES(mutex_);
+  // Stops reading, with a request in hand, if that is seen to be right without the mutex.
+  bool leave_at_once();
+  // The same under the mutex. False: this is the last reader, and has put its request into the queue.
+  bool leave(const std::byte* request, std::size_t size) REQUIRES(mutex_);
+  // Reads again, if nothing waits.
+  bool join_at_once();
   // Serves what is in the queue.
   void serve_queued() REQUIRES(mutex_);
 
@@ -89,9 +98,13 @@ class Dispatcher {
   sync::Condition ended_;
   std::vector<sync::Thread> threads_ GUARDED_BY(mutex_);
   unsigned alive_ GUARDED_BY(mutex_) = 0;
-  unsigned reading_ GUARDED_BY(mutex_) = 0;
   std::deque<Request> queue_ GUARDED_BY(mutex_);
-  Counts counts_ GUARDED_BY(mutex_);
+  std::uint64_t queued_ GUARDED_BY(mutex_) = 0;
+
+  sync::Atomic<std::uint64_t> state_{0};  // threads that read, and above them queue_.size()
+  sync::Atomic<std::uint64_t> served_{0};
+  sync::Atomic<std::uint64_t> total_ns_{0};
+  sync::Atomic<std::uint64_t> worst_ns_{0};
 };
 
 }  // namespace quire::mount

@@ -49,13 +49,13 @@ void KernelPages::granted(ByteRange bytes) {
   }
   overwritten_.erase(overwritten_.lower_bound(first_page(bytes)),
                      overwritten_.lower_bound(end_page(bytes)));
-  any_ = true;
+  any_.store(true);
 }
 
 std::uint64_t KernelPages::written(ByteRange bytes) {
   QUIRE_DCHECK(bytes.begin <= bytes.end);
+  if (!any()) return 0;
   sync::MutexLock lock(mutex_);
-  if (!any_) return 0;
   std::uint64_t ticket = 0;
   for (std::uint64_t page = first_page(bytes); page < end_page(bytes); ++page) {
     if (!is_granted(page) && !overwritten_.contains(page)) continue;
@@ -110,8 +110,7 @@ void KernelPages::cut(std::uint64_t size) {
 }
 
 bool KernelPages::any() const {
-  sync::MutexLock lock(mutex_);
-  return any_;
+  return any_.load();
 }
 
 std::uint64_t KernelPages::kept_bytes() const {

@@ -34,6 +34,7 @@
 #include <vector>
 
 #include "mount/limits.h"
+#include "sync/atomic.h"
 #include "sync/mutex.h"
 
 namespace quire::mount {
@@ -79,7 +80,8 @@ class KernelPages {
   mutable sync::Mutex mutex_;
   std::map<std::uint64_t, std::unique_ptr<Piece>> pieces_ GUARDED_BY(mutex_);
   bool everything_ GUARDED_BY(mutex_) = false;  // too many pieces: every page counts as granted
-  bool any_ GUARDED_BY(mutex_) = false;
+  // Looked at before the mutex: whoever grants pages that a write touches holds it off meanwhile.
+  sync::Atomic<bool> any_{false};
   std::map<std::uint64_t, std::vector<Mark>> overwritten_ GUARDED_BY(mutex_);
   std::uint64_t tickets_ GUARDED_BY(mutex_) = 0;
   mutable std::uint64_t kept_bytes_ GUARDED_BY(mutex_) = 0;
