@@ -77,6 +77,8 @@ FileSystem::Entry FileSystem::enter(Node& parent, std::string_view name, const s
   entry.param.attr = shown(stat, &dirty);
   entry.node = &parts_.nodes.look_up(id_of(stat), stat.stx_mode, parent, name);
   entry.param.ino = parts_.nodes.number(*entry.node);
+  // By which the kernel rejects a file handle (open_by_handle_at) of a node that it has forgotten since.
+  entry.param.generation = entry.node->generation();
   entry.param.attr_timeout = attribute_timeout(dirty);
   entry.param.entry_timeout = limits::kNameTimeoutSeconds;
   return entry;
@@ -153,9 +155,12 @@ int FileSystem::set_owner_and_mode(Node& node, const struct stat& wanted, int wh
     }
   }
   if ((what & FUSE_SET_ATTR_MODE) != 0) {
+    const int number = change(node, file::Inode::Attribute::kOther, [&](const char* path) {
+      return ::chmod(path, wanted.st_mode & 07777);
+    });
+    // After the change: a write meanwhile may have looked before it.
     if (node.is_regular()) node.file().set_may_have_privileges(true);
-    return change(node, file::Inode::Attribute::kOther,
-                  [&](const char* path) { return ::chmod(path, wanted.st_mode & 07777); });
+    return number;
   }
   return 0;
 }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <climits>
 
 #include "sync/thread_local.h"
@@ -49,10 +50,17 @@ ActAs::ActAs(uid_t user, gid_t group, mode_t mask) noexcept
     mask_here_ = mask;
   }
   if (!switches_) return;
-  // setfsuid(2) is of this thread only, and says nothing of whether it worked; root may always.
+  // setfsuid(2) is of this thread only, and says what was before, not whether it worked; -1 changes nothing. In a
+  // user namespace root may not become whom the namespace does not know.
+  constexpr unsigned none = ~0U;
   ::setfsgid(group);
   ::setfsuid(user);
-  if (user != 0) override_permissions();
+  if (static_cast<gid_t>(::setfsgid(none)) != group ||
+      static_cast<uid_t>(::setfsuid(none)) != user) {
+    error_ = EPERM;
+  } else if (user != 0) {
+    override_permissions();
+  }
 }
 
 ActAs::~ActAs() {

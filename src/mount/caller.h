@@ -20,6 +20,9 @@ class ActAs {
   ActAs(const ActAs&) = delete;
   ActAs& operator=(const ActAs&) = delete;
 
+  // 0, or EPERM if the thread could not become the caller: nothing must be made then.
+  int error() const noexcept { return error_; }
+
   // Gives this thread a umask of its own. Where that is refused (unshare(2) filtered), the process's is
   // set to 0 and creation_mode() does the masking.
   static void prepare_thread() noexcept;
@@ -29,6 +32,7 @@ class ActAs {
  private:
   const bool switches_;
   mode_t mask_here_ = 0;
+  int error_ = 0;
 };
 
 // The process that asked belongs to the group, by its own or a further one. False where its groups cannot be

@@ -34,6 +34,12 @@ inline constexpr std::size_t kLingeringFilesMax = 1024;
 inline constexpr std::size_t kDescriptorsPart = 8;
 // A file that nobody has open is closed here after this long, once all of it is written.
 inline constexpr std::chrono::seconds kLingerMin{2};
+// One open closes at most so many of them.
+inline constexpr std::size_t kTidyAtOpenMax = 16;
+// Once one of them cannot be written, none is tried for this long. From this many times kLingeringFilesMax on,
+// opening a file for writing fails meanwhile.
+inline constexpr std::chrono::seconds kTidyBackOff{1};
+inline constexpr std::size_t kLingeringHardMaxTimes = 3;
 // How often that is looked at.
 inline constexpr std::chrono::milliseconds kTidyInterval{500};
 

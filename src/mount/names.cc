@@ -98,7 +98,9 @@ void FileSystem::make_node(fuse_req_t request, Node& parent, const char* name, m
     }
     const fuse_ctx& caller = *fuse_req_ctx(request);
     const ActAs as(caller.uid, caller.gid, caller.umask);
-    if (::mknodat((*directory)->get(), name, as.creation_mode(mode), device) != 0) number = errno;
+    number = as.error();
+    if (number == 0 && ::mknodat((*directory)->get(), name, as.creation_mode(mode), device) != 0)
+      number = errno;
   }
   if (number != 0) {
     fuse_reply_err(request, number);
@@ -118,7 +120,9 @@ void FileSystem::make_directory(fuse_req_t request, Node& parent, const char* na
     }
     const fuse_ctx& caller = *fuse_req_ctx(request);
     const ActAs as(caller.uid, caller.gid, caller.umask);
-    if (::mkdirat((*directory)->get(), name, as.creation_mode(mode)) != 0) number = errno;
+    number = as.error();
+    if (number == 0 && ::mkdirat((*directory)->get(), name, as.creation_mode(mode)) != 0)
+      number = errno;
   }
   if (number != 0) {
     fuse_reply_err(request, number);
@@ -139,7 +143,8 @@ void FileSystem::make_symlink(fuse_req_t request, const char* target, Node& pare
     }
     const fuse_ctx& caller = *fuse_req_ctx(request);
     const ActAs as(caller.uid, caller.gid, caller.umask);
-    if (::symlinkat(target, (*directory)->get(), name) != 0) number = errno;
+    number = as.error();
+    if (number == 0 && ::symlinkat(target, (*directory)->get(), name) != 0) number = errno;
   }
   if (number != 0) {
     fuse_reply_err(request, number);
@@ -191,7 +196,7 @@ void FileSystem::remove(fuse_req_t request, Node& parent, const char* name, bool
     if (object.there()) {
       const bool last = object.done() && number == 0;
       if (number == 0 && object.node() != nullptr) {
-        parts_.nodes.drop_name(*object.node(), parent, name, last, last ? object.fd() : nullptr);
+        parts_.nodes.drop_name(*object.node(), parent, name, last, object.fd());
         if (last && object.is_regular()) {
           gone = object.node();
           parts_.nodes.hold(*gone);
@@ -266,8 +271,7 @@ void FileSystem::rename(fuse_req_t request, Node& parent, const char* name, Node
           parts_.nodes.move_name(*replaced.node(), new_parent, new_name, parent, name);
         }
       } else if (replaced.node() != nullptr) {
-        parts_.nodes.drop_name(*replaced.node(), new_parent, new_name, last,
-                               last ? replaced.fd() : nullptr);
+        parts_.nodes.drop_name(*replaced.node(), new_parent, new_name, last, replaced.fd());
         if (last && replaced.is_regular()) {
           gone = replaced.node();
           parts_.nodes.hold(*gone);
@@ -307,10 +311,13 @@ void FileSystem::readlink(fuse_req_t request, Node& node) {
 
 void FileSystem::create(fuse_req_t request, Node& parent, const char* name, mode_t mode,
                         fuse_file_info& info) {
+  if (const int full = parts_.files.make_room(); full != 0) {
+    fuse_reply_err(request, full);
+    return;
+  }
   int number = 0;
   Entry entry = {};
   store::Fd fd;
-  bool created = false;
   std::string path;
   {
     NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
@@ -323,21 +330,23 @@ void FileSystem::create(fuse_req_t request, Node& parent, const char* name, mode
     {
       const fuse_ctx& caller = *fuse_req_ctx(request);
       const ActAs as(caller.uid, caller.gid, caller.umask);
-      fd = store::Fd(::openat((*directory)->get(), name, how | O_CREAT | O_EXCL,
-                              as.creation_mode(mode & 07777)));
-      number = fd.ok() ? 0 : errno;
+      number = as.error();
+      if (number == 0) {
+        fd = store::Fd(::openat((*directory)->get(), name, how | O_CREAT | O_EXCL,
+                                as.creation_mode(mode & 07777)));
+        if (!fd.ok()) number = errno;
+      }
     }
-    created = fd.ok();
-    if (number == EEXIST && (info.flags & O_EXCL) == 0) {
-      // Made by somebody else since the kernel looked. Opened below like any other file.
-      number = 0;
-    }
+    // Made in the source since the kernel looked: it looks again, and opens it like any other file, with its
+    // own checks of permissions, and O_TRUNC.
+    if (number == EEXIST && (info.flags & O_EXCL) == 0) number = ESTALE;
     if (number == 0) {
+      const auto made = stat_descriptor(fd.get());
       const auto stat = parts_.tree.stat((*directory)->get(), name);
       if (!stat) {
         number = stat.error();
-      } else if (!S_ISREG(stat->stx_mode)) {
-        number = S_ISDIR(stat->stx_mode) ? EISDIR : EEXIST;
+      } else if (!made || id_of(*made) != id_of(*stat)) {
+        number = ESTALE;
       } else {
         entry = enter(parent, name, *stat);
         path = parts_.nodes.path(*entry.node);
@@ -349,15 +358,13 @@ void FileSystem::create(fuse_req_t request, Node& parent, const char* name, mode
     return;
   }
   Node& node = *entry.node;
-  const auto base = created ? parts_.files.use_created(node, std::move(fd), path)
-                            : parts_.files.use(node, (info.flags & O_ACCMODE) != O_RDONLY);
-  auto open = opened(node, base, info.flags);
+  auto open = opened(node, parts_.files.use_created(node, std::move(fd), path), info.flags);
   if (!open) {
     parts_.nodes.forget(node, 1);
     fuse_reply_err(request, open.error());
     return;
   }
-  node.file().set_may_have_privileges((mode & (S_ISUID | S_ISGID)) != 0 || !created);
+  node.file().set_may_have_privileges((mode & (S_ISUID | S_ISGID)) != 0);
   answer_open(request, std::move(*open), info, &entry);
 }
 

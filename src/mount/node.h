@@ -37,12 +37,14 @@ struct NodeName {
 
 class Node {
  public:
-  Node(ObjectId id, mode_t type);
+  Node(ObjectId id, mode_t type, std::uint64_t generation);
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
   ~Node();
 
   const ObjectId& id() const noexcept { return id_; }
+  // Tells nodes apart that had the same number one after the other.
+  std::uint64_t generation() const noexcept { return generation_; }
   bool is_directory() const noexcept { return S_ISDIR(type_); }
   bool is_regular() const noexcept { return S_ISREG(type_); }
   bool is_symlink() const noexcept { return S_ISLNK(type_); }
@@ -56,6 +58,7 @@ class Node {
 
   const ObjectId id_;
   const mode_t type_;  // S_IFMT bits
+  const std::uint64_t generation_;
   const std::unique_ptr<NodeFile> file_;
 
   // Guarded by the table's mutex.
@@ -63,7 +66,7 @@ class Node {
   std::uint32_t holds_ = 0;    // names of others below it, and this daemon's own uses
   bool listed_ = false;        // found by its id
   std::vector<NodeName> names_;
-  SharedFd unnamed_;  // O_PATH, of a node that has lost its last name and is in use
+  SharedFd unnamed_;  // O_PATH, of a node that has lost the last name known of it
 
   // Guarded by DirectoryFds.
   SharedFd directory_fd_;

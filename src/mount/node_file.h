@@ -53,10 +53,11 @@ class NodeFile {
   std::uint32_t users_ GUARDED_BY(mutex_) = 0;
   bool unlinked_ GUARDED_BY(mutex_) = false;  // no name is left
 
-  // Guarded by OpenFiles: whether it lingers, where in the order, and since when.
-  bool lingers_ = false;
+  // Guarded by OpenFiles: the list on which it lingers, if it does, where on it, and since when.
+  std::list<NodeFile*>* lingers_ = nullptr;
   std::list<NodeFile*>::iterator place_;
   sync::Clock::time_point since_;
+  bool write_failed_ = false;  // when it was last tried, and that was logged
 };
 
 }  // namespace quire::mount

@@ -11,15 +11,16 @@
 
 namespace quire::mount {
 
-Node::Node(ObjectId id, mode_t type)
+Node::Node(ObjectId id, mode_t type, std::uint64_t generation)
     : id_(id),
       type_(type & S_IFMT),
+      generation_(generation),
       file_(S_ISREG(type) ? std::make_unique<NodeFile>(*this) : nullptr) {}
 
 Node::~Node() = default;
 
 NodeTable::NodeTable(ObjectId root, OnGone on_gone)
-    : on_gone_(std::move(on_gone)), root_(std::make_unique<Node>(root, S_IFDIR)) {
+    : on_gone_(std::move(on_gone)), root_(std::make_unique<Node>(root, S_IFDIR, 0)) {
   sync::MutexLock lock(mutex_);
   root_->lookups_ = 1;
   root_->listed_ = true;
@@ -58,6 +59,7 @@ void NodeTable::remember(Node& node, Node& parent, std::string_view name) {
   if (&node == root_.get()) return;
   // The name that was used last is the likeliest to hold.
   node.names_.push_back({&parent, std::string(name)});
+  if (node.listed_) node.unnamed_.reset();
   std::rotate(node.names_.begin(), node.names_.end() - 1, node.names_.end());
   ++parent.holds_;
   if (node.names_.size() > limits::kNamesMax) {
@@ -75,7 +77,7 @@ Node& NodeTable::look_up(ObjectId id, mode_t type, Node& parent, std::string_vie
     it = by_id_.end();
   }
   if (it == by_id_.end()) {
-    it = by_id_.emplace(id, new Node(id, type)).first;
+    it = by_id_.emplace(id, new Node(id, type, ++generations_)).first;
     it->second->listed_ = true;
   }
   Node& node = *it->second;
@@ -115,13 +117,28 @@ void NodeTable::finish(std::vector<std::unique_ptr<Node>>& gone) {
 
 void NodeTable::forget(Node& node, std::uint64_t count) {
   std::vector<std::unique_ptr<Node>> gone;
+  bool tell = false;
   {
     sync::MutexLock lock(mutex_);
     QUIRE_CHECK(&node == root_.get() || node.lookups_ >= count);
     node.lookups_ -= std::min(count, node.lookups_);
-    settle(&node, gone);
+    tell = on_forgotten_ && node.is_regular() && node.lookups_ == 0 && !node.listed_ &&
+           node.holds_ > 0;
+    if (tell) {
+      ++node.holds_;
+    } else {
+      settle(&node, gone);
+    }
   }
   finish(gone);
+  if (!tell) return;
+  on_forgotten_(node);
+  release(node);
+}
+
+bool NodeTable::is_known(const Node& node) const {
+  sync::MutexLock lock(mutex_);
+  return node.lookups_ > 0;
 }
 
 void NodeTable::hold(Node& node) {
@@ -188,10 +205,8 @@ void NodeTable::drop_name(Node& node, Node& parent, std::string_view name, bool 
       node.names_.erase(it);
       --parent.holds_;
     }
-    if (last) {
-      if (node.listed_) unlist(node);
-      node.unnamed_ = std::move(fd);
-    }
+    if (last && node.listed_) unlist(node);
+    if (last || node.names_.empty()) node.unnamed_ = std::move(fd);
     settle(&parent, gone);
   }
   finish(gone);

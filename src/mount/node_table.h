@@ -7,8 +7,9 @@
 // Invariants:
 //  1. A node that the kernel may name in a request is in the table: it has lookups, or is the root.
 //  2. A name's parent has a hold for it, so parents outlive those below them.
-//  3. A node that has lost its last name is not found by its id any more: an object made later may have the
-//     same one.
+//  3. A node whose object has lost its last name is not found by its id any more: an object made later may
+//     have the same one.
+//  4. A node that had a name has one, or a descriptor that reaches it.
 //
 // Names change only under names_lock(), exclusively; whoever follows names shares it. All calls may be made
 // from any thread.
@@ -33,11 +34,17 @@ class NodeTable {
  public:
   // Called with a node that is about to be destroyed, under no lock.
   using OnGone = std::function<void(Node&)>;
+  // Called with a regular file that the kernel has forgotten, that has lost its last name, and that the daemon
+  // still uses; it is held meanwhile. Under no lock.
+  using OnForgotten = std::function<void(Node&)>;
 
   NodeTable(ObjectId root, OnGone on_gone);
   ~NodeTable();
   NodeTable(const NodeTable&) = delete;
   NodeTable& operator=(const NodeTable&) = delete;
+
+  // Once, before the first request.
+  void tell_forgotten(OnForgotten on_forgotten) { on_forgotten_ = std::move(on_forgotten); }
 
   Node& root() noexcept { return *root_; }
   // The node of a number that the kernel was told.
@@ -48,6 +55,8 @@ class NodeTable {
   Node& look_up(ObjectId id, mode_t type, Node& parent, std::string_view name);
   // The kernel forgets `count` lookups of the node, which may be gone afterwards.
   void forget(Node& node, std::uint64_t count);
+  // The kernel may still name the node in a request.
+  bool is_known(const Node& node) const;
   // Uses of the daemon's own.
   void hold(Node& node);
   void release(Node& node);
@@ -62,7 +71,8 @@ class NodeTable {
 
   // REQUIRES: the names lock, exclusively, for the next four.
   void add_name(Node& node, Node& parent, std::string_view name);
-  // The name is gone. `last`: the object has no other, known here or not; `fd`, if any, reaches it from now on.
+  // The name is gone. `last`: the object has no other, known here or not. `fd` reaches it, and is kept if no
+  // name does.
   void drop_name(Node& node, Node& parent, std::string_view name, bool last, SharedFd fd);
   // The name leads elsewhere now.
   void move_name(Node& node, Node& parent, std::string_view name, Node& new_parent,
@@ -86,10 +96,12 @@ class NodeTable {
   void remember(Node& node, Node& parent, std::string_view name) REQUIRES(mutex_);
 
   const OnGone on_gone_;
+  OnForgotten on_forgotten_;
   sync::RangeLock names_lock_{sync::Rank::kNames};
   mutable sync::Mutex mutex_;
   std::unordered_map<ObjectId, Node*, IdHash> by_id_ GUARDED_BY(mutex_);
   std::unordered_set<Node*> unlisted_ GUARDED_BY(mutex_);  // the others
+  std::uint64_t generations_ GUARDED_BY(mutex_) = 0;       // given to nodes so far
   std::unique_ptr<Node> root_;
 };
 

@@ -79,6 +79,42 @@ TEST_F(NodeTableTest, ANumberUsedAgainAfterTheLastUnlinkIsAnotherNode) {
   EXPECT_EQ(found.get(), &fresh);
 }
 
+// Broken by: drop_name() that keeps the descriptor only when the object has no name at all.
+TEST_F(NodeTableTest, ANodeWithoutAKnownNameKeepsADescriptorUntilItHasOne) {
+  Node& node = file(table_.root(), 10, "a");
+  const auto fd = std::make_shared<const store::Fd>();
+  {
+    NamesGuard names(table_, sync::RangeMode::kExclusive);
+    table_.drop_name(node, table_.root(), "a", false, fd);
+  }
+  EXPECT_EQ(table_.unnamed(node), fd);
+  EXPECT_EQ(&file(table_.root(), 10, "b"), &node) << "found by its id still";
+  EXPECT_EQ(table_.unnamed(node), nullptr);
+}
+
+TEST_F(NodeTableTest, TellsOfAForgottenFileWithoutANameThatIsInUse) {
+  std::vector<std::uint64_t> told;
+  table_.tell_forgotten([&](Node& node) { told.push_back(node.id().low); });
+  Node& unused = file(table_.root(), 10, "a");
+  Node& named = file(table_.root(), 11, "b");
+  Node& used = file(table_.root(), 12, "c");
+  table_.hold(named);
+  table_.hold(used);
+  {
+    NamesGuard names(table_, sync::RangeMode::kExclusive);
+    table_.drop_name(unused, table_.root(), "a", true, nullptr);
+    table_.drop_name(used, table_.root(), "c", true, nullptr);
+  }
+  EXPECT_TRUE(table_.is_known(used));
+  for (Node* node : {&unused, &named, &used}) table_.forget(*node, 1);
+  EXPECT_EQ(told, std::vector<std::uint64_t>{12});
+  EXPECT_EQ(gone_, std::vector<std::uint64_t>{10});
+  EXPECT_FALSE(table_.is_known(used));
+  table_.release(used);
+  table_.release(named);
+  EXPECT_EQ(gone_.size(), 3U);
+}
+
 TEST_F(NodeTableTest, ANumberOfAnotherKindIsAnotherNode) {
   Node& old = file(table_.root(), 10, "a");
   Node& fresh = directory(table_.root(), 10, "a");

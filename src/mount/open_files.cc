@@ -28,7 +28,21 @@ NodeFile::~NodeFile() {
 
 OpenFiles::OpenFiles(CacheImpl& cache, store::HostStore& store, NodeTable& nodes, const Tree& tree,
                      std::size_t lingering_max)
-    : cache_(cache), store_(store), nodes_(nodes), tree_(tree), lingering_max_(lingering_max) {}
+    : cache_(cache), store_(store), nodes_(nodes), tree_(tree), lingering_max_(lingering_max) {
+  nodes_.tell_forgotten([this](Node& node) { forgotten(node); });
+}
+
+void OpenFiles::enlist(NodeFile& file, std::list<NodeFile*>& list) {
+  file.since_ = sync::Clock::now();
+  file.place_ = list.insert(list.end(), &file);
+  file.lingers_ = &list;
+}
+
+void OpenFiles::delist(NodeFile& file) {
+  if (file.lingers_ == nullptr) return;
+  file.lingers_->erase(file.place_);
+  file.lingers_ = nullptr;
+}
 
 FileImpl* OpenFiles::any_of(const NodeFile& file) {
   return file.write_ != nullptr ? file.write_.get() : file.read_.get();
@@ -37,9 +51,7 @@ FileImpl* OpenFiles::any_of(const NodeFile& file) {
 void OpenFiles::begin_use(NodeFile& file) {
   ++file.users_;
   sync::MutexLock lock(mutex_);
-  if (!file.lingers_) return;
-  lingering_.erase(file.place_);
-  file.lingers_ = false;
+  delist(file);
 }
 
 Answer<FileImpl*> OpenFiles::opened(Node& node, NodeFile& file, bool write) {
@@ -68,11 +80,12 @@ Answer<FileImpl*> OpenFiles::opened(Node& node, NodeFile& file, bool write) {
 }
 
 Answer<FileImpl*> OpenFiles::use(Node& node, bool write) {
-  make_room();
+  const int full = make_room();
   NodeFile& file = node.file();
   sync::MutexLock lock(file.mutex_);
   FileImpl* found = file.write_ != nullptr ? file.write_.get() : write ? nullptr : file.read_.get();
   if (found == nullptr) {
+    if (write && full != 0) return fails(full);
     auto fresh = opened(node, file, write);
     if (!fresh) return fresh;
     found = *fresh;
@@ -82,7 +95,6 @@ Answer<FileImpl*> OpenFiles::use(Node& node, bool write) {
 }
 
 Answer<FileImpl*> OpenFiles::use_created(Node& node, store::Fd fd, std::string_view name) {
-  make_room();
   NodeFile& file = node.file();
   sync::MutexLock lock(file.mutex_);
   if (file.write_ == nullptr) {
@@ -111,20 +123,19 @@ FileImpl* OpenFiles::use_if_open(Node& node) noexcept {
 
 void OpenFiles::unuse(Node& node) noexcept {
   NodeFile& file = node.file();
-  bool close_now = false;
   {
     sync::MutexLock lock(file.mutex_);
     QUIRE_CHECK(file.users_ > 0);
     if (--file.users_ > 0) return;
-    close_now = file.unlinked_;
-    if (!close_now) {
+    if (!file.unlinked_) {
       sync::MutexLock listing(mutex_);
-      file.since_ = sync::Clock::now();
-      file.place_ = lingering_.insert(lingering_.end(), &file);
-      file.lingers_ = true;
+      enlist(file, lingering_);
+      return;
     }
+    nodes_.hold(node);
   }
-  if (close_now) (void)close(file, true);
+  const NodeHold held(nodes_, &node);
+  (void)close(file, false);
 }
 
 void OpenFiles::unlinked(Node& node) {
@@ -132,33 +143,44 @@ void OpenFiles::unlinked(Node& node) {
   {
     sync::MutexLock lock(file.mutex_);
     file.unlinked_ = true;
-    if (file.users_ > 0 || any_of(file) == nullptr) return;
     sync::MutexLock listing(mutex_);
-    if (!file.lingers_) return;  // somebody is closing it
-    lingering_.erase(file.place_);
-    file.lingers_ = false;
+    if (file.lingers_ == nullptr) return;  // in use, closed, or somebody is closing it
+    delist(file);
   }
-  (void)close(file, true);
+  (void)close(file, false);
 }
 
-bool OpenFiles::close(NodeFile& file, bool even_dirty) {
+void OpenFiles::forgotten(Node& node) {
+  NodeFile& file = node.file();
+  {
+    sync::MutexLock lock(file.mutex_);
+    if (!file.unlinked_) return;  // unlinked() comes, and finds that nobody knows it
+    sync::MutexLock listing(mutex_);
+    if (file.lingers_ == nullptr) return;
+    delist(file);
+  }
+  (void)close(file, false);
+}
+
+bool OpenFiles::close(NodeFile& file, bool at_end) {
   Closing closing;
   {
     sync::MutexLock lock(file.mutex_);
     if (file.users_ > 0 || any_of(file) == nullptr) return false;
     {
       sync::MutexLock listing(mutex_);
-      if (file.lingers_) return false;  // used, and left again, since it was taken from the list
+      // Used, and left again, since it was taken from its list.
+      if (file.lingers_ != nullptr) return false;
     }
-    if (file.unlinked_) {
+    // Once the kernel has forgotten a node without a name, no request can be about it any more.
+    const bool gone = file.unlinked_ && (at_end || !nodes_.is_known(file.node_));
+    if (gone) {
       // What nobody can read any more needs no writing. Where that fails, closing writes it.
       const Status discarded = any_of(file)->discard();
       if (!discarded.ok()) cache_.log(LogLevel::kWarning, discarded.error().message());
-    } else if (!even_dirty && any_of(file)->dirty_pages() > 0) {
+    } else if (!at_end && (file.unlinked_ || any_of(file)->dirty_pages() > 0)) {
       sync::MutexLock listing(mutex_);
-      file.since_ = sync::Clock::now();
-      file.place_ = lingering_.insert(lingering_.end(), &file);
-      file.lingers_ = true;
+      enlist(file, file.unlinked_ ? nameless_ : lingering_);
       return false;
     }
     // Under the mutex, so that whoever opens the file next finds the engine done with it.
@@ -179,28 +201,47 @@ bool OpenFiles::close(NodeFile& file, bool even_dirty) {
 }
 
 void OpenFiles::write_back(NodeFile& file) {
-  FileImpl* const used = use_if_open(file.node_);
-  if (used == nullptr) return;
-  {
-    const FileUse use(*this, file.node_, used);
-    const Status written = used->write_back({});
-    if (!written.ok()) cache_.log(LogLevel::kWarning, written.error().message());
-  }
-  sync::MutexLock lock(mutex_);
-  if (!file.lingers_) return;
-  lingering_.erase(file.place_);
-  file.lingers_ = false;
-}
-
-void OpenFiles::make_room() {
   {
     sync::MutexLock lock(mutex_);
-    if (lingering_.size() <= 2 * lingering_max_) return;
+    if (sync::Clock::now() < try_again_) return;
   }
-  tidy();
+  FileImpl* const used = use_if_open(file.node_);
+  if (used == nullptr) return;
+  Status written;
+  {
+    const FileUse use(*this, file.node_, used);
+    written = used->write_back({});
+  }
+  bool say = false;
+  {
+    sync::MutexLock lock(mutex_);
+    delist(file);
+    say = !written.ok() && !file.write_failed_;
+    file.write_failed_ = !written.ok();
+    if (!written.ok()) {
+      try_again_ = sync::Clock::now() + limits::kTidyBackOff;
+      write_error_ = errno_of(written.code());
+    }
+  }
+  if (say) cache_.log(LogLevel::kWarning, written.error().message());
+}
+
+int OpenFiles::make_room() {
+  {
+    sync::MutexLock lock(mutex_);
+    if (lingering_.size() <= 2 * lingering_max_) return 0;
+  }
+  tidy(limits::kTidyAtOpenMax);
+  sync::MutexLock lock(mutex_);
+  const bool full = lingering_.size() > limits::kLingeringHardMaxTimes * lingering_max_;
+  return full && sync::Clock::now() < try_again_ ? write_error_ : 0;
 }
 
 void OpenFiles::tidy() {
+  tidy(2 * lingering_max_);
+}
+
+void OpenFiles::tidy(std::size_t count) {
   const sync::Clock::time_point old = sync::Clock::now() - limits::kLingerMin;
   std::size_t looked_at = 0;
   for (;;) {
@@ -210,12 +251,11 @@ void OpenFiles::tidy() {
       sync::MutexLock lock(mutex_);
       too_many = lingering_.size() > lingering_max_;
       if (lingering_.empty() || (!too_many && lingering_.front()->since_ > old) ||
-          looked_at++ > 2 * lingering_max_) {
+          looked_at++ >= count) {
         return;
       }
       file = lingering_.front();
-      lingering_.pop_front();
-      file->lingers_ = false;
+      delist(*file);
       // Held: once off the list nothing else keeps it.
       nodes_.hold(file->node_);
     }
@@ -258,10 +298,9 @@ void OpenFiles::close_all() {
     NodeFile* file = nullptr;
     {
       sync::MutexLock lock(mutex_);
-      if (lingering_.empty()) return;
-      file = lingering_.front();
-      lingering_.pop_front();
-      file->lingers_ = false;
+      if (lingering_.empty() && nameless_.empty()) return;
+      file = lingering_.empty() ? nameless_.front() : lingering_.front();
+      delist(*file);
       nodes_.hold(file->node_);
     }
     NodeHold held(nodes_, &file->node_);

@@ -8,12 +8,15 @@
 //      |                   +---------------- use() ---------+  |
 //      |     all written, and old or too many: tidy()          |
 //      +-------------------------------------------------------+
-//            no name is left: at once, and nothing is written
+//            no name is left, and the kernel has forgotten it: at once, and nothing is written
+//
+// A file that has lost its last name can still be opened, through /proc/PID/fd of a descriptor that does not
+// count as an open (O_PATH), for as long as the kernel knows its node: until then it lingers, apart.
 //
 // Invariants:
 //  1. A lingering file has no users, and holds its node.
 //  2. A file is closed only when nothing of it is unwritten, or nobody can ever read it again, or at the end.
-//  3. More than kLingeringFilesMax linger only while they cannot be written.
+//  3. More than kLingeringFilesMax files with a name linger only while they cannot be written.
 //
 // Who calls: the file system's operations, holding nothing; tidy() by the housekeeper. Thread-safe.
 #ifndef QUIRE_MOUNT_OPEN_FILES_H_
@@ -49,15 +52,21 @@ class OpenFiles {
   OpenFiles(const OpenFiles&) = delete;
   OpenFiles& operator=(const OpenFiles&) = delete;
 
+  // 0, or why the files that linger cannot be written, of which there are so many that no further one must be
+  // written to. Whoever opens files faster than the source takes them helps to close some.
+  int make_room();
   // Opens the file in the engine, for reading, and if `write` for writing too, unless it is; one user more.
   Answer<FileImpl*> use(Node& node, bool write);
-  // The same of a file that was just made: `fd` is open for both, `name` its path beneath the source.
+  // The same of a file that was just made: `fd` is open for both, `name` its path beneath the source. make_room()
+  // comes before the making.
   Answer<FileImpl*> use_created(Node& node, store::Fd fd, std::string_view name);
   void unuse(Node& node) noexcept;
   // The same, but only if the file is open by now: null if not.
   FileImpl* use_if_open(Node& node) noexcept;
   // The file has lost its last name.
   void unlinked(Node& node);
+  // ... and the kernel has forgotten its node.
+  void forgotten(Node& node);
 
   // Closes what has lingered for long enough. Blocks.
   void tidy();
@@ -81,12 +90,16 @@ class OpenFiles {
   };
   Answer<FileImpl*> opened(Node& node, NodeFile& file, bool write) REQUIRES(file.mutex_);
   void begin_use(NodeFile& file) REQUIRES(file.mutex_);
-  // Whoever opens files faster than the source takes them helps to close some.
-  void make_room();
-  // Of a file that is off the list, and stays so unless it is used meanwhile.
+  // Looks at so many of the files that linger.
+  void tidy(std::size_t count);
+  // Of a file that is off the list, and stays so unless it is used meanwhile. Not for a while after that failed
+  // for any.
   void write_back(NodeFile& file);
-  // Closes a lingering file, which is gone from the list. False if it is in use again.
-  bool close(NodeFile& file, bool even_dirty);
+  // Closes a file that is off the lists, or puts it back: if something of it is unwritten that somebody can
+  // still read, unless this is the end. False if it is in use again, or back.
+  bool close(NodeFile& file, bool at_end);
+  void enlist(NodeFile& file, std::list<NodeFile*>& list) REQUIRES(mutex_);
+  void delist(NodeFile& file) REQUIRES(mutex_);
   static FileImpl* any_of(const NodeFile& file) REQUIRES(file.mutex_);
 
   CacheImpl& cache_;
@@ -97,7 +110,10 @@ class OpenFiles {
 
   mutable sync::Mutex mutex_;                          // after a NodeFile's
   std::list<NodeFile*> lingering_ GUARDED_BY(mutex_);  // the longest first
+  std::list<NodeFile*> nameless_ GUARDED_BY(mutex_);   // linger until the kernel forgets them
   std::size_t open_ GUARDED_BY(mutex_) = 0;
+  sync::Clock::time_point try_again_ GUARDED_BY(mutex_);
+  int write_error_ GUARDED_BY(mutex_) = 0;  // why it failed before that
 };
 
 // A use for a scope or for as long as a program has the file open.
