@@ -85,8 +85,9 @@ class Server::Impl {
   Status open_engine();
   Status connect();
   void describe(control::Stats& stats) const;
-  // Recalls, writes back and detaches, while the workers still serve.
-  void end_by_stop();
+  // Recalls, writes back and detaches, while the workers still serve. False if something else is mounted over the
+  // mount point: nothing is detached then.
+  bool end_by_stop();
   Ended finish();
   void log(LogLevel level, const std::string& text) const {
     if (options_.log) options_.log(level, text);
@@ -250,7 +251,7 @@ void Server::Impl::stop() {
   changed_.notify_all();
 }
 
-void Server::Impl::end_by_stop() {
+bool Server::Impl::end_by_stop() {
   if (!filesystem_->recall()) {
     log(LogLevel::kWarning,
         "the kernel did not give back all that it holds of mapped files in time");
@@ -268,17 +269,24 @@ void Server::Impl::end_by_stop() {
     failed = session_->detach(true);
     // What was mapped and stored into meanwhile.
     (void)filesystem_->recall();
-    if (!session_->cut_off()) {
+    if (failed != EADDRINUSE && !session_->cut_off()) {
       log(LogLevel::kWarning,
           "/sys/fs/fuse/connections cannot be used, so this ends when the last "
           "program closes its last file there");
     }
+  }
+  if (failed == EADDRINUSE) {
+    log(LogLevel::kError, fmt::format("something else is mounted over {}; unmount that first, then "
+                                      "end this again",
+                                      options_.mountpoint));
+    return false;
   }
   if (failed != 0) {
     log(LogLevel::kError,
         fmt::format("unmounting {}: {}", options_.mountpoint, std::strerror(failed)));
     (void)session_->cut_off();
   }
+  return true;
 }
 
 Ended Server::Impl::finish() {
@@ -305,11 +313,14 @@ Ended Server::Impl::finish() {
 Ended Server::Impl::run() {
   auto stopper = sync::Thread::start("quire-stop", [this] {
     sync::MutexLock lock(mutex_);
-    while (!stopping_ && !served_) changed_.wait(mutex_);
-    if (served_) return;
-    lock.unlock();
-    end_by_stop();
-    lock.lock();
+    for (bool ended = false; !ended;) {
+      while (!stopping_ && !served_) changed_.wait(mutex_);
+      if (served_) return;
+      lock.unlock();
+      ended = end_by_stop();
+      lock.lock();
+      if (!ended) stopping_ = false;
+    }
   });
   if (!stopper.ok()) log(LogLevel::kError, "starting a thread: " + stopper.error().message());
   if (const Status served = dispatcher_->run(); !served.ok()) {

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "mount/limits.h"
+#include "mount/served.h"
 #include "mount/setxattr_request.h"
 #include "store/fd.h"
 #include "sync/thread_local.h"
@@ -89,7 +91,7 @@ Session::Session(const Options& options)
 
 Session::~Session() {
   if (session_ == nullptr) return;
-  if (mounted_) fuse_session_unmount(session_);
+  if (mounted_ && !is_covered()) fuse_session_unmount(session_);
   fuse_session_destroy(session_);
 }
 
@@ -203,7 +205,18 @@ bool Session::cut_off() {
   return fd.ok() && ::write(fd.get(), "1", 1) == 1;
 }
 
+bool Session::is_covered() const {
+  const auto table = mounts();
+  if (device_.empty() || !table.ok()) return false;
+  // The one that is on top comes last.
+  const auto top = std::find_if(table->rbegin(), table->rend(), [this](const MountLine& line) {
+    return line.mountpoint == mountpoint_;
+  });
+  return top != table->rend() && top->device != device_;
+}
+
 int Session::detach(bool lazy) {
+  if (is_covered()) return EADDRINUSE;
   if (::geteuid() == 0) {
     const int flags = UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0);
     if (::umount2(mountpoint_.c_str(), flags) != 0) return errno;

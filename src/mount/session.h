@@ -45,7 +45,8 @@ class Session {
   // One request; 0 when the connection has ended.
   std::size_t read(std::byte* memory, std::size_t capacity);
   void serve(std::byte* request, std::size_t size);
-  // Detaches the mount point. Programs that have files open keep the connection alive. 0 or an errno.
+  // Detaches the mount point. Programs that have files open keep the connection alive. 0 or an errno:
+  // EADDRINUSE if something else is mounted over it, which stays.
   int detach(bool lazy);
   // Ends the connection whatever programs have open, through the kernel's control file system. Where that is
   // not mounted it cannot: false, and the connection ends when the last program closes its last file.
@@ -55,6 +56,8 @@ class Session {
 
  private:
   Session(const Options& options);
+  // Unmounting by path would end another mount.
+  bool is_covered() const;
 
   const std::string mountpoint_;
   std::string device_;
