@@ -4,6 +4,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <span>
+#include <string_view>
 
 #include "mount/filesystem.h"
 #include "mount/limits.h"
@@ -11,6 +13,24 @@
 #include "mount/setxattr_request.h"
 
 namespace quire::mount {
+namespace {
+
+// Takes the names out of a list that only the administrator sees. Returns what is left of its size.
+std::size_t hide_trusted(std::span<char> list) {
+  constexpr std::string_view hidden = "trusted.";
+  std::size_t kept = 0;
+  for (std::size_t at = 0; at < list.size();) {
+    const std::size_t size = ::strnlen(&list[at], list.size() - at - 1) + 1;
+    if (!std::string_view(&list[at], size).starts_with(hidden)) {
+      std::memmove(&list[kept], &list[at], size);
+      kept += size;
+    }
+    at += size;
+  }
+  return kept;
+}
+
+}  // namespace
 
 void FileSystem::get_xattr(fuse_req_t request, Node& node, const char* name, std::size_t size) {
   char* const buffer = reinterpret_cast<char*>(reply_buffer());
@@ -39,7 +59,7 @@ void FileSystem::get_xattr(fuse_req_t request, Node& node, const char* name, std
 
 void FileSystem::list_xattrs(fuse_req_t request, Node& node, std::size_t size) {
   char* const buffer = reinterpret_cast<char*>(reply_buffer());
-  ssize_t length = 0;
+  std::size_t length = 0;
   int number = 0;
   {
     NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
@@ -47,23 +67,29 @@ void FileSystem::list_xattrs(fuse_req_t request, Node& node, std::size_t size) {
     if (!fd) {
       number = fd.error();
     } else {
-      size = std::min(size, limits::kRequestMaxBytes);
-      length = ::listxattr(proc_path((*fd)->get()).c_str(), size == 0 ? nullptr : buffer, size);
-      if (length < 0) number = errno;
+      // All of them, whatever there is room for: who asks decides which are shown.
+      const ssize_t listed =
+          ::listxattr(proc_path((*fd)->get()).c_str(), buffer, limits::kRequestMaxBytes);
+      if (listed < 0) {
+        number = errno;
+      } else {
+        length = static_cast<std::size_t>(listed);
+        if (fuse_req_ctx(request)->uid != 0) length = hide_trusted({buffer, length});
+        if (size != 0 && length > size) number = ERANGE;
+      }
     }
   }
   if (number != 0) {
     fuse_reply_err(request, number);
   } else if (size == 0) {
-    fuse_reply_xattr(request, static_cast<std::size_t>(length));
+    fuse_reply_xattr(request, length);
   } else {
-    fuse_reply_buf(request, buffer, static_cast<std::size_t>(length));
+    fuse_reply_buf(request, buffer, length);
   }
 }
 
 void FileSystem::set_xattr(fuse_req_t request, Node& node, const char* name,
                            std::span<const std::byte> value, int flags) {
-  if (node.is_regular()) node.file().set_may_have_privileges(true);
   const bool kills = (flags & kKillSetGroupId) != 0;
   flags &= ~kKillSetGroupId;
   const int number = change(node, file::Inode::Attribute::kOther, [&](const char* path) {
@@ -72,6 +98,8 @@ void FileSystem::set_xattr(fuse_req_t request, Node& node, const char* name,
     if (!kills || ::stat(path, &now) != 0 || (now.st_mode & S_ISGID) == 0) return 0;
     return ::chmod(path, now.st_mode & 07777 & ~static_cast<mode_t>(S_ISGID));
   });
+  // After the change: a write meanwhile may have looked before it.
+  if (node.is_regular()) node.file().set_may_have_privileges(true);
   fuse_reply_err(request, number);
 }
 
