@@ -53,24 +53,24 @@ git_identity=(-c user.name=main-job -c user.email=main-job@localhost -c init.def
   -c safe.directory='*' -c gc.auto=0)
 g() { git "${git_identity[@]}" "$@"; }
 git_prepare() {
-  g init -q "$beside/origin"
-  cp -rL --no-preserve=ownership "${files[@]}" "$beside/origin/"
-  g -C "$beside/origin" add -A
-  g -C "$beside/origin" commit -q -m everything
-  g -C "$beside/origin" repack -adq
+  g init -q "$beside/origin" && cp -rL --no-preserve=ownership "${files[0]}" "$beside/origin/" &&
+    g -C "$beside/origin" add -A && g -C "$beside/origin" commit -q -m everything &&
+    g -C "$beside/origin" repack -adq || return 1
   objects=$(g -C "$beside/origin" count-objects -v | awk '$1 == "in-pack:" {print $2}')
 }
 git_work() {
   local repository=$1
-  g clone -q --no-hardlinks "$beside/origin" "$repository"
-  g -C "$repository" unpack-objects -q <"$(echo "$beside"/origin/.git/objects/pack/*.pack)"
-  g -C "$repository" mv "$(basename "${files[0]}")" moved
-  g -C "$repository" commit -q -m moved
-  git_check "$repository"
+  g clone -q --no-hardlinks "$beside/origin" "$repository" &&
+    mv "$repository"/.git/objects/pack "$beside/pack" && mkdir "$repository/.git/objects/pack" &&
+    cat "$beside"/pack/*.pack | g -C "$repository" unpack-objects -q &&
+    g -C "$repository" mv "$(basename "${files[0]}")" moved &&
+    g -C "$repository" commit -q -m moved &&
+    git_check "$repository"
 }
 git_check() {
-  g -C "$1" fsck --full --strict --no-dangling
-  [[ -z $(g -C "$1" status --porcelain) ]] || { g -C "$1" status; return 1; }
+  local changed
+  g -C "$1" fsck --full --strict --no-dangling && changed=$(g -C "$1" status --porcelain) &&
+    [[ -z $changed ]] || { echo "fsck failed, or status: ${changed:-}"; return 1; }
 }
 
 # (b) A database of real text, line by line, in both journal modes.
@@ -115,7 +115,7 @@ tar_check() {
   tar -df "$beside/tree.tar" -C "$1"
 }
 
-# (d) Random writes, verified, through the cache and past it, on one set of files.
+# (d) Random writes, verified, by read(2) and write(2) with and without O_DIRECT, each job on a file of its own.
 fio_job() {
   fio --directory="$1" --size=$fio_size --verify=crc32c --verify_fatal=1 --ioengine=psync \
     --randseed=1 --verify_state_save=0 --group_reporting --output="$beside/fio.out" "${@:2}" \

@@ -196,17 +196,16 @@ int FileSystem::set_times(Node& node, const struct stat& wanted, int what) {
 int FileSystem::set_size(fuse_req_t request, Node& node, std::uint64_t size, OpenFile* open) {
   if (!node.is_regular()) return EINVAL;
   const Interruptible interruptible(request);
+  int number = 0;
   if (open != nullptr && open->file->ready(OpenFlags::kWrite)) {
-    const Status done = open->file->truncate(size, interruptible.call());
-    if (!done.ok()) return errno_of(done.code());
+    number = resize(node, *open->file, size, interruptible);
   } else {
     const auto file = parts_.files.use(node, true);
     if (!file) return file.error();
     const FileUse use(parts_.files, node, *file);
-    const Status done = use->truncate(size, interruptible.call());
-    if (!done.ok()) return errno_of(done.code());
+    number = resize(node, *use, size, interruptible);
   }
-  node.file().kernel_pages().cut(size);
+  if (number != 0) return number;
   drop_privileges(request, node);
   return 0;
 }

@@ -142,7 +142,17 @@ void FileSystem::control_write_back(fuse_req_t request, std::span<const std::byt
     socket.assign(asked->text, std::min<std::size_t>(asked->length, 100));
   }
   const bool recalled = recall();
-  const auto failures = parts_.files.sync_all({});
+  CallOptions call;
+  if ((flags & control::kDiscard) != 0) {
+    call.deadline = sync::deadline_after(limits::kDiscardMax);
+  }
+  auto failures = parts_.files.sync_all(call);
+  if (failures.empty()) {
+    // What was written and closed here is the source's, but not durable yet.
+    if (const Status synced = parts_.cache.sync(call); !synced.ok()) {
+      failures.push_back({synced.error().message(), 0, errno_of(synced.code())});
+    }
+  }
   const bool ends =
       (flags & control::kUnmounting) != 0 && (failures.empty() || (flags & control::kDiscard) != 0);
   if (ends) {

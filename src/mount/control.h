@@ -84,7 +84,7 @@ struct WriteBack {
   char text[kTextBytes];
 };
 inline constexpr std::uint32_t kUnmounting = 1;
-// What cannot be written when the mount ends is not tried again, and given up.
+// What cannot be written is tried for limits::kDiscardMax, now and when the mount ends, and given up then.
 inline constexpr std::uint32_t kDiscard = 2;
 
 // The daemon's last word, over the socket.

@@ -33,6 +33,19 @@ class KernelOrder {
     const std::uint64_t last = size == 0 || offset > kEnd - size ? kEnd : offset + size - 1;
     status_ = lock_.lock(hold_, offset / page, last / page, mode, limit);
   }
+  // For what may make the file longer: from the page of its present end on, or of `offset` if that comes
+  // first. The end does not move while this is held, but by its holder.
+  KernelOrder(Node& node, const FileImpl& file, std::uint64_t offset, const sync::WaitLimit& limit)
+      : lock_(node.file().kernel_order()) {
+    for (;;) {
+      const std::uint64_t size = file.size_bytes();
+      status_ = lock_.lock(hold_, std::min(offset, size) / quire::limits::kPageBytes, kEnd,
+                           sync::RangeMode::kExclusive, limit);
+      if (status_ != sync::WaitStatus::kReady || file.size_bytes() >= std::min(offset, size))
+        return;
+      lock_.unlock(hold_);  // cut meanwhile
+    }
+  }
   ~KernelOrder() {
     if (status_ == sync::WaitStatus::kReady) lock_.unlock(hold_);
   }
@@ -50,6 +63,28 @@ class KernelOrder {
   sync::RangeLock::Hold hold_;
   sync::WaitStatus status_;
 };
+
+// 0, or why not all of it could be written: what the kernel gives back it forgets.
+int write_all(FileImpl& file, std::span<const std::byte> bytes, std::uint64_t offset,
+              const CallOptions& call) {
+  while (!bytes.empty()) {
+    std::uint64_t at = offset;
+    const auto written = file.writev({&bytes, 1}, &at, call);
+    if (!written.ok()) return errno_of(written.code());
+    if (*written == 0) return EIO;
+    bytes = bytes.subspan(*written);
+    offset += *written;
+  }
+  return 0;
+}
+
+// The bytes that a file which ended at `old_end` gains up to `end` in the page where it ended: zeros, whatever
+// somebody stored there through a mapping while they lay beyond the end.
+ByteRange tail_gap(std::uint64_t old_end, std::uint64_t end) {
+  const std::uint64_t page = quire::limits::kPageBytes;
+  if (end <= old_end) return {old_end, old_end};
+  return {old_end, std::max(old_end, std::min(end, (old_end + page - 1) / page * page))};
+}
 
 OpenFlags open_flags(int flags) {
   return (flags & O_ACCMODE) == O_RDONLY ? OpenFlags::kRead : OpenFlags::kReadWrite;
@@ -196,19 +231,30 @@ void FileSystem::drop_privileges(fuse_req_t request, Node& node) {
   node.file().set_may_have_privileges((stat->stx_mode & S_ISGID) != 0 || (bits != 0 && user == 0));
 }
 
-void FileSystem::answer_written(fuse_req_t request, Node& node, ByteRange written,
-                                std::uint64_t ticket, std::size_t count) {
+void FileSystem::answer_written(fuse_req_t request, Node& node, const Written& written) {
+  const auto answer = [request, error = written.error,
+                       count = written.bytes.end - written.bytes.begin] {
+    if (error != 0) {
+      fuse_reply_err(request, error);
+    } else {
+      fuse_reply_write(request, count);
+    }
+  };
+  drop_then(node, written.drop, written.ticket, answer);
+}
+
+void FileSystem::drop_then(Node& node, ByteRange bytes, std::uint64_t ticket,
+                           const std::function<void()>& answer) {
   if (ticket == 0) {
-    fuse_reply_write(request, count);
+    answer();
     return;
   }
-  notifier_->drop(
-      parts_.nodes.number(node), written,
-      [&pages = node.file().kernel_pages(), written, ticket, request, count](int number) {
-        // Answered after: until then the kernel keeps the node.
-        pages.dropped(written, ticket, number == 0 || number == ENOENT);
-        fuse_reply_write(request, count);
-      });
+  notifier_->drop(parts_.nodes.number(node), bytes,
+                  [&pages = node.file().kernel_pages(), bytes, ticket, answer](int number) {
+                    // Answered after: until then the kernel keeps the node.
+                    pages.dropped(bytes, ticket, number == 0 || number == ENOENT);
+                    answer();
+                  });
 }
 
 void FileSystem::write_from_kernel(fuse_req_t request, OpenFile& open,
@@ -222,13 +268,9 @@ void FileSystem::write_from_kernel(fuse_req_t request, OpenFile& open,
     if (number == 0) {
       for (const ByteRange part :
            open.node.file().kernel_pages().may_write({offset, offset + bytes.size()})) {
-        const auto from = bytes.subspan(part.begin - offset, part.end - part.begin);
-        std::uint64_t at = part.begin;
-        const auto written = open.file->writev({&from, 1}, &at, interruptible.call());
-        if (!written.ok()) {
-          number = errno_of(written.code());
-          break;
-        }
+        number = write_all(*open.file, bytes.subspan(part.begin - offset, part.end - part.begin),
+                           part.begin, interruptible.call());
+        if (number != 0) break;
       }
     }
   }
@@ -246,47 +288,60 @@ void FileSystem::write(fuse_req_t request, OpenFile& open, std::span<const std::
     return;
   }
   drop_privileges(request, open.node);
-  const bool appends = (info.flags & O_APPEND) != 0;
-  std::size_t moved = 0;
-  std::uint64_t ticket = 0;
-  int number = 0;
+  Written written;
   {
     const Interruptible interruptible(request);
-    {
-      const KernelOrder order(open.node, offset, appends ? 0 : bytes.size(),
-                              sync::RangeMode::kShared, interruptible.limit());
-      number = order.error();
-      if (number == 0 && appends) {
-        const auto at = open.file->append(bytes, interruptible.call());
-        if (at.ok()) {
-          offset = *at;
-          moved = bytes.size();
-        } else {
-          number = errno_of(at.code());
-        }
-      } else if (number == 0) {
-        const auto written = open.file->writev({&bytes, 1}, &offset, interruptible.call());
-        if (written.ok()) {
-          moved = *written;
-        } else {
-          number = errno_of(written.code());
-        }
-      }
-      if (moved > 0) ticket = open.node.file().kernel_pages().written({offset, offset + moved});
-    }
-    if (number == 0 && moved > 0 && (info.flags & (O_SYNC | O_DSYNC)) != 0) {
+    written = write_through(open, bytes, (info.flags & O_APPEND) != 0 ? file::kAtEnd : offset,
+                            interruptible);
+    if (written.error == 0 && (info.flags & (O_SYNC | O_DSYNC)) != 0) {
       const bool all = (info.flags & O_SYNC) == O_SYNC;
-      const Status synced = open.file->sync(
-          offset / quire::limits::kPageBytes, (offset + moved - 1) / quire::limits::kPageBytes,
-          all ? SyncKind::kAll : SyncKind::kData, interruptible.call());
-      if (!synced.ok()) number = errno_of(synced.code());
+      const Status synced =
+          open.file->sync(written.bytes.begin / quire::limits::kPageBytes,
+                          (written.bytes.end - 1) / quire::limits::kPageBytes,
+                          all ? SyncKind::kAll : SyncKind::kData, interruptible.call());
+      if (!synced.ok()) written.error = errno_of(synced.code());
     }
   }
-  if (number != 0) {
-    fuse_reply_err(request, number);
-  } else {
-    answer_written(request, open.node, {offset, offset + moved}, ticket, moved);
+  answer_written(request, open.node, written);
+}
+
+FileSystem::Written FileSystem::write_through(OpenFile& open, std::span<const std::byte> bytes,
+                                              std::uint64_t offset,
+                                              const Interruptible& interruptible) {
+  Written result;
+  FileImpl& file = *open.file;
+  KernelPages& pages = open.node.file().kernel_pages();
+  const auto write = [&](std::uint64_t old_end) {
+    std::uint64_t at = offset;
+    const auto written = file.writev({&bytes, 1}, &at, interruptible.call());
+    if (!written.ok()) {
+      result.error = errno_of(written.code());
+      return;
+    }
+    result.bytes = {at, at + *written};
+    result.ticket = pages.written(result.bytes);
+    if (const ByteRange gap = tail_gap(old_end, at); gap.begin < gap.end) {
+      result.drop = {gap.begin, result.bytes.end};
+      if (const std::uint64_t ticket = pages.written(gap); ticket != 0) result.ticket = ticket;
+    } else {
+      result.drop = result.bytes;
+    }
+  };
+  const std::uint64_t end = offset > kEnd - bytes.size() ? kEnd : offset + bytes.size();
+  if (end <= file.size_bytes()) {
+    const KernelOrder order(open.node, offset, bytes.size(), sync::RangeMode::kShared,
+                            interruptible.limit());
+    result.error = order.error();
+    // Cut meanwhile, it extends the file after all: then below.
+    if (result.error != 0 || end <= file.size_bytes()) {
+      if (result.error == 0) write(kEnd);
+      return result;
+    }
   }
+  const KernelOrder order(open.node, file, offset, interruptible.limit());
+  result.error = order.error();
+  if (result.error == 0) write(file.size_bytes());
+  return result;
 }
 
 void FileSystem::fsync(fuse_req_t request, OpenFile& open, bool data_only) {
@@ -308,13 +363,22 @@ void FileSystem::allocate(fuse_req_t request, OpenFile& open, int mode, std::uin
   }
   drop_privileges(request, open.node);
   int number = 0;
+  std::uint64_t ticket = 0;
+  ByteRange gap = {0, 0};
   {
     const Interruptible interruptible(request);
-    const Status done = open.file->allocate(offset, length, (mode & FALLOC_FL_KEEP_SIZE) != 0,
-                                            interruptible.call());
-    if (!done.ok()) number = errno_of(done.code());
+    const KernelOrder order(open.node, *open.file, offset, interruptible.limit());
+    number = order.error();
+    if (number == 0) {
+      const std::uint64_t old_end = open.file->size_bytes();
+      const Status done = open.file->allocate(offset, length, (mode & FALLOC_FL_KEEP_SIZE) != 0,
+                                              interruptible.call());
+      if (!done.ok()) number = errno_of(done.code());
+      gap = tail_gap(old_end, open.file->size_bytes());
+      if (gap.begin < gap.end) ticket = open.node.file().kernel_pages().written(gap);
+    }
   }
-  fuse_reply_err(request, number);
+  drop_then(open.node, gap, ticket, [request, number] { fuse_reply_err(request, number); });
 }
 
 void FileSystem::seek(fuse_req_t request, OpenFile& open, std::uint64_t offset, int whence) {
@@ -351,9 +415,7 @@ void FileSystem::copy_range(fuse_req_t request, OpenFile& from, std::uint64_t fr
                             OpenFile& to, std::uint64_t to_offset, std::uint64_t length) {
   drop_privileges(request, to.node);
   std::byte* const buffer = reply_buffer();
-  const std::uint64_t began = to_offset;
-  std::uint64_t ticket = 0;
-  int number = 0;
+  Written written;
   {
     const Interruptible interruptible(request);
     // One answer for at most so many bytes; the program asks again for the rest.
@@ -361,29 +423,26 @@ void FileSystem::copy_range(fuse_req_t request, OpenFile& from, std::uint64_t fr
         static_cast<std::size_t>(std::min<std::uint64_t>(length, limits::kRequestMaxBytes));
     const auto read = from.file->read({buffer, want}, from_offset, interruptible.call());
     if (!read.ok()) {
-      number = errno_of(read.code());
+      written.error = errno_of(read.code());
     } else if (*read > 0) {
-      const KernelOrder order(to.node, to_offset, *read, sync::RangeMode::kShared,
-                              interruptible.limit());
-      number = order.error();
-      if (number == 0) {
-        const std::span<const std::byte> bytes(buffer, *read);
-        std::uint64_t at = to_offset;
-        const auto written = to.file->writev({&bytes, 1}, &at, interruptible.call());
-        if (written.ok()) {
-          to_offset += *written;
-          ticket = to.node.file().kernel_pages().written({began, to_offset});
-        } else {
-          number = errno_of(written.code());
-        }
-      }
+      written = write_through(to, {buffer, *read}, to_offset, interruptible);
     }
   }
-  if (number != 0) {
-    fuse_reply_err(request, number);
-  } else {
-    answer_written(request, to.node, {began, to_offset}, ticket, to_offset - began);
-  }
+  answer_written(request, to.node, written);
+}
+
+int FileSystem::resize(Node& node, FileImpl& file, std::uint64_t size,
+                       const Interruptible& interruptible) {
+  const KernelOrder order(node, file, size, interruptible.limit());
+  if (const int number = order.error(); number != 0) return number;
+  const std::uint64_t old_end = file.size_bytes();
+  const Status done = file.truncate(size, interruptible.call());
+  if (!done.ok()) return errno_of(done.code());
+  KernelPages& pages = node.file().kernel_pages();
+  pages.cut(size);
+  // The kernel drops what it holds of the file when it is told of the new size.
+  if (const ByteRange gap = tail_gap(old_end, size); gap.begin < gap.end) (void)pages.written(gap);
+  return 0;
 }
 
 }  // namespace quire::mount

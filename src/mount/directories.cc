@@ -142,13 +142,17 @@ void FileSystem::release_directory(fuse_req_t request, OpenDirectory* directory)
 
 void FileSystem::sync_directory(fuse_req_t request, Node& node, bool data_only) {
   int number = 0;
-  NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
-  const auto fd = parts_.tree.open(node, O_RDONLY | O_DIRECTORY);
-  if (!fd) {
-    number = fd.error();
-  } else if ((data_only ? ::fdatasync(fd->get()) : ::fsync(fd->get())) != 0) {
-    number = errno;
+  store::Fd fd;
+  {
+    NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
+    auto opened = parts_.tree.open(node, O_RDONLY | O_DIRECTORY);
+    if (opened) {
+      fd = std::move(*opened);
+    } else {
+      number = opened.error();
+    }
   }
+  if (number == 0 && (data_only ? ::fdatasync(fd.get()) : ::fsync(fd.get())) != 0) number = errno;
   fuse_reply_err(request, number);
 }
 

@@ -43,6 +43,8 @@
 
 namespace quire::mount {
 
+class Interruptible;
+
 // One open of a file by a program: what the kernel passes back as a file handle.
 struct OpenFile {
   OpenFile(FileUse&& base, std::unique_ptr<FileImpl> own, Node& its_node)
@@ -166,9 +168,22 @@ class FileSystem {
   void drop_privileges(fuse_req_t request, Node& node);
   void write_from_kernel(fuse_req_t request, OpenFile& open, std::span<const std::byte> bytes,
                          std::uint64_t offset);
-  // Answers that `count` bytes were written, after the kernel has dropped what it holds of `written`.
-  void answer_written(fuse_req_t request, Node& node, ByteRange written, std::uint64_t ticket,
-                      std::size_t count);
+  // What a write came to. The kernel must drop `drop` before the answer, unless `ticket` is 0.
+  struct Written {
+    int error = 0;
+    ByteRange bytes = {0, 0};
+    ByteRange drop = {0, 0};
+    std::uint64_t ticket = 0;
+  };
+  // Writes for a program, at `offset` or file::kAtEnd.
+  Written write_through(OpenFile& open, std::span<const std::byte> bytes, std::uint64_t offset,
+                        const Interruptible& interruptible);
+  // Sets the size of a file. 0 or an errno.
+  int resize(Node& node, FileImpl& file, std::uint64_t size, const Interruptible& interruptible);
+  void answer_written(fuse_req_t request, Node& node, const Written& written);
+  // Answers after the kernel has dropped what it holds of `bytes`, if there is a ticket for that.
+  void drop_then(Node& node, ByteRange bytes, std::uint64_t ticket,
+                 const std::function<void()>& answer);
   void finish_open(OpenFile* open) noexcept;
 
   void control_stats(fuse_req_t request, std::span<const std::byte> in);

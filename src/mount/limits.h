@@ -51,6 +51,9 @@ inline constexpr std::size_t kGrantPiecePages = 4096;
 // ... and at most so many pieces of one file. Beyond them every page counts as held by the kernel.
 inline constexpr std::size_t kGrantPiecesMax = 4096;
 
+// How long `quire unmount --discard` tries to write what it would give up, and the daemon again at its end.
+inline constexpr std::chrono::seconds kDiscardMax{5};
+
 // The longest that the end of a mount waits for the kernel to give back what it holds of mapped files.
 inline constexpr std::chrono::seconds kRecallMax{60};
 

@@ -1,11 +1,15 @@
-// Interruptible: lets a program's signal end the engine's wait for it. While one lives, the kernel's INTERRUPT
-// for the request stops `call()`.
+// Interruptible: lets a program that is being killed end the engine's wait for it. While one lives, the kernel's
+// INTERRUPT for the request stops `call()` if that is the reason.
+//
+// The kernel sends INTERRUPT for every signal. One that the program catches does not count: fsync(2) and
+// write(2) on a local file system do not end for it, and programs do not expect it.
 //
 // It must be gone before the request is answered, since the answer frees the request.
 #ifndef QUIRE_MOUNT_REQUEST_H_
 #define QUIRE_MOUNT_REQUEST_H_
 
 #include <fuse3/fuse_lowlevel.h>
+#include <sys/types.h>
 
 #include <stop_token>
 
@@ -13,6 +17,10 @@
 #include "sync/wait.h"
 
 namespace quire::mount {
+
+// A thread has SIGKILL pending: the kernel turns every signal that kills into that. False if it is in another
+// pid namespace and cannot be looked at.
+bool is_dying(pid_t thread);
 
 class Interruptible {
  public:
@@ -28,8 +36,10 @@ class Interruptible {
   sync::WaitLimit limit() const noexcept { return {call_.deadline, call_.stop}; }
 
  private:
-  static void interrupted(fuse_req_t /*request*/, void* self) {
-    static_cast<Interruptible*>(self)->source_.request_stop();
+  static void interrupted(fuse_req_t request, void* self) {
+    if (is_dying(fuse_req_ctx(request)->pid)) {
+      static_cast<Interruptible*>(self)->source_.request_stop();
+    }
   }
 
   fuse_req_t request_;

@@ -294,11 +294,13 @@ Ended Server::Impl::finish() {
   housekeeper_.reset();
   notifier_.reset();
   filesystem_->close_handles();
-  const std::vector<OpenFiles::Failure> failures = files_->sync_all({});
+  CallOptions call;
+  if (filesystem_->discards()) call.deadline = sync::deadline_after(limits::kDiscardMax);
+  const std::vector<OpenFiles::Failure> failures = files_->sync_all(call);
   files_->close_all();
   std::vector<OpenFiles::Failure> lost;
   // Tries again what failed, a few times.
-  if (const Status closed = cache_->close({}); !closed.ok()) {
+  if (const Status closed = cache_->close(call); !closed.ok()) {
     log(LogLevel::kError, closed.error().message());
     lost = failures;
     if (lost.empty()) lost.push_back({closed.error().message(), 0, errno_of(closed.code())});

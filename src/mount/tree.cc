@@ -61,7 +61,19 @@ Answer<struct statx> Tree::stat(int directory, const char* name) const {
   return stat_of(directory, name, 0);
 }
 
-// One step down from a parent, by the names that are known.
+// One step down from a directory that is open.
+Answer<SharedFd> Tree::step(const SharedFd& parent, const Node& node,
+                            const std::string& name) const {
+  store::Fd fd(::openat(parent->get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  // Too few descriptors, for one, is not "gone".
+  if (!fd.ok()) return fails(errno == ENOENT || errno == ENOTDIR ? ESTALE : errno);
+  const auto stat = stat_of(fd.get(), "", AT_EMPTY_PATH);
+  if (!stat) return fails(stat.error());
+  if (id_of(*stat) != node.id()) return fails(ESTALE);
+  return std::make_shared<const store::Fd>(std::move(fd));
+}
+
+// By the names that are known.
 Answer<SharedFd> Tree::step(Node& node) const {
   int number = ESTALE;
   for (const NodeName& name : nodes_->names(node)) {
@@ -70,23 +82,15 @@ Answer<SharedFd> Tree::step(Node& node) const {
       number = parent.error();
       continue;
     }
-    store::Fd fd(::openat((*parent)->get(), name.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    if (!fd.ok()) {
-      // Too few descriptors, for one, is not "gone".
-      if (errno != ENOENT && errno != ENOTDIR) number = errno;
-      continue;
-    }
-    const auto stat = stat_of(fd.get(), "", AT_EMPTY_PATH);
-    if (!stat) {
-      number = stat.error();
-    } else if (id_of(*stat) == node.id()) {
-      return std::make_shared<const store::Fd>(std::move(fd));
-    }
+    auto fd = step(*parent, node, name.name);
+    if (fd) return fd;
+    if (fd.error() != ESTALE) number = fd.error();
   }
   return fails(number);
 }
 
-Answer<SharedFd> Tree::directory(Node& node) const {
+// What is open already, or never has to be found by a name.
+Answer<SharedFd> Tree::known_directory(Node& node) const {
   if (SharedFd known = fds_->get(node)) return known;
   if (&node == &nodes_->root()) {
     store::Fd fd(::openat(root_, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -94,9 +98,33 @@ Answer<SharedFd> Tree::directory(Node& node) const {
     return fds_->put(node, std::make_shared<const store::Fd>(std::move(fd)));
   }
   if (SharedFd unnamed = nodes_->unnamed(node)) return unnamed;
-  auto fd = step(node);
-  if (!fd) return fd;
-  return fds_->put(node, std::move(*fd));
+  return SharedFd();
+}
+
+Answer<SharedFd> Tree::directory(Node& node) const {
+  // Up to the nearest that is open, then down again: a tree may be deeper than any stack.
+  std::vector<std::pair<Node*, std::string>> down;
+  Node* at = &node;
+  SharedFd fd;
+  for (;;) {
+    auto known = known_directory(*at);
+    if (!known) return known;
+    if (*known != nullptr) {
+      fd = std::move(*known);
+      break;
+    }
+    // A directory has one name; the last that led to it is the likeliest.
+    std::vector<NodeName> names = nodes_->names(*at);
+    if (names.empty() || down.size() > nodes_->size()) return fails(ESTALE);
+    down.emplace_back(at, std::move(names.front().name));
+    at = names.front().parent;
+  }
+  for (; !down.empty(); down.pop_back()) {
+    auto next = step(fd, *down.back().first, down.back().second);
+    if (!next) return next;
+    fd = fds_->put(*down.back().first, std::move(*next));
+  }
+  return fd;
 }
 
 Answer<SharedFd> Tree::reach(Node& node) const {

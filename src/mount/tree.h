@@ -54,6 +54,9 @@ class Tree {
   Tree(int root, std::uint64_t mount_id, ObjectId root_id, std::size_t fds_max);
   Answer<struct statx> stat_of(int fd, const char* name, int flags) const;
   Answer<SharedFd> step(Node& node) const;
+  Answer<SharedFd> step(const SharedFd& parent, const Node& node, const std::string& name) const;
+  // Null if it has to be reached by a name.
+  Answer<SharedFd> known_directory(Node& node) const;
 
   int root_;
   std::uint64_t mount_id_;

@@ -12,6 +12,7 @@ mounts=("$mnt")  # what must be gone at the end, the last made first
 
 clean_up() {
   trap - EXIT
+  kill "$watcher" 2>/dev/null
   local place
   for place in "${mounts[@]}"; do
     ! mountpoint -q "$place" || umount -l "$place" 2>/dev/null || fusermount3 -uz "$place" 2>/dev/null
@@ -19,6 +20,20 @@ clean_up() {
   rm -rf "$work"
 }
 trap clean_up EXIT
+
+# A mount that hangs is aborted, and what waits for it wakes: the kernel's own control file system does that.
+limit_s=100
+[[ $case != wide-tree ]] || limit_s=580
+(
+  sleep "$limit_s" &
+  trap "kill $!; exit" TERM
+  wait $!
+  device=$(awk -v place="$mnt" '$5 == place {split($3, d, ":"); print d[2]}' /proc/self/mountinfo)
+  [[ -d /sys/fs/fuse/connections/$device ]] || mount -t fusectl fusectl /sys/fs/fuse/connections 2>/dev/null
+  echo "FAILED: not done in $limit_s s; aborting"
+  echo 1 >"/sys/fs/fuse/connections/$device/abort"
+) &
+watcher=$!
 
 fails() {
   echo "FAILED: $*"

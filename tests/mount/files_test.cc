@@ -17,7 +17,9 @@
 #include <string_view>
 #include <vector>
 
+#include "mount/limits.h"
 #include "mount/mount_test.h"
+#include "sync/thread.h"
 
 namespace quire::mount::testing {
 namespace {
@@ -260,6 +262,60 @@ TEST_F(FilesTest, FilesBelongToTheirMaker) {
   EXPECT_EQ(stat("open/f").st_mode & 07777U, 0640U);
   EXPECT_EQ(stat("open/d").st_mode & 07777U, 0750U);
   EXPECT_EQ(stat("group/f").st_gid, 1234U) << "a set-group-id directory gives its group";
+}
+
+// Locks are the kernel's own: more of them may block than the daemon has workers.
+// Broken by: a handler for setlk that waits.
+TEST_F(FilesTest, LocksExcludeAndHoldNoWorker) {
+  begin();
+  const store::Fd one = open("f", O_RDWR | O_CREAT);
+  const store::Fd two = open("f", O_RDWR);
+  struct flock whole = {};
+  whole.l_type = F_WRLCK;
+  ASSERT_EQ(::fcntl(one.get(), F_OFD_SETLK, &whole), 0) << std::strerror(errno);
+  EXPECT_EQ(::fcntl(two.get(), F_OFD_SETLK, &whole), -1);
+  EXPECT_EQ(errno, EAGAIN);
+  std::vector<sync::Thread> waiting;
+  for (unsigned i = 0; i < limits::kWorkersMax + 4; ++i) {
+    auto thread = sync::Thread::start("test-lock", [this] {
+      const store::Fd mine = open("f", O_RDWR);
+      struct flock lock = {};
+      lock.l_type = F_WRLCK;
+      EXPECT_EQ(::fcntl(mine.get(), F_OFD_SETLKW, &lock), 0);
+    });
+    ASSERT_TRUE(thread.ok());
+    waiting.push_back(std::move(*thread));
+  }
+  write(open("g", O_WRONLY | O_CREAT), "text");
+  EXPECT_EQ(contents(mounted_.at("g")), "text");
+  whole.l_type = F_UNLCK;
+  ASSERT_EQ(::fcntl(one.get(), F_OFD_SETLK, &whole), 0);
+  for (sync::Thread& thread : waiting) thread.join();
+}
+
+// A directory's default ACL says what a new file may, whatever the umask.
+TEST_F(FilesTest, ADefaultAclReplacesTheUmask) {
+  begin();
+  fs::create_directory(mounted_.at("d"));
+  struct Entry {
+    std::uint16_t tag, permissions;
+    std::uint32_t id;
+  };
+  struct Acl {
+    std::uint32_t version;
+    std::array<Entry, 3> entries;  // owner, group, others
+  };
+  const Acl acl = {2, {Entry{0x01, 7, ~0U}, Entry{0x04, 7, ~0U}, Entry{0x20, 5, ~0U}}};
+  ASSERT_EQ(::setxattr(mounted_.at("d").c_str(), "system.posix_acl_default", &acl, sizeof(acl), 0),
+            0)
+      << std::strerror(errno);
+  ::umask(077);
+  open("d/f", O_WRONLY | O_CREAT, 0666);
+  open("f", O_WRONLY | O_CREAT, 0666);
+  EXPECT_EQ(stat("d/f").st_mode & 0777U, 0664U);
+  EXPECT_EQ(stat("f").st_mode & 0777U, 0600U);
+  EXPECT_GT(::getxattr(mounted_.in_source("d").c_str(), "system.posix_acl_default", nullptr, 0), 0)
+      << "the source has it";
 }
 
 TEST_F(FilesTest, SubmountsOfTheSourceAreNotEntered) {
