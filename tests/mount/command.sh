@@ -72,12 +72,13 @@ become_user() {
   [[ -n ${QUIRE_TEST_USER:-} ]] && return 0
   unshare -m true 2>/dev/null || cannot "needs a mount namespace of its own (CAP_SYS_ADMIN)"
   chown -R 65534:65534 "$work"
-  exec env QUIRE_TEST_USER=1 unshare -m --propagation private bash -c '
+  env QUIRE_TEST_USER=1 unshare -m --propagation private bash -c '
     node=$1/fuse
     mknod "$node" c 10 229 && chmod 666 "$node" && mount --bind "$node" /dev/fuse || exit 77
     shift
     cd "$1" && exec setpriv --reuid 65534 --regid 65534 --clear-groups bash "${@:2}"
   ' become_user "$work" "$work" "$(realpath "$0")" "$case" "$quire"
+  exit
 }
 
 case $case in
