@@ -91,7 +91,8 @@ Session::Session(const Options& options)
 
 Session::~Session() {
   if (session_ == nullptr) return;
-  if (mounted_ && !is_covered()) fuse_session_unmount(session_);
+  // Where the connection has ended this detaches nothing, and frees what libfuse keeps.
+  if (!mounted_ || !is_covered()) fuse_session_unmount(session_);
   fuse_session_destroy(session_);
 }
 
