@@ -144,7 +144,8 @@ TEST_F(DispatcherTest, ReadsWhileAllWorkersAreBusy) {
   ASSERT_TRUE(fake_.is_serving(2));
   fake_.send(3);
   fake_.send(4);
-  EXPECT_TRUE(fake_.all_taken_and_reading(4)) << "requests stay in the kernel while workers are busy";
+  EXPECT_TRUE(fake_.all_taken_and_reading(4))
+      << "requests stay in the kernel while workers are busy";
   EXPECT_EQ(fake_.serving_count(), 2U);
   fake_.let_go(1);
   EXPECT_TRUE(fake_.was_served(3)) << "whoever gets done looks into the queue";
