@@ -16,14 +16,14 @@ std::size_t shorten_setxattr(std::byte* request, std::size_t size) noexcept {
   std::memcpy(&in, request + sizeof(header), sizeof(in));
   if ((in.setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) != 0) in.flags |= kKillSetGroupId;
 
-  constexpr std::size_t kRemoved = sizeof(in) - FUSE_COMPAT_SETXATTR_IN_SIZE;
+  constexpr std::size_t removed = sizeof(in) - FUSE_COMPAT_SETXATTR_IN_SIZE;
   std::byte* const body = request + sizeof(header);
   std::memcpy(body, &in, FUSE_COMPAT_SETXATTR_IN_SIZE);
   std::memmove(body + FUSE_COMPAT_SETXATTR_IN_SIZE, body + sizeof(in),
                size - sizeof(header) - sizeof(in));
-  header.len -= static_cast<std::uint32_t>(kRemoved);
+  header.len -= static_cast<std::uint32_t>(removed);
   std::memcpy(request, &header, sizeof(header));
-  return size - kRemoved;
+  return size - removed;
 }
 
 }  // namespace quire::mount
