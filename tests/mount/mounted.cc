@@ -181,7 +181,7 @@ void Mounted::abort() {
   }
   std::ofstream(std::string(kControl) + "/" + device_.substr(device_.find(':') + 1) + "/abort")
       << "1";
-  ::kill(daemon_, SIGKILL);
+  signal(SIGKILL);
   ::umount2(root_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
@@ -194,7 +194,8 @@ int Mounted::end() {
 }
 
 void Mounted::signal(int number) {
-  ::kill(daemon_, number);
+  // Nobody, where there is no daemon: -1 would mean every process there is.
+  if (daemon_ > 0) ::kill(daemon_, number);
 }
 
 int Mounted::wait() {
