@@ -244,10 +244,9 @@ void Server::Impl::describe(control::Stats& stats) const {
 }
 
 void Server::Impl::stop() {
-  {
-    sync::MutexLock lock(mutex_);
-    stopping_ = true;
-  }
+  sync::MutexLock lock(mutex_);
+  stopping_ = true;
+  // Under the mutex: run() takes it before it returns, and this may be gone after that.
   changed_.notify_all();
 }
 

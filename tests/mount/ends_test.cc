@@ -110,8 +110,6 @@ TEST_F(EndsTest, RenamingOverAFileWritesTheNewDataFirst) {
 
 TEST_F(EndsTest, ASourceIsServedOnce) {
   fs::create_directory(mounted_.in_source("below"));
-  const std::string beside = mounted_.source() + "-beside";
-  fs::create_directory(beside);
   begin();
   for (const std::string& source :
        {mounted_.source(), mounted_.in_source("below"),
@@ -120,12 +118,7 @@ TEST_F(EndsTest, ASourceIsServedOnce) {
     const std::string said = second.begin([&](Options& options) { options.source = source; });
     EXPECT_NE(said.find("unmount"), std::string::npos) << source << ": " << said;
   }
-  Mounted second;
-  const std::string said = second.begin([&](Options& options) { options.mountpoint = beside; });
-  EXPECT_EQ(said, "") << "another source beside it";
-  EXPECT_EQ(fs::exists(mounted_.at("below")), true) << "the first goes on";
-  second.signal(SIGTERM);
-  EXPECT_EQ(second.wait(), 0);
+  EXPECT_TRUE(fs::exists(mounted_.at("below"))) << "the first goes on";
 }
 
 TEST_F(EndsTest, AMountPointInsideTheSourceIsRefused) {
