@@ -109,7 +109,9 @@ void Mounted::serve(const std::function<void(Options&)>& adapt, int ready) {
   if (!stopper.ok()) ::_exit(1);
   const Ended ended = (*server)->run();
   for (const std::string& line : ended.lost) log_to_stderr(LogLevel::kError, "lost " + line);
-  // Frees nothing that a thread still uses; the sanitizers' own reports come first.
+  // The thread may wait still, where nobody asked for the end.
+  ::kill(::getpid(), SIGTERM);
+  stopper->join();
   server->reset();
   ::_exit(ended.lost.empty() ? 0 : 3);
 }
