@@ -197,16 +197,25 @@ void FileSystem::read(fuse_req_t request, OpenFile& open, std::size_t size, std:
 
 void FileSystem::drop_privileges(fuse_req_t request, Node& node) {
   const uid_t user = fuse_req_ctx(request)->uid;
-  if (!node.file().may_have_privileges()) return;
+  NodeFile& file = node.file();
+  if (!file.may_have_privileges()) return;
+  // Before the look: whoever gives the file some meanwhile says so after it.
+  file.set_may_have_privileges(false);
   SharedFd fd;
   {
     NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
     auto reached = parts_.tree.reach(node);
-    if (!reached) return;
+    if (!reached) {
+      file.set_may_have_privileges(true);
+      return;
+    }
     fd = std::move(*reached);
   }
   const auto stat = stat_descriptor(fd->get());
-  if (!stat) return;
+  if (!stat) {
+    file.set_may_have_privileges(true);
+    return;
+  }
   const std::string path = proc_path(fd->get());
   const bool capabilities = ::getxattr(path.c_str(), kCapabilities, nullptr, 0) >= 0;
   mode_t bits = stat->stx_mode & S_ISUID;
@@ -228,33 +237,35 @@ void FileSystem::drop_privileges(fuse_req_t request, Node& node) {
   if (capabilities || (bits != 0 && user != 0)) {
     notifier_->forget_attributes(parts_.nodes.number(node));
   }
-  node.file().set_may_have_privileges((stat->stx_mode & S_ISGID) != 0 || (bits != 0 && user == 0));
+  if ((stat->stx_mode & S_ISGID) != 0 || (bits != 0 && user == 0)) {
+    file.set_may_have_privileges(true);
+  }
 }
 
-void FileSystem::answer_written(fuse_req_t request, Node& node, const Written& written) {
-  const auto answer = [request, error = written.error,
-                       count = written.bytes.end - written.bytes.begin] {
-    if (error != 0) {
-      fuse_reply_err(request, error);
-    } else {
-      fuse_reply_write(request, count);
-    }
-  };
-  drop_then(node, written.drop, written.ticket, answer);
-}
-
-void FileSystem::drop_then(Node& node, ByteRange bytes, std::uint64_t ticket,
-                           const std::function<void()>& answer) {
+// A template, so that a write of which the kernel holds nothing allocates nothing for its answer.
+template <class Reply>
+void FileSystem::drop_then(Node& node, ByteRange bytes, std::uint64_t ticket, const Reply& reply) {
   if (ticket == 0) {
-    answer();
+    reply();
     return;
   }
   notifier_->drop(parts_.nodes.number(node), bytes,
-                  [&pages = node.file().kernel_pages(), bytes, ticket, answer](int number) {
+                  [&pages = node.file().kernel_pages(), bytes, ticket, reply](int number) {
                     // Answered after: until then the kernel keeps the node.
                     pages.dropped(bytes, ticket, number == 0 || number == ENOENT);
-                    answer();
+                    reply();
                   });
+}
+
+void FileSystem::answer_written(fuse_req_t request, Node& node, const Written& written) {
+  drop_then(node, written.drop, written.ticket,
+            [request, error = written.error, count = written.bytes.end - written.bytes.begin] {
+              if (error != 0) {
+                fuse_reply_err(request, error);
+              } else {
+                fuse_reply_write(request, count);
+              }
+            });
 }
 
 void FileSystem::write_from_kernel(fuse_req_t request, OpenFile& open,

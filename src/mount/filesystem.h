@@ -182,8 +182,8 @@ class FileSystem {
   int resize(Node& node, FileImpl& file, std::uint64_t size, const Interruptible& interruptible);
   void answer_written(fuse_req_t request, Node& node, const Written& written);
   // Answers after the kernel has dropped what it holds of `bytes`, if there is a ticket for that.
-  void drop_then(Node& node, ByteRange bytes, std::uint64_t ticket,
-                 const std::function<void()>& answer);
+  template <class Reply>
+  void drop_then(Node& node, ByteRange bytes, std::uint64_t ticket, const Reply& reply);
   void finish_open(OpenFile* open) noexcept;
 
   void control_stats(fuse_req_t request, std::span<const std::byte> in);

@@ -26,7 +26,6 @@
 #ifndef QUIRE_MOUNT_KERNEL_PAGES_H_
 #define QUIRE_MOUNT_KERNEL_PAGES_H_
 
-#include <array>
 #include <bitset>
 #include <cstdint>
 #include <map>
@@ -54,8 +53,8 @@ class KernelPages {
   // These bytes have been written by other means than a write-back. 0: the kernel holds nothing of them.
   // Otherwise it must be asked to drop them, and dropped() called with this ticket.
   std::uint64_t written(ByteRange bytes);
-  // The kernel dropped, by the time of the call, all that it held of these bytes when written() gave the
-  // ticket. `all`: it could not drop everything (somebody has a page pinned): then it may still hold it.
+  // The kernel was asked to drop what it held of these bytes when written() gave the ticket. `all`: it did;
+  // otherwise it may still hold pages of them, and what was written since their grant stays remembered.
   void dropped(ByteRange bytes, std::uint64_t ticket, bool all);
   // Which of the bytes that the kernel writes back it may write.
   std::vector<ByteRange> may_write(ByteRange bytes) const;

@@ -2,7 +2,8 @@
 // first and waits for READs of them, so the thread that asks waits for the workers; a worker that asked
 // would wait for itself. Workers hand it what to drop and what to do then, and go on.
 //
-// The queue is bounded by the requests that the daemon has taken: each job belongs to one.
+// The queue is bounded by the requests that the daemon has taken, each of which has at most one job here, and
+// during a recall by the files that were mapped.
 //
 // Who calls: any thread. `then` runs on the notifier's thread and must not wait for a job.
 #ifndef QUIRE_MOUNT_NOTIFIER_H_
