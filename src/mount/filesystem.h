@@ -152,6 +152,10 @@ class FileSystem {
   void answer_entry(fuse_req_t request, Node& parent, const char* name);
   void answer_attributes(fuse_req_t request, Node& node);
 
+  // Makes `name` as the caller would have, and answers with it.
+  template <class Make>
+  void make_entry(fuse_req_t request, Node& parent, const char* name, const Make& make);
+
   // Makes a change to the attributes of a node by `call`, which gets a path that leads to it and returns 0 or
   // -1 with errno. The engine is told if it is a regular file. 0 or an errno.
   int change(Node& node, file::Inode::Attribute what, const std::function<int(const char*)>& call);

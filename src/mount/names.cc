@@ -86,21 +86,21 @@ class Linked {
 
 }  // namespace
 
-void FileSystem::make_node(fuse_req_t request, Node& parent, const char* name, mode_t mode,
-                           dev_t device) {
+// `make` gets the parent's descriptor and who to be, and returns 0 or -1 with errno.
+template <class Make>
+void FileSystem::make_entry(fuse_req_t request, Node& parent, const char* name, const Make& make) {
   int number = 0;
   {
     NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
     const auto directory = parts_.tree.directory(parent);
     if (!directory) {
-      fuse_reply_err(request, directory.error());
-      return;
+      number = directory.error();
+    } else {
+      const fuse_ctx& caller = *fuse_req_ctx(request);
+      const ActAs as(caller.uid, caller.gid, caller.umask);
+      number = as.error();
+      if (number == 0 && make((*directory)->get(), as) != 0) number = errno;
     }
-    const fuse_ctx& caller = *fuse_req_ctx(request);
-    const ActAs as(caller.uid, caller.gid, caller.umask);
-    number = as.error();
-    if (number == 0 && ::mknodat((*directory)->get(), name, as.creation_mode(mode), device) != 0)
-      number = errno;
   }
   if (number != 0) {
     fuse_reply_err(request, number);
@@ -109,48 +109,24 @@ void FileSystem::make_node(fuse_req_t request, Node& parent, const char* name, m
   }
 }
 
+void FileSystem::make_node(fuse_req_t request, Node& parent, const char* name, mode_t mode,
+                           dev_t device) {
+  make_entry(request, parent, name, [&](int directory, const ActAs& as) {
+    return ::mknodat(directory, name, as.creation_mode(mode), device);
+  });
+}
+
 void FileSystem::make_directory(fuse_req_t request, Node& parent, const char* name, mode_t mode) {
-  int number = 0;
-  {
-    NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
-    const auto directory = parts_.tree.directory(parent);
-    if (!directory) {
-      fuse_reply_err(request, directory.error());
-      return;
-    }
-    const fuse_ctx& caller = *fuse_req_ctx(request);
-    const ActAs as(caller.uid, caller.gid, caller.umask);
-    number = as.error();
-    if (number == 0 && ::mkdirat((*directory)->get(), name, as.creation_mode(mode)) != 0)
-      number = errno;
-  }
-  if (number != 0) {
-    fuse_reply_err(request, number);
-  } else {
-    answer_entry(request, parent, name);
-  }
+  make_entry(request, parent, name, [&](int directory, const ActAs& as) {
+    return ::mkdirat(directory, name, as.creation_mode(mode));
+  });
 }
 
 void FileSystem::make_symlink(fuse_req_t request, const char* target, Node& parent,
                               const char* name) {
-  int number = 0;
-  {
-    NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
-    const auto directory = parts_.tree.directory(parent);
-    if (!directory) {
-      fuse_reply_err(request, directory.error());
-      return;
-    }
-    const fuse_ctx& caller = *fuse_req_ctx(request);
-    const ActAs as(caller.uid, caller.gid, caller.umask);
-    number = as.error();
-    if (number == 0 && ::symlinkat(target, (*directory)->get(), name) != 0) number = errno;
-  }
-  if (number != 0) {
-    fuse_reply_err(request, number);
-  } else {
-    answer_entry(request, parent, name);
-  }
+  make_entry(request, parent, name, [&](int directory, const ActAs& /*as*/) {
+    return ::symlinkat(target, directory, name);
+  });
 }
 
 void FileSystem::link(fuse_req_t request, Node& node, Node& parent, const char* name) {

@@ -190,21 +190,19 @@ std::string NodeTable::path(const Node& node) const {
   return path;
 }
 
-void NodeTable::add_name(Node& node, Node& parent, std::string_view name) {
-  sync::MutexLock lock(mutex_);
-  remember(node, parent, name);
+void NodeTable::erase_name(Node& node, Node& parent, std::string_view name) {
+  const auto it =
+      std::find(node.names_.begin(), node.names_.end(), NodeName{&parent, std::string(name)});
+  if (it == node.names_.end()) return;
+  node.names_.erase(it);
+  --parent.holds_;
 }
 
 void NodeTable::drop_name(Node& node, Node& parent, std::string_view name, bool last, SharedFd fd) {
   std::vector<std::unique_ptr<Node>> gone;
   {
     sync::MutexLock lock(mutex_);
-    const auto it =
-        std::find(node.names_.begin(), node.names_.end(), NodeName{&parent, std::string(name)});
-    if (it != node.names_.end()) {
-      node.names_.erase(it);
-      --parent.holds_;
-    }
+    erase_name(node, parent, name);
     if (last && node.listed_) unlist(node);
     if (last || node.names_.empty()) node.unnamed_ = std::move(fd);
     settle(&parent, gone);
@@ -217,12 +215,7 @@ void NodeTable::move_name(Node& node, Node& parent, std::string_view name, Node&
   std::vector<std::unique_ptr<Node>> gone;
   {
     sync::MutexLock lock(mutex_);
-    const auto it =
-        std::find(node.names_.begin(), node.names_.end(), NodeName{&parent, std::string(name)});
-    if (it != node.names_.end()) {
-      node.names_.erase(it);
-      --parent.holds_;
-    }
+    erase_name(node, parent, name);
     remember(node, new_parent, new_name);
     settle(&parent, gone);
   }

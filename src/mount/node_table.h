@@ -69,8 +69,7 @@ class NodeTable {
   // For messages: the path beneath the source by one of its names; "" for the root.
   std::string path(const Node& node) const;
 
-  // REQUIRES: the names lock, exclusively, for the next four.
-  void add_name(Node& node, Node& parent, std::string_view name);
+  // REQUIRES: the names lock, exclusively, for the next two.
   // The name is gone. `last`: the object has no other, known here or not. `fd` reaches it, and is kept if no
   // name does.
   void drop_name(Node& node, Node& parent, std::string_view name, bool last, SharedFd fd);
@@ -93,6 +92,8 @@ class NodeTable {
   void settle(Node* node, std::vector<std::unique_ptr<Node>>& gone) REQUIRES(mutex_);
   void finish(std::vector<std::unique_ptr<Node>>& gone);
   void unlist(Node& node) REQUIRES(mutex_);
+  // If it is known. The parent may be held by nothing any more.
+  void erase_name(Node& node, Node& parent, std::string_view name) REQUIRES(mutex_);
   void remember(Node& node, Node& parent, std::string_view name) REQUIRES(mutex_);
 
   const OnGone on_gone_;
