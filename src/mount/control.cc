@@ -101,8 +101,7 @@ void FileSystem::control_stats(fuse_req_t request, std::span<const std::byte> in
   stats.open_files = parts_.files.count();
   stats.nodes = parts_.nodes.size();
   stats.kernel_recalls = notifier_->recalls();
-  parts_.nodes.for_each_file(
-      [&](Node& node) { stats.kernel_bytes_kept += node.file().kernel_pages().kept_bytes(); });
+  stats.kernel_bytes_kept = kernel_bytes_kept_.load();
   describe_(stats);
   answer(request, stats);
 }

@@ -277,8 +277,12 @@ void FileSystem::write_from_kernel(fuse_req_t request, OpenFile& open,
                             interruptible.limit());
     number = order.error();
     if (number == 0) {
-      for (const ByteRange part :
-           open.node.file().kernel_pages().may_write({offset, offset + bytes.size()})) {
+      const std::vector<ByteRange> parts =
+          open.node.file().kernel_pages().may_write({offset, offset + bytes.size()});
+      std::uint64_t kept = bytes.size();
+      for (const ByteRange& part : parts) kept -= part.end - part.begin;
+      if (kept > 0) kernel_bytes_kept_.fetch_add(kept);
+      for (const ByteRange& part : parts) {
         number = write_all(*open.file, bytes.subspan(part.begin - offset, part.end - part.begin),
                            part.begin, interruptible.call());
         if (number != 0) break;

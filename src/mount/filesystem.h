@@ -198,6 +198,8 @@ class FileSystem {
   Notifier* notifier_ = nullptr;
   Describe describe_;
   sync::Atomic<bool> discards_{false};
+  // Bytes of write-backs that would have undone a later write.
+  sync::Atomic<std::uint64_t> kernel_bytes_kept_{0};
 
   mutable sync::Mutex mutex_;
   std::list<OpenFile*> opens_ GUARDED_BY(mutex_);

@@ -96,7 +96,6 @@ std::vector<ByteRange> KernelPages::may_write(ByteRange bytes) const {
     const std::uint64_t begin = std::clamp(hole.begin, at, bytes.end);
     const std::uint64_t end = std::clamp(hole.end, begin, bytes.end);
     if (begin > at) result.push_back({at, begin});
-    kept_bytes_ += end - begin;
     at = std::max(at, end);
   }
   if (at < bytes.end) result.push_back({at, bytes.end});
@@ -111,11 +110,6 @@ void KernelPages::cut(std::uint64_t size) {
 
 bool KernelPages::any() const {
   return any_.load();
-}
-
-std::uint64_t KernelPages::kept_bytes() const {
-  sync::MutexLock lock(mutex_);
-  return kept_bytes_;
 }
 
 }  // namespace quire::mount

@@ -63,8 +63,6 @@ class KernelPages {
 
   // Something was granted, ever.
   bool any() const;
-  // Bytes that may_write() held back, ever.
-  std::uint64_t kept_bytes() const;
 
  private:
   using Piece = std::bitset<limits::kGrantPiecePages>;
@@ -83,7 +81,6 @@ class KernelPages {
   sync::Atomic<bool> any_{false};
   std::map<std::uint64_t, std::vector<Mark>> overwritten_ GUARDED_BY(mutex_);
   std::uint64_t tickets_ GUARDED_BY(mutex_) = 0;
-  mutable std::uint64_t kept_bytes_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace quire::mount

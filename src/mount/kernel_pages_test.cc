@@ -21,7 +21,6 @@ TEST(KernelPages, AWriteBackDoesNotUndoWhatWasWrittenSinceTheGrant) {
   pages.granted({0, kPage});
   EXPECT_NE(pages.written({100, 200}), 0U);
   EXPECT_EQ(pages.may_write({0, kPage}), (Ranges{{0, 100}, {200, kPage}}));
-  EXPECT_EQ(pages.kept_bytes(), 100U);
 }
 
 TEST(KernelPages, ANewGrantHasWhatWasWrittenBefore) {

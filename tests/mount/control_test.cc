@@ -14,19 +14,7 @@
 namespace quire::mount::testing {
 namespace {
 
-class ControlTest : public MountTest {
- protected:
-  // The answer, or null with errno set.
-  template <class T>
-  std::unique_ptr<T> ask(unsigned long command, const std::string& name = ".",
-                         std::uint32_t version = control::kVersion) {
-    const store::Fd fd(::open(mounted_.at(name).c_str(), O_RDONLY | O_CLOEXEC));
-    EXPECT_TRUE(fd.ok());
-    auto asked = std::make_unique<T>();
-    asked->version = version;
-    return ::ioctl(fd.get(), command, asked.get()) == 0 ? std::move(asked) : nullptr;
-  }
-};
+using ControlTest = MountTest;
 
 // Broken by: dirty() without the files that are closed and linger; sync_all() without them.
 TEST_F(ControlTest, UnwrittenFilesAreCountedNamedAndWritten) {

@@ -18,8 +18,6 @@
 namespace quire::mount::testing {
 namespace {
 
-constexpr std::size_t kPage = 4096;
-
 class ExtensionTest : public MountTest {
  protected:
   // A file of 100 bytes, mapped, with stores beyond its end.

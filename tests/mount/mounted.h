@@ -22,6 +22,8 @@
 
 namespace quire::mount::testing {
 
+inline constexpr std::size_t kPage = 4096;
+
 class Mounted {
  public:
   // Empty, or why nothing can be mounted on this machine and how to allow it.
