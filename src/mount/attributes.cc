@@ -36,6 +36,16 @@ double attribute_timeout(bool dirty) {
 
 }  // namespace
 
+Answer<SharedFd> FileSystem::reach(Node& node) const {
+  const NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
+  return parts_.tree.reach(node);
+}
+
+Answer<store::Fd> FileSystem::open_node(Node& node, int flags) const {
+  const NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
+  return parts_.tree.open(node, flags);
+}
+
 struct stat FileSystem::shown(const struct statx& stat, bool* dirty) const {
   struct stat s = {};
   s.st_dev = ::makedev(stat.stx_dev_major, stat.stx_dev_minor);
@@ -129,18 +139,13 @@ void FileSystem::getattr(fuse_req_t request, Node& node) {
 
 int FileSystem::change(Node& node, file::Inode::Attribute what,
                        const std::function<int(const char*)>& call) {
-  SharedFd fd;
-  {
-    NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
-    auto reached = parts_.tree.reach(node);
-    if (!reached) return reached.error();
-    fd = std::move(*reached);
-  }
-  const std::string path = proc_path(fd->get());
+  const auto fd = reach(node);
+  if (!fd) return fd.error();
+  const std::string path = proc_path((*fd)->get());
   if (!node.is_regular()) return call(path.c_str()) == 0 ? 0 : errno;
   file::AttributeChange changing(parts_.cache.inodes(), node.id());
   const int number = call(path.c_str()) == 0 ? 0 : errno;
-  if (const auto now = stat_descriptor(fd->get())) changing.done(object_stat(*now), what);
+  if (const auto now = stat_descriptor((*fd)->get())) changing.done(object_stat(*now), what);
   return number;
 }
 

@@ -18,12 +18,24 @@
 namespace quire::mount {
 namespace {
 
-// The request's structure, if it is whole and of our version.
+enum class Who { kAll, kOwner };
+
+// The request's structure, if it is whole, of our version, and of somebody who may ask; otherwise null, and the
+// request is answered.
 template <class T>
-bool take(std::span<const std::byte> in, T& value) {
-  if (in.size() < sizeof(T)) return false;
-  std::memcpy(&value, in.data(), sizeof(T));
-  return value.version == control::kVersion;
+std::unique_ptr<T> take(fuse_req_t request, std::span<const std::byte> in, Who may_ask) {
+  auto asked = std::make_unique<T>();
+  if (in.size() >= sizeof(T)) std::memcpy(asked.get(), in.data(), sizeof(T));
+  const uid_t user = fuse_req_ctx(request)->uid;
+  int number = 0;
+  if (asked->version != control::kVersion) {
+    number = EPROTONOSUPPORT;
+  } else if (may_ask == Who::kOwner && user != 0 && user != ::geteuid()) {
+    number = EPERM;
+  }
+  if (number == 0) return asked;
+  fuse_reply_err(request, number);
+  return nullptr;
 }
 
 control::Waits waits_of(const WaitStats& waits) {
@@ -33,11 +45,6 @@ control::Waits waits_of(const WaitStats& waits) {
 template <class T>
 void answer(fuse_req_t request, const T& value) {
   fuse_reply_ioctl(request, 0, &value, sizeof(T));
-}
-
-bool is_owner(fuse_req_t request) {
-  const uid_t user = fuse_req_ctx(request)->uid;
-  return user == 0 || user == ::geteuid();
 }
 
 }  // namespace
@@ -70,12 +77,8 @@ void FileSystem::control(fuse_req_t request, unsigned command, std::span<const s
 }
 
 void FileSystem::control_stats(fuse_req_t request, std::span<const std::byte> in) {
+  if (take<control::Stats>(request, in, Who::kAll) == nullptr) return;
   control::Stats stats = {};
-  if (!take(in, stats)) {
-    fuse_reply_err(request, EPROTONOSUPPORT);
-    return;
-  }
-  stats = {};
   stats.version = control::kVersion;
   stats.daemon_pid = static_cast<std::uint32_t>(::getpid());
   stats.owner_uid = ::geteuid();
@@ -107,15 +110,8 @@ void FileSystem::control_stats(fuse_req_t request, std::span<const std::byte> in
 }
 
 void FileSystem::control_files(fuse_req_t request, std::span<const std::byte> in) {
-  auto files = std::make_unique<control::Files>();
-  if (!take(in, *files)) {
-    fuse_reply_err(request, EPROTONOSUPPORT);
-    return;
-  }
-  if (!is_owner(request)) {
-    fuse_reply_err(request, EPERM);
-    return;
-  }
+  const auto files = take<control::Files>(request, in, Who::kOwner);
+  if (files == nullptr) return;
   const auto dirty = parts_.files.dirty();
   *files = {};
   files->version = control::kVersion;
@@ -126,15 +122,8 @@ void FileSystem::control_files(fuse_req_t request, std::span<const std::byte> in
 }
 
 void FileSystem::control_write_back(fuse_req_t request, std::span<const std::byte> in) {
-  auto asked = std::make_unique<control::WriteBack>();
-  if (!take(in, *asked)) {
-    fuse_reply_err(request, EPROTONOSUPPORT);
-    return;
-  }
-  if (!is_owner(request)) {
-    fuse_reply_err(request, EPERM);
-    return;
-  }
+  const auto asked = take<control::WriteBack>(request, in, Who::kOwner);
+  if (asked == nullptr) return;
   const std::uint32_t flags = asked->flags;
   std::string socket;
   if ((flags & control::kUnmounting) != 0) {

@@ -201,22 +201,13 @@ void FileSystem::drop_privileges(fuse_req_t request, Node& node) {
   if (!file.may_have_privileges()) return;
   // Before the look: whoever gives the file some meanwhile says so after it.
   file.set_may_have_privileges(false);
-  SharedFd fd;
-  {
-    NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
-    auto reached = parts_.tree.reach(node);
-    if (!reached) {
-      file.set_may_have_privileges(true);
-      return;
-    }
-    fd = std::move(*reached);
-  }
-  const auto stat = stat_descriptor(fd->get());
+  const auto fd = reach(node);
+  const auto stat = fd ? stat_descriptor((*fd)->get()) : std::nullopt;
   if (!stat) {
     file.set_may_have_privileges(true);
     return;
   }
-  const std::string path = proc_path(fd->get());
+  const std::string path = proc_path((*fd)->get());
   const bool capabilities = ::getxattr(path.c_str(), kCapabilities, nullptr, 0) >= 0;
   mode_t bits = stat->stx_mode & S_ISUID;
   // Set-group-id without the group's right to execute once meant mandatory locking, and stays if a member of
@@ -402,25 +393,23 @@ void FileSystem::seek(fuse_req_t request, OpenFile& open, std::uint64_t offset, 
     return;
   }
   // Only the source knows what is a hole, once it has everything.
-  int number = 0;
-  off_t found = 0;
+  Status written;
   {
     const Interruptible interruptible(request);
-    const Status written = open.file->write_back(interruptible.call());
-    if (!written.ok()) number = errno_of(written.code());
+    written = open.file->write_back(interruptible.call());
   }
-  if (number == 0) {
-    NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
-    const auto fd = parts_.tree.open(open.node, O_RDONLY);
-    if (!fd) {
-      number = fd.error();
-    } else {
-      found = ::lseek(fd->get(), static_cast<off_t>(offset), whence);
-      if (found < 0) number = errno;
-    }
+  if (!written.ok()) {
+    fuse_reply_err(request, errno_of(written.code()));
+    return;
   }
-  if (number != 0) {
-    fuse_reply_err(request, number);
+  const auto fd = open_node(open.node, O_RDONLY);
+  if (!fd) {
+    fuse_reply_err(request, fd.error());
+    return;
+  }
+  const off_t found = ::lseek(fd->get(), static_cast<off_t>(offset), whence);
+  if (found < 0) {
+    fuse_reply_err(request, errno);
   } else {
     fuse_reply_lseek(request, found);
   }

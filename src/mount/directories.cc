@@ -32,27 +32,17 @@ struct OpenDirectory {
 };
 
 void FileSystem::open_directory(fuse_req_t request, Node& node, fuse_file_info& info) {
-  int number = 0;
-  store::Fd fd;
-  {
-    NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
-    auto opened = parts_.tree.open(node, O_RDONLY | O_DIRECTORY);
-    if (opened) {
-      fd = std::move(*opened);
-    } else {
-      number = opened.error();
-    }
-  }
-  DIR* stream = nullptr;
-  if (number == 0) {
-    stream = ::fdopendir(fd.get());
-    if (stream == nullptr) number = errno;
-  }
-  if (number != 0) {
-    fuse_reply_err(request, number);
+  auto fd = open_node(node, O_RDONLY | O_DIRECTORY);
+  if (!fd) {
+    fuse_reply_err(request, fd.error());
     return;
   }
-  (void)fd.release();
+  DIR* const stream = ::fdopendir(fd->get());
+  if (stream == nullptr) {
+    fuse_reply_err(request, errno);
+    return;
+  }
+  (void)fd->release();
   auto directory = std::make_unique<OpenDirectory>(stream, node);
   {
     sync::MutexLock lock(mutex_);
@@ -141,19 +131,13 @@ void FileSystem::release_directory(fuse_req_t request, OpenDirectory* directory)
 }
 
 void FileSystem::sync_directory(fuse_req_t request, Node& node, bool data_only) {
-  int number = 0;
-  store::Fd fd;
-  {
-    NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
-    auto opened = parts_.tree.open(node, O_RDONLY | O_DIRECTORY);
-    if (opened) {
-      fd = std::move(*opened);
-    } else {
-      number = opened.error();
-    }
+  const auto fd = open_node(node, O_RDONLY | O_DIRECTORY);
+  if (!fd) {
+    fuse_reply_err(request, fd.error());
+    return;
   }
-  if (number == 0 && (data_only ? ::fdatasync(fd.get()) : ::fsync(fd.get())) != 0) number = errno;
-  fuse_reply_err(request, number);
+  const int synced = data_only ? ::fdatasync(fd->get()) : ::fsync(fd->get());
+  fuse_reply_err(request, synced == 0 ? 0 : errno);
 }
 
 FileSystem::FileSystem(Parts parts) : parts_(std::move(parts)) {}

@@ -143,6 +143,9 @@ class FileSystem {
     Node* node;
   };
 
+  // A descriptor of a node, as Tree::reach(), and a node opened, as Tree::open(): by the names that it has now.
+  Answer<SharedFd> reach(Node& node) const;
+  Answer<store::Fd> open_node(Node& node, int flags) const;
   // What programs shall see of a node: what its source has, and for a file the engine's size and stamps.
   struct stat shown(const struct statx& stat, bool* dirty) const;
   Answer<struct stat> attributes(Node& node, bool* dirty) const;

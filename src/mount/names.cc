@@ -267,19 +267,11 @@ void FileSystem::rename(fuse_req_t request, Node& parent, const char* name, Node
 
 void FileSystem::readlink(fuse_req_t request, Node& node) {
   std::array<char, PATH_MAX + 1> target{};
-  int number = 0;
-  {
-    NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
-    const auto fd = parts_.tree.reach(node);
-    if (!fd) {
-      number = fd.error();
-    } else {
-      const ssize_t length = ::readlinkat((*fd)->get(), "", target.data(), target.size() - 1);
-      if (length < 0) number = errno;
-    }
-  }
-  if (number != 0) {
-    fuse_reply_err(request, number);
+  const auto fd = reach(node);
+  if (!fd) {
+    fuse_reply_err(request, fd.error());
+  } else if (::readlinkat((*fd)->get(), "", target.data(), target.size() - 1) < 0) {
+    fuse_reply_err(request, errno);
   } else {
     fuse_reply_readlink(request, target.data());
   }

@@ -17,6 +17,11 @@ namespace {
 
 constexpr unsigned kWanted = STATX_BASIC_STATS | STATX_MNT_ID;
 
+// An error of a name that is known: too few descriptors, for one, is not "gone".
+int step_error(int number) {
+  return number == ENOENT || number == ENOTDIR ? ESTALE : number;
+}
+
 }  // namespace
 
 std::string proc_path(int fd) {
@@ -65,16 +70,23 @@ Answer<struct statx> Tree::stat(int directory, const char* name) const {
 Answer<SharedFd> Tree::step(const SharedFd& parent, const Node& node,
                             const std::string& name) const {
   store::Fd fd(::openat(parent->get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  // Too few descriptors, for one, is not "gone".
-  if (!fd.ok()) return fails(errno == ENOENT || errno == ENOTDIR ? ESTALE : errno);
+  if (!fd.ok()) return fails(step_error(errno));
   const auto stat = stat_of(fd.get(), "", AT_EMPTY_PATH);
   if (!stat) return fails(stat.error());
   if (id_of(*stat) != node.id()) return fails(ESTALE);
   return std::make_shared<const store::Fd>(std::move(fd));
 }
 
-// By the names that are known.
-Answer<SharedFd> Tree::step(Node& node) const {
+Answer<struct statx> Tree::stat_step(const SharedFd& parent, const Node& node,
+                                     const std::string& name) const {
+  auto stat = stat_of(parent->get(), name.c_str(), 0);
+  if (!stat) return fails(step_error(stat.error()));
+  if (id_of(*stat) != node.id()) return fails(ESTALE);
+  return stat;
+}
+
+template <class T, class Find>
+Answer<T> Tree::by_names(Node& node, const Find& find) const {
   int number = ESTALE;
   for (const NodeName& name : nodes_->names(node)) {
     const Answer<SharedFd> parent = directory(*name.parent);
@@ -82,9 +94,9 @@ Answer<SharedFd> Tree::step(Node& node) const {
       number = parent.error();
       continue;
     }
-    auto fd = step(*parent, node, name.name);
-    if (fd) return fd;
-    if (fd.error() != ESTALE) number = fd.error();
+    Answer<T> found = find(*parent, name.name);
+    if (found) return found;
+    if (found.error() != ESTALE) number = found.error();
   }
   return fails(number);
 }
@@ -130,7 +142,9 @@ Answer<SharedFd> Tree::directory(Node& node) const {
 Answer<SharedFd> Tree::reach(Node& node) const {
   if (node.is_directory()) return directory(node);
   if (SharedFd unnamed = nodes_->unnamed(node)) return unnamed;
-  return step(node);
+  return by_names<SharedFd>(node, [&](const SharedFd& parent, const std::string& name) {
+    return step(parent, node, name);
+  });
 }
 
 Answer<struct statx> Tree::stat(Node& node) const {
@@ -143,22 +157,9 @@ Answer<struct statx> Tree::stat(Node& node) const {
     fd = nodes_->unnamed(node);
   }
   if (fd != nullptr) return stat_of(fd->get(), "", AT_EMPTY_PATH);
-
-  int number = ESTALE;
-  for (const NodeName& name : nodes_->names(node)) {
-    const Answer<SharedFd> parent = directory(*name.parent);
-    if (!parent) {
-      number = parent.error();
-      continue;
-    }
-    const auto stat = stat_of((*parent)->get(), name.name.c_str(), 0);
-    if (!stat) {
-      if (stat.error() != ENOENT && stat.error() != ENOTDIR) number = stat.error();
-    } else if (id_of(*stat) == node.id()) {
-      return stat;
-    }
-  }
-  return fails(number);
+  return by_names<struct statx>(node, [&](const SharedFd& parent, const std::string& name) {
+    return stat_step(parent, node, name);
+  });
 }
 
 Answer<store::Fd> Tree::reopen(int path_fd, int flags) {

@@ -53,8 +53,14 @@ class Tree {
  private:
   Tree(int root, std::uint64_t mount_id, ObjectId root_id, std::size_t fds_max);
   Answer<struct statx> stat_of(int fd, const char* name, int flags) const;
-  Answer<SharedFd> step(Node& node) const;
+  // Calls `find` with each name that is known of the node, and its open parent, until that finds it. The last
+  // error, of which ESTALE counts least.
+  template <class T, class Find>
+  Answer<T> by_names(Node& node, const Find& find) const;
+  // A node by a name: ESTALE if it is not there, or is another object.
   Answer<SharedFd> step(const SharedFd& parent, const Node& node, const std::string& name) const;
+  Answer<struct statx> stat_step(const SharedFd& parent, const Node& node,
+                                 const std::string& name) const;
   // Null if it has to be reached by a name.
   Answer<SharedFd> known_directory(Node& node) const;
 

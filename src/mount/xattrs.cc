@@ -30,61 +30,54 @@ std::size_t hide_trusted(std::span<char> list) {
   return kept;
 }
 
+// `size`: the room that the program has; 0 asks for the length alone.
+void answer_xattr(fuse_req_t request, std::span<const char> found, std::size_t size) {
+  if (size == 0) {
+    fuse_reply_xattr(request, found.size());
+  } else {
+    fuse_reply_buf(request, found.data(), found.size());
+  }
+}
+
 }  // namespace
 
 void FileSystem::get_xattr(fuse_req_t request, Node& node, const char* name, std::size_t size) {
   char* const buffer = reinterpret_cast<char*>(reply_buffer());
-  ssize_t length = 0;
-  int number = 0;
-  {
-    NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
-    const auto fd = parts_.tree.reach(node);
-    if (!fd) {
-      number = fd.error();
-    } else {
-      size = std::min(size, limits::kRequestMaxBytes);
-      length =
-          ::getxattr(proc_path((*fd)->get()).c_str(), name, size == 0 ? nullptr : buffer, size);
-      if (length < 0) number = errno;
-    }
+  size = std::min(size, limits::kRequestMaxBytes);
+  const auto fd = reach(node);
+  if (!fd) {
+    fuse_reply_err(request, fd.error());
+    return;
   }
-  if (number != 0) {
-    fuse_reply_err(request, number);
-  } else if (size == 0) {
-    fuse_reply_xattr(request, static_cast<std::size_t>(length));
+  const ssize_t length =
+      ::getxattr(proc_path((*fd)->get()).c_str(), name, size == 0 ? nullptr : buffer, size);
+  if (length < 0) {
+    fuse_reply_err(request, errno);
   } else {
-    fuse_reply_buf(request, buffer, static_cast<std::size_t>(length));
+    answer_xattr(request, {buffer, static_cast<std::size_t>(length)}, size);
   }
 }
 
 void FileSystem::list_xattrs(fuse_req_t request, Node& node, std::size_t size) {
   char* const buffer = reinterpret_cast<char*>(reply_buffer());
-  std::size_t length = 0;
-  int number = 0;
-  {
-    NamesGuard names(parts_.nodes, sync::RangeMode::kShared);
-    const auto fd = parts_.tree.reach(node);
-    if (!fd) {
-      number = fd.error();
-    } else {
-      // All of them, whatever there is room for: who asks decides which are shown.
-      const ssize_t listed =
-          ::listxattr(proc_path((*fd)->get()).c_str(), buffer, limits::kRequestMaxBytes);
-      if (listed < 0) {
-        number = errno;
-      } else {
-        length = static_cast<std::size_t>(listed);
-        if (fuse_req_ctx(request)->uid != 0) length = hide_trusted({buffer, length});
-        if (size != 0 && length > size) number = ERANGE;
-      }
-    }
+  const auto fd = reach(node);
+  if (!fd) {
+    fuse_reply_err(request, fd.error());
+    return;
   }
-  if (number != 0) {
-    fuse_reply_err(request, number);
-  } else if (size == 0) {
-    fuse_reply_xattr(request, length);
+  // All of them, whatever there is room for: who asks decides which are shown.
+  const ssize_t listed =
+      ::listxattr(proc_path((*fd)->get()).c_str(), buffer, limits::kRequestMaxBytes);
+  if (listed < 0) {
+    fuse_reply_err(request, errno);
+    return;
+  }
+  auto length = static_cast<std::size_t>(listed);
+  if (fuse_req_ctx(request)->uid != 0) length = hide_trusted({buffer, length});
+  if (size != 0 && length > size) {
+    fuse_reply_err(request, ERANGE);
   } else {
-    fuse_reply_buf(request, buffer, length);
+    answer_xattr(request, {buffer, length}, size);
   }
 }
 

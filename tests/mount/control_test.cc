@@ -55,7 +55,7 @@ TEST_F(ControlTest, AToolOfAnotherVersionIsRefused) {
   EXPECT_EQ(errno, EPROTONOSUPPORT);
 }
 
-// Broken by: control_files() or control_write_back() without is_owner().
+// Broken by: control_files() or control_write_back() for all.
 TEST_F(ControlTest, OthersSeeNumbersAndNoNames) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to be somebody else";
   begin([](Options& options) { options.allow_other = true; });
