@@ -2,7 +2,8 @@
 
 jobs=$(nproc)
 
-# Precompiled headers save GCC much; a compiler cache saves more, and cannot see through them.
+# Precompiled headers, and sources compiled together, save GCC much; a compiler cache saves more, and
+# cannot see through them.
 precompiled=ON
 [[ -z ${CMAKE_CXX_COMPILER_LAUNCHER:-} && ${CXX:-g++} != *clang* ]] || precompiled=OFF
 
@@ -23,21 +24,20 @@ build() {
   local preset=$1 dir
   shift
   dir=$(build_dir "$preset")
-  configure "$dir" --preset "$preset" -DQUIRE_PRECOMPILED="$precompiled" && compile "$dir" "$@"
+  configure "$dir" --preset "$preset" -DQUIRE_PRECOMPILED="$precompiled" \
+    -DQUIRE_UNITY="$precompiled" && compile "$dir" "$@"
 }
 
 # Clang's own look at everything: its warnings, its thread-safety analysis, and a static libquire.
 # Without optimisation, since that is not what it is for.
-configure_clang() {
-  configure build/clang --preset release -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=None \
-    -DBUILD_SHARED_LIBS=OFF
-}
-# Only for clang-tidy to read.
-configure_clang_sim() {
-  configure build/clang-sim --preset sim -DCMAKE_CXX_COMPILER=clang++-14
-}
 build_clang() {
-  configure_clang && compile build/clang
+  configure build/clang --preset release -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=None \
+    -DBUILD_SHARED_LIBS=OFF -DQUIRE_UNITY=ON && compile build/clang
+}
+# Only to read how each source is compiled.
+configure_tidy() {
+  configure build/clang-files --preset release -DCMAKE_CXX_COMPILER=clang++-14 &&
+    configure build/clang-sim --preset sim -DCMAKE_CXX_COMPILER=clang++-14
 }
 
 # configure DIR ARGUMENT...: says nothing unless it fails.

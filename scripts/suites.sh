@@ -140,7 +140,6 @@ part_clang() {
 
 part_lint() {
   # clang-tidy reads how clang compiles each file.
-  configure_clang || { fails "lint: configure"; return 0; }
-  configure_clang_sim || { fails "lint: configure"; return 0; }
+  configure_tidy || { fails "lint: configure"; return 0; }
   lint
 }

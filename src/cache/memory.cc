@@ -37,15 +37,15 @@ std::size_t Memory::overhead_per_frame() {
   return FramePool::overhead_per_frame() + S3Fifo::bytes_per_frame();
 }
 
-Result<std::unique_ptr<Memory>> Memory::create(std::uint32_t frames, PageWaitLot& lot,
+Result<std::unique_ptr<Memory>> Memory::create(std::uint32_t frames,
                                                std::function<void()> on_short) {
   auto pool = FramePool::create(frames);
   if (!pool.ok()) return std::move(pool).error();
-  return std::unique_ptr<Memory>(new Memory(std::move(*pool), lot, std::move(on_short)));
+  return std::unique_ptr<Memory>(new Memory(std::move(*pool), std::move(on_short)));
 }
 
-Memory::Memory(std::unique_ptr<FramePool> pool, PageWaitLot& lot, std::function<void()> on_short)
-    : pool_(std::move(pool)), lot_(lot), on_short_(std::move(on_short)), policy_(pool_->frames()) {}
+Memory::Memory(std::unique_ptr<FramePool> pool, std::function<void()> on_short)
+    : pool_(std::move(pool)), on_short_(std::move(on_short)), policy_(pool_->frames()) {}
 
 sync::WaitStatus Memory::acquire(FrameSet& set, std::size_t need, const sync::WaitLimit& limit) {
   QUIRE_DCHECK(need <= FrameSet::kFramesMax);

@@ -30,7 +30,6 @@
 #include <span>
 
 #include "cache/frame_pool.h"
-#include "cache/page_wait.h"
 #include "cache/s3fifo.h"
 #include "quire/limits.h"
 #include "sync/mutex.h"
@@ -74,7 +73,7 @@ class Memory {
  public:
   // `on_short` is called when frames are wanted and no page can be evicted: it should make clean
   // pages. It must not block.
-  static Result<std::unique_ptr<Memory>> create(std::uint32_t frames, PageWaitLot& lot,
+  static Result<std::unique_ptr<Memory>> create(std::uint32_t frames,
                                                 std::function<void()> on_short);
   // Budget spent beside each frame.
   static std::size_t overhead_per_frame();
@@ -123,7 +122,7 @@ class Memory {
     bool passing = false;    // a page or leaf was busy with something that ends by itself, untold
   };
 
-  Memory(std::unique_ptr<FramePool> pool, PageWaitLot& lot, std::function<void()> on_short);
+  Memory(std::unique_ptr<FramePool> pool, std::function<void()> on_short);
 
   // Pulls from the pool, evicting where it is dry. True when the set has `need`.
   bool collect(FrameSet& set, std::size_t need, bool& passing) noexcept;
@@ -137,7 +136,6 @@ class Memory {
   bool is_first(const Waiter& waiter) noexcept;
 
   std::unique_ptr<FramePool> pool_;
-  PageWaitLot& lot_;
   const std::function<void()> on_short_;
 
   sync::Mutex policy_mutex_;

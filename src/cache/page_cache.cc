@@ -103,7 +103,7 @@ Result<std::unique_ptr<PageCache>> PageCache::create(std::shared_ptr<Store> stor
   PageCache* const self = cache.get();
   const auto press = [self] { self->flusher_.press(); };
   cache->lot_ = std::make_shared<PageWaitLot>();
-  auto memory = Memory::create(budget.frames, *cache->lot_, press);
+  auto memory = Memory::create(budget.frames, press);
   if (!memory.ok()) return std::move(memory).error();
   cache->memory_ = std::move(*memory);
   cache->dirty_ = std::make_unique<DirtyBudget>(budget.dirty_max_pages, press);

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "file/test_bytes.h"
 #include "quire/cache.h"
 #include "quire/error.h"
 #include "quire/store_memory.h"
@@ -20,9 +21,6 @@ namespace {
 
 constexpr auto kRw = OpenFlags::kReadWrite | OpenFlags::kCreate;
 
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text));
-}
 std::string text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }

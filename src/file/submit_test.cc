@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "file/test_bytes.h"
 #include "quire/cache.h"
 #include "quire/error.h"
 #include "quire/file.h"
@@ -27,10 +28,6 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::size_t kPage = limits::kPageBytes;
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text));
-}
 
 // The end of one request; waits for it with a bound, so that a lost one fails the test and no more.
 class End {

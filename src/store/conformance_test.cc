@@ -22,8 +22,6 @@
 namespace quire::store::testing {
 namespace {
 
-constexpr std::size_t kPage = limits::kPageBytes;
-
 // Passes everything on. Faulty stores override what they do wrong.
 class Forwarding : public Store {
  public:

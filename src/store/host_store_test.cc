@@ -26,8 +26,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Engine = HostStoreOptions::Engine;
-constexpr std::size_t kPage = limits::kPageBytes;
-
 // The object was made by this open, and no sync has made its name durable.
 bool name_unsynced(ObjectHandle handle) {
   return reinterpret_cast<const HostFile*>(static_cast<std::uintptr_t>(handle.value))

@@ -13,7 +13,6 @@
 namespace quire::store::testing {
 namespace {
 
-constexpr std::size_t kPage = limits::kPageBytes;
 constexpr std::chrono::microseconds kLatency{100};
 
 SIM_TEST(MemoryStoreSim, EveryRequestIsAnsweredOnceAndNotBeforeItsTime) {

@@ -16,8 +16,6 @@
 namespace quire::store::testing {
 namespace {
 
-constexpr std::size_t kPage = limits::kPageBytes;
-
 std::error_code code(std::errc e) {
   return std::make_error_code(e);
 }

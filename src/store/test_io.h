@@ -19,6 +19,8 @@
 
 namespace quire::store::testing {
 
+inline constexpr std::size_t kPage = limits::kPageBytes;
+
 // A request's end that can be waited for. Reports a second answer by aborting.
 class Done final : public IoDone {
  public:

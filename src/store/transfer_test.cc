@@ -16,8 +16,6 @@
 namespace quire::store::testing {
 namespace {
 
-constexpr std::size_t kPage = limits::kPageBytes;
-
 // The test makes the calls: it looks at each step and chooses what the kernel answers.
 class TransferTest : public ::testing::Test {
  protected:

@@ -6,14 +6,11 @@
 namespace quire::sync {
 namespace {
 
-constexpr GateSide kAdd = GateSide::kAdd;
-[[maybe_unused]] constexpr GateSide kBlock = GateSide::kBlock;
-
 TEST(GateDeathTest, LeavingAnEmptyGateAborts) {
   EXPECT_DEATH(
       {
         Gate gate;
-        gate.leave(kBlock);
+        gate.leave(GateSide::kBlock);
       },
       "holders");
 }
@@ -22,7 +19,7 @@ TEST(GateDeathTest, DestroyingAHeldGateAborts) {
   EXPECT_DEATH(
       {
         Gate gate;
-        static_cast<void>(gate.try_enter(kAdd));
+        static_cast<void>(gate.try_enter(GateSide::kAdd));
       },
       "word_");
 }
@@ -32,8 +29,8 @@ TEST(GateDeathTest, NestingAborts) {
   EXPECT_DEATH(
       {
         Gate gate;
-        static_cast<void>(gate.enter(kAdd));
-        static_cast<void>(gate.enter(kAdd));
+        static_cast<void>(gate.enter(GateSide::kAdd));
+        static_cast<void>(gate.enter(GateSide::kAdd));
       },
       "taking gate .* while holding gate");
 }

@@ -24,7 +24,7 @@ constexpr std::size_t kKeptOpenMax = 256;
 constexpr std::size_t kGroupsOpenMax = 4;
 constexpr std::uint64_t kSyncWeight = 8;  // of the last phase: a part of all bytes, 1 in so many
 
-enum Purpose : std::uint64_t { kPieces = 0x100, kPiece, kChange, kRecords, kStamped, kStamps };
+enum JobPurpose : std::uint64_t { kPieces = 0x100, kPiece, kChange, kRecords, kStamped, kStamps };
 
 struct Piece {
   std::size_t file = 0;

@@ -21,7 +21,7 @@ constexpr std::uint64_t kGroupBytesMax = std::uint64_t{16} << 20;
 constexpr std::size_t kLargestFiles = 4;
 constexpr std::uint64_t kSynchronousSizeMax = std::uint64_t{128} << 10;
 
-enum Purpose : std::uint64_t { kFileTraits = 1, kDivide, kTail };
+enum PlanPurpose : std::uint64_t { kFileTraits = 1, kDivide, kTail };
 
 struct Candidate {
   std::string path;
