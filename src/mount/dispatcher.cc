@@ -13,6 +13,8 @@ namespace {
 // Of the state word.
 constexpr std::uint64_t kReader = 1;
 constexpr std::uint64_t kWaiting = std::uint64_t{1} << 32;
+// Fewer readers than this were left, if any thread had a request at all.
+constexpr std::uint64_t kAllReaders = ~std::uint64_t{0};
 
 std::uint64_t readers(std::uint64_t state) {
   return state % kWaiting;
@@ -56,32 +58,70 @@ Status Dispatcher::run() {
   return {};
 }
 
-void Dispatcher::serve(std::byte* request, std::size_t size) {
+bool Dispatcher::call_another() {
+  if (resting_ == 0) return alive_ < limits_.threads_max && grow().ok();
+  --resting_;
+  ++calls_;
+  state_.fetch_add(kReader);
+  called_.notify_one();
+  return true;
+}
+
+bool Dispatcher::rest() {
+  ++resting_;
+  while (calls_ == 0 && !over_) called_.wait(mutex_);
+  if (calls_ == 0) {
+    --resting_;
+    return false;
+  }
+  --calls_;
+  return true;
+}
+
+bool Dispatcher::go_on(bool may_rest) {
+  serve_queued();
+  // One that reads stays until another one does, or calls under the mutex.
+  if (may_rest && fewest_.exchange(kAllReaders) > 1 && readers(state_.load()) > 0) return rest();
+  state_.fetch_add(kReader);
+  return true;
+}
+
+void Dispatcher::note_readers(std::uint64_t left) {
+  std::uint64_t fewest = fewest_.load();
+  while (left < fewest && !fewest_.compare_exchange_weak(fewest, left)) {
+  }
+}
+
+bool Dispatcher::serve(std::byte* request, std::size_t size) {
   const sync::Clock::time_point began = sync::Clock::now();
   serve_(request, size);
   const auto took = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(sync::Clock::now() - began).count());
-  served_.fetch_add(1);
+  const std::uint64_t served = served_.fetch_add(1) + 1;
   total_ns_.fetch_add(took);
   std::uint64_t worst = worst_ns_.load();
   while (worst < took && !worst_ns_.compare_exchange_weak(worst, took)) {
   }
+  return served % limits_.review_requests == 0;
 }
 
 bool Dispatcher::leave_at_once() {
   std::uint64_t state = state_.load();
   while (readers(state) > 1 && waiting(state) == 0) {
-    if (state_.compare_exchange_weak(state, state - kReader)) return true;
+    if (!state_.compare_exchange_weak(state, state - kReader)) continue;
+    note_readers(readers(state) - 1);
+    return true;
   }
   return false;
 }
 
 bool Dispatcher::leave(const std::byte* request, std::size_t size) {
+  note_readers(1);
   std::uint64_t state = state_.load();
   for (;;) {
     // Others may start and stop reading meanwhile, as long as nothing waits.
     const bool last = readers(state) == 1;
-    if (last && (alive_ < limits_.threads_max && grow().ok())) {
+    if (last && call_another()) {
       state = state_.load();
       continue;
     }
@@ -135,16 +175,24 @@ void Dispatcher::work() {
       sync::MutexLock lock(mutex_);
       if (!leave(memory.get(), size)) continue;
     }
-    serve(memory.get(), size);
-    if (!join_at_once()) {
+    const bool may_rest = serve(memory.get(), size);
+    if (may_rest || !join_at_once()) {
       sync::MutexLock lock(mutex_);
-      serve_queued();
-      state_.fetch_add(kReader);
+      if (!go_on(may_rest)) {
+        end();
+        return;
+      }
     }
   }
   sync::MutexLock lock(mutex_);
   state_.fetch_sub(kReader);
+  over_ = true;
+  called_.notify_all();
   serve_queued();
+  end();
+}
+
+void Dispatcher::end() {
   if (--alive_ == 0) ended_.notify_all();
 }
 

@@ -8,13 +8,19 @@
 //
 //                read()            served; the queue is empty
 //   reading -------------> serving -------------------------> reading
-//      |                     ^  | served; the queue has one: that one next
-//      | the last that       +--+
-//      | reads: into the queue, and reads on; waits while the queue is full
+//      |  ^                  ^  | served; the queue has one: that one next
+//      |  |                  +--+
+//      |  +---- resting <------ | served; there was always one more that read than was needed
+//      |   the last reader calls it, before a new thread is started
+//      | the last that reads, and nobody rests: into the queue, and reads on; waits while the queue is full
+//
+// No more threads read than the requests of late had need of: the kernel wakes the one that has waited longest,
+// and the more take turns, the further from the program's processor, and from warm caches, each one runs.
 //
 // Invariants:
 //  1. While requests may come, some thread reads, or the queue is full and every other one serves.
 //  2. A request in the queue is taken by the next thread that gets done.
+//  3. While one rests, nothing is in the queue, and some other thread reads or is about to call it.
 //
 // How many read and how many requests wait are one word (state_), so that both are seen together. While
 // nothing waits, threads stop reading and read again by changing that word alone; everything else happens
@@ -55,6 +61,8 @@ class Dispatcher {
     std::size_t request_bytes_max = 0;
     unsigned threads_max = 2;  // at least 2
     std::size_t queue_max = 1;
+    // After so many requests for each of which two threads more read, one of them rests.
+    std::uint64_t review_requests = 1024;
   };
   struct Counts {
     std::uint64_t served = 0;
@@ -77,9 +85,19 @@ class Dispatcher {
 
  private:
   void work();
+  // The thread's last step.
+  void end() REQUIRES(mutex_);
   // Starts one more thread. REQUIRES: there may be one more.
   Status grow() REQUIRES(mutex_);
-  void serve(std::byte* request, std::size_t size);
+  // One more reads: one that rests, or a new one. False: there is none.
+  bool call_another() REQUIRES(mutex_);
+  // Until it is called: true, and it counts as reading. False: the connection has ended.
+  bool rest() REQUIRES(mutex_);
+  // What a thread does that got done and could not simply read again. False: the connection has ended.
+  bool go_on(bool may_rest) REQUIRES(mutex_);
+  void note_readers(std::uint64_t left);
+  // True: it is time to see whether so many threads are needed.
+  bool serve(std::byte* request, std::size_t size);
   // Stops reading, with a request in hand, if that is seen to be right without the mutex.
   bool leave_at_once();
   // The same under the mutex. False: this is the last reader, and has put its request into the queue.
@@ -100,8 +118,13 @@ class Dispatcher {
   unsigned alive_ GUARDED_BY(mutex_) = 0;
   std::deque<Request> queue_ GUARDED_BY(mutex_);
   std::uint64_t queued_ GUARDED_BY(mutex_) = 0;
+  sync::Condition called_;
+  unsigned resting_ GUARDED_BY(mutex_) = 0;
+  unsigned calls_ GUARDED_BY(mutex_) = 0;  // that no thread has heard yet
+  bool over_ GUARDED_BY(mutex_) = false;   // the connection has ended
 
   sync::Atomic<std::uint64_t> state_{0};  // threads that read, and above them queue_.size()
+  sync::Atomic<std::uint64_t> fewest_{0};  // readers that were left when one had a request, since the last review
   sync::Atomic<std::uint64_t> served_{0};
   sync::Atomic<std::uint64_t> total_ns_{0};
   sync::Atomic<std::uint64_t> worst_ns_{0};
