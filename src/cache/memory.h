@@ -31,6 +31,7 @@
 
 #include "cache/frame_pool.h"
 #include "cache/s3fifo.h"
+#include "cache/wait_count.h"
 #include "quire/limits.h"
 #include "sync/mutex.h"
 #include "sync/parker.h"
