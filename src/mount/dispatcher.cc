@@ -80,7 +80,7 @@ bool Dispatcher::rest() {
 
 bool Dispatcher::go_on(bool may_rest) {
   serve_queued();
-  // One that reads stays until another one does, or calls under the mutex.
+  // The last that reads stays, or calls one that rests, under the mutex.
   if (may_rest && fewest_.exchange(kAllReaders) > 1 && readers(state_.load()) > 0) return rest();
   state_.fetch_add(kReader);
   return true;
@@ -160,7 +160,7 @@ void Dispatcher::serve_queued() {
     state_.fetch_sub(kWaiting);
     room_.notify_one();
     mutex_.unlock();
-    serve(next.memory.get(), next.size);
+    (void)serve(next.memory.get(), next.size);
     mutex_.lock();
   }
 }

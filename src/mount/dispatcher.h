@@ -61,7 +61,7 @@ class Dispatcher {
     std::size_t request_bytes_max = 0;
     unsigned threads_max = 2;  // at least 2
     std::size_t queue_max = 1;
-    // After so many requests for each of which two threads more read, one of them rests.
+    // After so many requests, each of which left two threads reading or more, one rests.
     std::uint64_t review_requests = 1024;
   };
   struct Counts {
@@ -124,7 +124,8 @@ class Dispatcher {
   bool over_ GUARDED_BY(mutex_) = false;   // the connection has ended
 
   sync::Atomic<std::uint64_t> state_{0};  // threads that read, and above them queue_.size()
-  sync::Atomic<std::uint64_t> fewest_{0};  // readers that were left when one had a request, since the last review
+  // Readers that were left when one had a request, the fewest since the last review.
+  sync::Atomic<std::uint64_t> fewest_{0};
   sync::Atomic<std::uint64_t> served_{0};
   sync::Atomic<std::uint64_t> total_ns_{0};
   sync::Atomic<std::uint64_t> worst_ns_{0};

@@ -89,6 +89,9 @@ class Fake {
   bool all_taken_and_reading(int count) {
     return wait([&] { return taken_ == count && readers_ > 0; });
   }
+  bool are_reading(int count) {
+    return wait([&] { return readers_ == count; });
+  }
   std::size_t serving_count() {
     sync::MutexLock lock(mutex_);
     return serving_.size();
@@ -107,8 +110,10 @@ class Fake {
 
 class DispatcherTest : public testing::Test {
  protected:
+  static constexpr int kReview = 8;
+
   void start(unsigned threads_max, std::size_t queue_max) {
-    dispatcher_.emplace(Dispatcher::Limits{64, threads_max, queue_max}, fake_.read(),
+    dispatcher_.emplace(Dispatcher::Limits{64, threads_max, queue_max, kReview}, fake_.read(),
                         fake_.serve());
     auto thread = sync::Thread::start("test-run", [this] { (void)dispatcher_->run(); });
     ASSERT_TRUE(thread.ok());
@@ -165,6 +170,40 @@ TEST_F(DispatcherTest, StopsReadingWhenTheQueueIsFull) {
   EXPECT_EQ(dispatcher_->counts().waiting, 2U);
   fake_.let_go(1);
   for (int number = 1; number <= 5; ++number) EXPECT_TRUE(fake_.was_served(number));
+}
+
+// Broken by: rest() that reads again at once; call_another() without those that rest; an end that does not wake
+// them.
+TEST_F(DispatcherTest, ThreadsThatAreNotNeededRestUntilTheyAre) {
+  start(4, 4);
+  int number = 0;
+  const auto serve_three_at_once = [&] {
+    const int first = number + 1;
+    for (int i = 0; i < 3; ++i) {
+      fake_.send(++number, true);
+      ASSERT_TRUE(fake_.is_serving(number));
+    }
+    ASSERT_TRUE(fake_.are_reading(1));
+    for (int one = first; one <= number; ++one) fake_.let_go(one);
+    for (int one = first; one <= number; ++one) ASSERT_TRUE(fake_.was_served(one));
+    ASSERT_TRUE(fake_.are_reading(4));
+  };
+  serve_three_at_once();
+  // One after the other: one that serves and one that reads are enough.
+  int reading = 4;
+  for (int review = 1; review <= 4; ++review) {
+    while (number < review * kReview) {
+      fake_.send(++number);
+      ASSERT_TRUE(fake_.was_served(number));
+      if (number == review * kReview && review > 1 && reading > 2) --reading;
+      ASSERT_TRUE(fake_.are_reading(reading)) << "after " << number << " requests";
+    }
+  }
+  EXPECT_EQ(reading, 2);
+  serve_three_at_once();
+  EXPECT_EQ(dispatcher_->counts().queued, 0U);
+  fake_.end();
+  runner_.join();
 }
 
 TEST_F(DispatcherTest, ServesWhatIsQueuedWhenTheConnectionEnds) {
