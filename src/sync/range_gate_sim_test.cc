@@ -1,0 +1,304 @@
+// The range gate and the readers/writer lock under the simulation's schedules: exclusion, no lost wake-up
+// (one shows as a deadlock), give-ups that meet grants, and that nobody is starved by those who come
+// later. Each test names the change to the code that makes it fail.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <vector>
+
+#include "sync/parker.h"
+#include "sync/random.h"
+#include "sync/range_gate.h"
+#include "sync/rw_lock.h"
+#include "sync/sim/sim_test.h"
+#include "sync/thread.h"
+
+namespace quire::sync {
+namespace {
+
+Thread start(const char* name, std::function<void()> body) {
+  return std::move(Thread::start(name, std::move(body)).value());
+}
+
+WaitLimit within_a_second() {
+  return {.deadline = deadline_after(std::chrono::seconds(1)), .stop = {}};
+}
+
+// Who is in, place by place, as the holders themselves say. Plain numbers: fibers change over at yield
+// points only.
+class Floor {
+ public:
+  void visit(GateSide side, std::uint64_t first, std::uint64_t last) {
+    for (std::uint64_t i = first; i <= last; ++i) ++in_[i][side == GateSide::kAdd ? 0 : 1];
+    look(first, last);
+    yield_thread();
+    look(first, last);
+    for (std::uint64_t i = first; i <= last; ++i) --in_[i][side == GateSide::kAdd ? 0 : 1];
+  }
+
+ private:
+  void look(std::uint64_t first, std::uint64_t last) {
+    for (std::uint64_t i = first; i <= last; ++i) {
+      EXPECT_TRUE(in_[i][0] == 0 || in_[i][1] == 0) << "both sides are at " << i;
+    }
+  }
+
+  std::array<std::array<int, 2>, 16> in_ = {};
+};
+
+void expect_free(RangeGate& gate) {
+  for (const GateSide side : {GateSide::kAdd, GateSide::kBlock}) {
+    EXPECT_EQ(gate.holders_count(side), 0u);
+    EXPECT_EQ(gate.waiting_count(side), 0u);
+  }
+  RangeGate::Phase phase = 0;
+  EXPECT_TRUE(gate.try_add(0, 15, &phase));
+  gate.leave(phase);
+}
+
+void add_and_leave(RangeGate& gate, Floor& floor, std::uint64_t first, std::uint64_t last,
+                   const WaitLimit& limit = {}) {
+  RangeGate::Phase phase = 0;
+  if (gate.add(first, last, &phase, limit) != WaitStatus::kReady) return;
+  floor.visit(GateSide::kAdd, first, last);
+  gate.leave(phase);
+}
+
+void block_and_leave(RangeGate& gate, Floor& floor, std::uint64_t first, std::uint64_t last,
+                     const WaitLimit& limit = {}) {
+  RangeGate::Blocker blocker;
+  if (gate.block(blocker, first, last, limit) != WaitStatus::kReady) return;
+  floor.visit(GateSide::kBlock, first, last);
+  gate.unblock(blocker);
+}
+
+// Fails (a deadlock) if leave() looks whether somebody blocks before it counts itself out.
+SIM_EXPLORE(RangeGateSim, AdderMeetsBlocker, 3) {
+  RangeGate gate;
+  Floor floor;
+  Thread adder = start("adder", [&] { add_and_leave(gate, floor, 1, 2); });
+  block_and_leave(gate, floor, 2, 3);
+  adder.join();
+  expect_free(gate);
+}
+
+// Fails if a blocker that comes while a phase drains is granted with it.
+SIM_EXPLORE(RangeGateSim, TwoAddersMeetTwoBlockers, 1) {
+  RangeGate gate;
+  Floor floor;
+  Thread one = start("adder 1", [&] { add_and_leave(gate, floor, 1, 1); });
+  Thread two = start("adder 2", [&] { add_and_leave(gate, floor, 2, 2); });
+  Thread blocker = start("blocker", [&] { block_and_leave(gate, floor, 1, 1); });
+  block_and_leave(gate, floor, 2, 2);
+  one.join();
+  two.join();
+  blocker.join();
+  expect_free(gate);
+}
+
+// Fails if enqueue(Blocker) takes whoever drain() granted for itself.
+SIM_EXPLORE(RangeGateSim, TimeOutsMeetGrants, 2) {
+  sim::allow_early_deadlines();
+  RangeGate gate;
+  Floor floor;
+  Thread adder = start("adder", [&] { add_and_leave(gate, floor, 1, 1, within_a_second()); });
+  Thread blocker = start("blocker", [&] { block_and_leave(gate, floor, 1, 2, within_a_second()); });
+  block_and_leave(gate, floor, 1, 1, within_a_second());
+  adder.join();
+  blocker.join();
+  expect_free(gate);
+}
+
+// Everything at once, on overlapping and disjoint ranges, with give-ups.
+SIM_TEST(RangeGateSim, ManyOfBothSides) {
+  sim::allow_early_deadlines();
+  RangeGate gate;
+  Floor floor;
+  std::vector<Thread> threads;
+  for (int number = 0; number < 6; ++number) {
+    threads.push_back(start(number % 2 == 0 ? "adder" : "blocker", [&, number] {
+      for (int round = 0; round < 5; ++round) {
+        const std::uint64_t first = random_u64() % 16;
+        const std::uint64_t last = first + random_u64() % (16 - first);
+        const WaitLimit limit = random_u64() % 3 == 0 ? within_a_second() : WaitLimit{};
+        if (number % 2 == 0) {
+          add_and_leave(gate, floor, first, std::min(last, first + 1), limit);
+        } else {
+          block_and_leave(gate, floor, first, last, limit);
+        }
+      }
+    }));
+  }
+  for (Thread& thread : threads) thread.join();
+  expect_free(gate);
+}
+
+// add-starves-block and its mirror: four who never pause, in turn on either side, against one. Counted:
+// how many visits began after the one began to wait and before it was in. An adder who is in already
+// may finish its visit and make no other; a blocker likewise. Fails if a blocker does not bar its range
+// while it drains, or does not go behind the adders who wait.
+SIM_TEST(RangeGateSim, NobodyStarvesTheOther) {
+  for (const bool one_blocks : {true, false}) {
+    RangeGate gate;
+    int waits = 0;  // the round in which the one waits
+    bool done = false;
+    int began = 0;
+    std::vector<Thread> many;
+    for (int i = 0; i < 4; ++i) {
+      many.push_back(start("many", [&] {
+        while (!done) {
+          const int later = waits;
+          RangeGate::Phase phase = 0;
+          RangeGate::Blocker blocker;
+          if (one_blocks) {
+            EXPECT_EQ(gate.add(3, 3, &phase), WaitStatus::kReady);
+          } else {
+            EXPECT_EQ(gate.block(blocker, 0, 5), WaitStatus::kReady);
+          }
+          if (later != 0 && later == waits) ++began;
+          yield_thread();
+          if (one_blocks) {
+            gate.leave(phase);
+          } else {
+            gate.unblock(blocker);
+          }
+        }
+      }));
+    }
+    for (int round = 1; round <= 3; ++round) {
+      RangeGate::Blocker blocker;
+      RangeGate::Adder adder;
+      class Told final : public RangeGateWaiter {
+       public:
+        void range_gate_granted() noexcept override { parker.unpark(); }
+        Parker parker;
+      } told;
+      began = 0;
+      const bool at_once =
+          one_blocks ? gate.enqueue(blocker, 0, 5, told) : gate.enqueue(adder, 3, 3, told);
+      if (!at_once) waits = round;
+      if (!at_once) told.parker.park();
+      waits = 0;
+      EXPECT_EQ(began, 0);
+      if (one_blocks) {
+        gate.unblock(blocker);
+      } else {
+        gate.leave(adder.phase());
+      }
+    }
+    done = true;
+    for (Thread& thread : many) thread.join();
+    expect_free(gate);
+  }
+}
+
+// ---- RwLock ----
+
+class Room {
+ public:
+  void visit(RwMode mode) {
+    (mode == RwMode::kRead ? readers_ : writers_)++;
+    look();
+    yield_thread();
+    look();
+    (mode == RwMode::kRead ? readers_ : writers_)--;
+  }
+
+ private:
+  void look() { EXPECT_TRUE(writers_ == 0 || (writers_ == 1 && readers_ == 0)); }
+
+  int readers_ = 0;
+  int writers_ = 0;
+};
+
+void lock_and_leave(RwLock& lock, Room& room, RwMode mode, const WaitLimit& limit = {}) {
+  if (lock.lock(mode, limit) != WaitStatus::kReady) return;
+  room.visit(mode);
+  lock.unlock(mode);
+}
+
+void expect_free(RwLock& lock) {
+  EXPECT_EQ(lock.waiting_count(RwMode::kRead) + lock.waiting_count(RwMode::kWrite), 0u);
+  EXPECT_TRUE(lock.try_lock(RwMode::kWrite));
+  lock.unlock(RwMode::kWrite);
+}
+
+// Fails if barred() of a writer leaves out the readers, or of a reader the writer; deadlocks if unlock()
+// does not pass the lock on.
+SIM_EXPLORE(RwLockSim, ReaderMeetsTwoWriters, 2) {
+  RwLock lock(Rank::kGate);
+  Room room;
+  Thread reader = start("reader", [&] { lock_and_leave(lock, room, RwMode::kRead); });
+  Thread writer = start("writer", [&] { lock_and_leave(lock, room, RwMode::kWrite); });
+  lock_and_leave(lock, room, RwMode::kWrite);
+  reader.join();
+  writer.join();
+  expect_free(lock);
+}
+
+// Deadlocks if a writer who gives up does not let the readers behind it join those who are in.
+SIM_EXPLORE(RwLockSim, TimeOutMeetsGrant, 2) {
+  sim::allow_early_deadlines();
+  RwLock lock(Rank::kGate);
+  Room room;
+  ASSERT_TRUE(lock.try_lock(RwMode::kRead));
+  lock.hand_over();
+  Thread writer =
+      start("writer", [&] { lock_and_leave(lock, room, RwMode::kWrite, within_a_second()); });
+  Thread reader = start("reader", [&] { lock_and_leave(lock, room, RwMode::kRead); });
+  reader.join();
+  lock.unlock(RwMode::kRead);
+  writer.join();
+  expect_free(lock);
+}
+
+SIM_TEST(RwLockSim, ManyOfBothModes) {
+  sim::allow_early_deadlines();
+  RwLock lock(Rank::kGate);
+  Room room;
+  std::vector<Thread> threads;
+  for (int number = 0; number < 5; ++number) {
+    threads.push_back(start("one of many", [&] {
+      for (int round = 0; round < 5; ++round) {
+        const RwMode mode = random_u64() % 2 == 0 ? RwMode::kRead : RwMode::kWrite;
+        const WaitLimit limit = random_u64() % 3 == 0 ? within_a_second() : WaitLimit{};
+        lock_and_leave(lock, room, mode, limit);
+      }
+    }));
+  }
+  for (Thread& thread : threads) thread.join();
+  expect_free(lock);
+}
+
+// A writer is not overtaken by readers who come later, and readers get in between two writers. Fails if
+// try_lock() ignores kQueued, or if admit() prefers writers.
+SIM_TEST(RwLockSim, TurnsAlternate) {
+  RwLock lock(Rank::kGate);
+  ASSERT_TRUE(lock.try_lock(RwMode::kWrite));
+  lock.hand_over();
+  std::vector<char> order;
+  const auto enter = [&](RwMode mode, char name) {
+    EXPECT_EQ(lock.lock(mode), WaitStatus::kReady);
+    order.push_back(name);
+    lock.unlock(mode);
+  };
+  const auto waiting = [&](RwMode mode, std::size_t n) {
+    while (lock.waiting_count(mode) != n) yield_thread();
+  };
+  Thread w = start("writer", [&] { enter(RwMode::kWrite, 'w'); });
+  waiting(RwMode::kWrite, 1);
+  Thread v = start("writer", [&] { enter(RwMode::kWrite, 'w'); });
+  waiting(RwMode::kWrite, 2);
+  Thread r = start("reader", [&] { enter(RwMode::kRead, 'r'); });
+  waiting(RwMode::kRead, 1);
+  EXPECT_FALSE(lock.try_lock(RwMode::kRead));
+  lock.unlock(RwMode::kWrite);
+  for (Thread* thread : {&w, &v, &r}) thread->join();
+  EXPECT_EQ(order, (std::vector<char>{'r', 'w', 'w'}));
+  expect_free(lock);
+}
+
+}  // namespace
+}  // namespace quire::sync
