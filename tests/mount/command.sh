@@ -57,6 +57,10 @@ has() {
 daemon_pid() {
   "$quire" stats "$mnt" --json | sed -n 's/.*"daemon_pid": *\([0-9]*\).*/\1/p'
 }
+# ended PID: a child of nobody who waits stays as a zombie.
+ended() {
+  [[ ! -d /proc/$1 || $(awk '{print $3}' "/proc/$1/stat") == Z ]]
+}
 # eventually COMMAND...: within a minute.
 eventually() {
   local i
@@ -102,7 +106,7 @@ case $case in
     expect 0 "$quire" unmount "$mnt"
     [[ $(cat "$src/file") == text ]] || fails "unmounting wrote nothing back"
     ! mountpoint -q "$mnt" || fails "still mounted"
-    [[ ! -d /proc/$pid || $(awk '{print $3}' "/proc/$pid/stat") == Z ]] || fails "the daemon lives"
+    eventually ended "$pid" || fails "the daemon lives"
     expect 1 "$quire" unmount "$mnt"
     expect 1 "$quire" stats "$mnt"
     ;;
