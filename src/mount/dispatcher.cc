@@ -198,7 +198,7 @@ void Dispatcher::end() {
 
 Dispatcher::Counts Dispatcher::counts() const {
   sync::MutexLock lock(mutex_);
-  return {served_.load(), queued_, queue_.size(), total_ns_.load(), worst_ns_.load()};
+  return {served_.load(), queued_, queue_.size(), resting_, total_ns_.load(), worst_ns_.load()};
 }
 
 }  // namespace quire::mount

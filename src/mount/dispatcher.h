@@ -62,12 +62,13 @@ class Dispatcher {
     unsigned threads_max = 2;  // at least 2
     std::size_t queue_max = 1;
     // After so many requests, each of which left two threads reading or more, one rests.
-    std::uint64_t review_requests = 1024;
+    std::size_t review_requests = 1;
   };
   struct Counts {
     std::uint64_t served = 0;
     std::uint64_t queued = 0;
     std::uint64_t waiting = 0;  // now
+    unsigned resting = 0;       // threads, now
     std::uint64_t total_ns = 0;
     std::uint64_t worst_ns = 0;
   };

@@ -15,6 +15,8 @@ inline constexpr std::size_t kRequestMaxBytes = std::size_t{1} << 20;
 inline constexpr unsigned kWorkersMax = 16;
 // Requests read while all workers are busy. With so many the daemon stops reading until one is done.
 inline constexpr std::size_t kQueueMax = 1024;
+// After so many requests that could have done with one thread less, one less reads the device.
+inline constexpr std::size_t kReviewRequests = 1024;
 // Requests of readahead and write-back that the kernel has under way at once, and from how many on it
 // counts as congested.
 inline constexpr unsigned kBackgroundMax = 64;

@@ -197,7 +197,8 @@ Status Server::Impl::connect() {
   housekeeper_ = std::move(*housekeeper);
   Session* const raw = session_.get();
   dispatcher_ = std::make_unique<Dispatcher>(
-      Dispatcher::Limits{session_->request_bytes_max(), limits::kWorkersMax + 1, limits::kQueueMax},
+      Dispatcher::Limits{session_->request_bytes_max(), limits::kWorkersMax + 1, limits::kQueueMax,
+                         limits::kReviewRequests},
       [raw](std::byte* memory, std::size_t capacity) { return raw->read(memory, capacity); },
       [this, raw](std::byte* request, std::size_t size) {
         if (options_.on_request) options_.on_request({request, size});
