@@ -134,13 +134,7 @@ void FileSystem::control_write_back(fuse_req_t request, std::span<const std::byt
   if ((flags & control::kDiscard) != 0) {
     call.deadline = sync::deadline_after(limits::kDiscardMax);
   }
-  auto failures = parts_.files.sync_all(call);
-  if (failures.empty()) {
-    // What was written and closed here is the source's, but not durable yet.
-    if (const Status synced = parts_.cache.sync(call); !synced.ok()) {
-      failures.push_back({synced.error().message(), 0, errno_of(synced.code())});
-    }
-  }
+  const auto failures = parts_.files.sync_all(call);
   const bool ends =
       (flags & control::kUnmounting) != 0 && (failures.empty() || (flags & control::kDiscard) != 0);
   if (ends) {

@@ -76,7 +76,8 @@ class OpenFiles {
     std::size_t dirty_bytes = 0;
     int error = 0;
   };
-  // Makes every file durable that has unwritten data. Blocks for as long as that takes, within `call`.
+  // Makes everything durable, also what was written and closed here before. Blocks for as long as that takes,
+  // within `call`. A failure that is of no file has what went wrong for its path.
   std::vector<Failure> sync_all(const CallOptions& call);
   // Files with unwritten data.
   std::vector<Failure> dirty();
@@ -100,6 +101,9 @@ class OpenFiles {
   bool close(NodeFile& file, bool at_end);
   void enlist(NodeFile& file, std::list<NodeFile*>& list) REQUIRES(mutex_);
   void delist(NodeFile& file) REQUIRES(mutex_);
+  // Calls `act` with every open file that may have been written to; what it failed for.
+  template <class Act>
+  std::vector<Failure> for_each_written(const Act& act);
   static FileImpl* any_of(const NodeFile& file) REQUIRES(file.mutex_);
 
   CacheImpl& cache_;

@@ -16,7 +16,7 @@ namespace {
 
 using ControlTest = MountTest;
 
-// Broken by: dirty() without the files that are closed and linger; sync_all() without them.
+// Broken by: dirty() without the files that are closed and linger; sync_all() that does nothing.
 TEST_F(ControlTest, UnwrittenFilesAreCountedNamedAndWritten) {
   begin();
   const std::string text(3 * 4096, 'u');
