@@ -10,6 +10,24 @@
 
 namespace quire {
 
+// How a file keeps pages out of its cache while the bytes under them change: while it is truncated, and
+// while direct IO writes. Nothing that a program can see depends on it, only who waits for whom.
+enum class Locking {
+  // Pages are added in an instant, and only that is kept out of the file while it is cut. Reads of what
+  // is cached never wait. Good for everything but many cuts and direct writes of one file beside reads
+  // of other parts of it that are not cached.
+  kGate,
+  // The same, but only in the range that is cut: reads elsewhere in the file do not wait. For files that
+  // are cut or written directly in one place while they are read in another (databases, images of
+  // virtual machines).
+  kRange,
+  // Reads that miss keep cuts of the file waiting until the store has answered, and a cut keeps all
+  // other cuts of it and misses waiting. What the page cache of Linux does today; to compare with.
+  kInvalidate,
+  // Every read, cached or not, keeps out every write and cut of the file. What XFS does; to compare with.
+  kInode,
+};
+
 struct CacheOptions {
   // All memory for pages, for the trees that find them, for their descriptors and for IO buffers,
   // in bytes. Range: limits::kMemoryMinBytes to limits::kMemoryMaxBytes, and no more than the
@@ -27,6 +45,9 @@ struct CacheOptions {
 
   // The largest readahead window. 0 turns readahead off; at most limits::kReadaheadMaxBytes.
   std::size_t readahead_max_bytes = limits::kReadaheadMaxBytes;
+
+  // Which lock every file of the cache uses.
+  Locking locking = Locking::kGate;
 
   // Threads that run File::submit requests, beside one that keeps their deadlines. 1 to 64.
   unsigned worker_threads = 4;

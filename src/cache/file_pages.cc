@@ -34,6 +34,7 @@ FilePages::FilePages(PageCache& cache, std::uint64_t size_bytes)
 #endif
       lot_(cache.shared_lot()),
       size_bytes_(size_bytes),
+      lock_(cache.locking()),
       dirty_(cache.memory().pool()) {
 }
 
@@ -162,15 +163,14 @@ void FilePages::forget_page(std::uint64_t /*index*/, PageWord& word, FrameNumber
 }
 
 std::size_t FilePages::prune(std::uint64_t index) noexcept {
-  if (!gate_.try_enter(sync::GateSide::kBlock)) return 0;
+  const CacheLock::TreeBlock block(lock_);
+  if (!block) return 0;
   PoolNodes nodes(cache_.memory().pool());
-  const std::size_t freed = tree_.prune(
+  return tree_.prune(
       index, nodes, [](PageWord& word) { return word.load().absent(); },
       [&](std::uint64_t first, std::uint64_t last) {
         return walkers_.load() == 0 && !Hazards::named_in(serial_, first, last);
       });
-  gate_.leave(sync::GateSide::kBlock);
-  return freed;
 }
 
 std::size_t FilePages::forget_one(std::uint64_t index, PageWord& word) noexcept {

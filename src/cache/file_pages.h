@@ -1,4 +1,4 @@
-// FilePages: the cached pages of one file: its page tree, its gate, its dirty list, its size. The unit
+// FilePages: the cached pages of one file: its page tree, its lock, its dirty list, its size. The unit
 // that the kernel calls an address space. What is done with the pages stands in files of its own:
 // page_read (hits), fill (misses, readahead), page_write, writeback, seal (cuts). The file floor derives
 // its Inode from it.
@@ -7,7 +7,7 @@
 // through the descriptors of frames; the store, through the requests that fill and writeback started.
 //
 // Invariants:
-//  1. Pages are added under the gate's add side only, and never while a blocker is in.
+//  1. Pages are added under a CacheLock::Add only, and never in a range that is blocked.
 //  2. size_bytes: bytes of a page beyond it are zero. It grows after the bytes it uncovers are in place,
 //     while their page is still `writing` or `filling`; it shrinks after the store has.
 //  3. A tree node with a non-zero word is never freed. A look-up of a page that may be absent needs a
@@ -22,6 +22,7 @@
 #include <span>
 #include <system_error>
 
+#include "cache/cache_lock.h"
 #include "cache/dirty_list.h"
 #include "cache/hazard.h"
 #include "cache/page_cache.h"
@@ -31,7 +32,6 @@
 #include "quire/limits.h"
 #include "quire/store.h"
 #include "sync/atomic.h"
-#include "sync/gate.h"
 #include "sync/wait.h"
 
 namespace quire::cache {
@@ -55,7 +55,7 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   FilePages& operator=(const FilePages&) = delete;
 
   PageCache& cache() noexcept { return cache_; }
-  sync::Gate& gate() noexcept { return gate_; }
+  CacheLock& lock() noexcept { return lock_; }
   DirtyList& dirty() noexcept { return dirty_; }
   const DirtyList& dirty() const noexcept { return dirty_; }
   std::uint64_t serial() const noexcept { return serial_; }
@@ -158,7 +158,7 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   std::size_t absent_run(std::uint64_t first, std::size_t max) noexcept;
 
   // Adds pages from `first` on, as many as follow in the same leaf, are absent and have a frame in
-  // `frames`, at most `count`; all become filling. The caller holds the gate's add side. 0 where the
+  // `frames`, at most `count`; all become filling. The caller is in a CacheLock::Add of them. 0 where the
   // first is not absent or `frames` has no node for it. Appends the frames used to `added`.
   std::size_t add_run(std::uint64_t first, std::size_t count, FrameSet& frames, FrameNumber* added);
   // The most frames that adding one page at `index` can take, tree nodes included.
@@ -203,7 +203,7 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   sync::Atomic<bool> idle_wanted_{false};
   sync::Atomic<std::uint64_t> resident_{0};
   PageTree tree_;
-  sync::Gate gate_;
+  CacheLock lock_;
   DirtyList dirty_;
 
   // For DirtyFiles, guarded by its mutex.

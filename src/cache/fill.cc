@@ -37,6 +37,8 @@ class FillRequest final : public IoDone {
     size_bytes_ = size_bytes;
   }
   void set_marker(std::uint64_t index) noexcept { marker_index_ = index; }
+  // What the lock holds until the pages are filled.
+  void keep(CacheLock::Add&& add) noexcept { add_ = std::move(add); }
   std::error_code error() const noexcept { return error_; }
 
   void submit(IoMode mode) noexcept;
@@ -58,6 +60,7 @@ class FillRequest final : public IoDone {
 
   const std::shared_ptr<FilePages> pages_;
   const std::uint64_t first_;
+  CacheLock::Add add_;
   std::size_t count_ = 0;
   std::uint64_t size_bytes_ = 0;  // of the file when the pages were added
   std::uint64_t marker_index_ = ~std::uint64_t{0};
@@ -117,6 +120,7 @@ void FillRequest::io_done(std::error_code error, std::size_t bytes) noexcept {
   const bool waited = phase_.compare_exchange_strong(expected, Phase::kPublishing);
   error_ = error;
   publish(error, bytes, waited ? 1 : 0);
+  add_.end();
   pages_->end_request(FilePages::Request::kLooks);
   if (waited) {
     phase_.store(Phase::kDone);
@@ -160,16 +164,18 @@ FrameNumber PinnedRun::frame(std::size_t i) const noexcept {
 
 namespace {
 
-// Adds up to `pages_max` pages from `first` on to the request. The caller holds the gate's add side.
-void add_under_gate(FilePages& pages, std::uint64_t first, std::size_t pages_max, FrameSet& frames,
-                    FillRequest& request) {
-  // Under the gate: nobody shrinks the file. It may grow, by bytes that are not in these pages.
+// Adds up to `pages_max` pages from `first` on to the request, which keeps `add`.
+void add_pages(FilePages& pages, std::uint64_t first, std::size_t pages_max, FrameSet& frames,
+               CacheLock::Add&& add, FillRequest& request) {
+  // Nobody shrinks the file here and now. It may grow, by bytes that are not in these pages.
   const std::uint64_t size = pages.size_bytes();
   const std::uint64_t end = pages_of(size);
   if (first >= end) return;
   const std::size_t count = static_cast<std::size_t>(
       std::min<std::uint64_t>(std::min(pages_max, limits::kStoreIoMaxPieces), end - first));
   request.set_added(pages.add_run(first, count, frames, request.frames()), size);
+  add.added();
+  request.keep(std::move(add));
 }
 
 std::size_t frames_wanted(FilePages& pages, std::uint64_t first) noexcept {
@@ -179,7 +185,7 @@ std::size_t frames_wanted(FilePages& pages, std::uint64_t first) noexcept {
 
 constexpr bool kRefused = true;
 
-// Of [first, first + pages_max) what lies in the file. A hint: the gate is not held.
+// Of [first, first + pages_max) what lies in the file. A hint: it may be cut or grow.
 std::size_t pages_in_file(FilePages& pages, std::uint64_t first, std::size_t pages_max) noexcept {
   const std::uint64_t end = pages_of(pages.size_bytes());
   return first >= end ? 0
@@ -204,14 +210,14 @@ std::error_code fill_run(FilePages& pages, std::uint64_t first, std::size_t page
 
   std::unique_ptr<FillRequest> request(new (std::nothrow) FillRequest(pages, first, true));
   if (request == nullptr) return std::make_error_code(std::errc::not_enough_memory);
-  if (!pages.gate().try_enter(sync::GateSide::kAdd)) {
+  CacheLock::Add add;
+  if (!add.try_begin(pages.lock(), first, first + pages_max - 1)) {
     // Who waits behind a cut keeps what one page takes, and leaves the rest to others.
     frames.shrink(need);
-    status = pages.gate().enter(sync::GateSide::kAdd, limit);
+    status = add.begin(pages.lock(), first, first + pages_max - 1, limit);
     if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   }
-  add_under_gate(pages, first, pages_max, frames, *request);
-  pages.gate().leave(sync::GateSide::kAdd);
+  add_pages(pages, first, pages_max, frames, std::move(add), *request);
   if (request->count() == 0) return {};
 
   frames.give_back();
@@ -256,9 +262,9 @@ Started start_fill(FilePages& pages, std::uint64_t first, std::size_t pages_max,
   std::unique_ptr<FillRequest> request(new (std::nothrow) FillRequest(pages, first, false));
   if (request == nullptr) return {present, kRefused};
   if (marker == Marker::kFirst) request->set_marker(first);
-  if (!pages.gate().try_enter(sync::GateSide::kAdd)) return {present, kRefused};
-  add_under_gate(pages, first, absent, frames, *request);
-  pages.gate().leave(sync::GateSide::kAdd);
+  CacheLock::Add add;
+  if (!add.try_begin(pages.lock(), first, first + absent - 1)) return {present, kRefused};
+  add_pages(pages, first, absent, frames, std::move(add), *request);
   const std::size_t started = request->count();
   if (started == 0) return {present, false};  // somebody was faster
 

@@ -1,16 +1,16 @@
 // fill: misses. Adds absent pages to a file and reads them from the store.
 //
-// A run of pages is added in one go: frames and tree nodes are in hand before the gate is entered; under
-// the gate the pages become filling; the gate is left; one request to the store reads them all under
+// A run of pages is added in one go: frames and tree nodes are in hand before the Add begins
+// (cache_lock.h); under it the pages become filling; then one request to the store reads them all under
 // their filling state; its completion, in whatever thread, makes them clean or, on an error, absent.
 //
-// Who calls: readers and partial writes (fill_run), readahead (start_fill). They hold no gate and no
-// page. fill_run may hold the write range.
+// Who calls: readers and partial writes (fill_run), readahead (start_fill). They hold no Add, no
+// Block and no page. fill_run may hold the write range.
 //
 // Invariants:
 //  1. A page that became filling here ends clean or absent whatever the caller does: one who is
 //     interrupted leaves the request to itself.
-//  2. No page at or past the end of the file is added; the size is looked at under the gate.
+//  2. No page at or past the end of the file is added; the size is looked at under the Add.
 //  3. Bytes of the last page past the end of the file are zeroed before it becomes clean.
 #ifndef QUIRE_CACHE_FILL_H_
 #define QUIRE_CACHE_FILL_H_

@@ -78,15 +78,16 @@ TEST(Fill, ReadaheadWithoutMemorySaysSo) {
 // nobody else finds any.
 TEST(Fill, WhoWaitsAtTheGateGivesBackWhatOnePageDoesNotNeed) {
   OneFile file(filled(40 * kPage, 'a'));
-  ASSERT_TRUE(file.pages->gate().try_enter(sync::GateSide::kBlock));
+  CacheLock::Block block;
+  ASSERT_EQ(block.begin(file.pages->lock(), 0, ~std::uint64_t{0}, {}), sync::WaitStatus::kReady);
   sync::Thread reader = start_thread("reader", [&] {
     PinnedRun run;
     EXPECT_FALSE(fill_run(*file.pages, 0, 32, {}, run));
     EXPECT_GE(run.pages(), 1u) << "as far as its frames go";
   });
-  until([&] { return file.pages->gate().waiting_count(sync::GateSide::kAdd) == 1; });
+  until([&] { return file.pages->lock().waiting_count(sync::GateSide::kAdd) == 1; });
   EXPECT_LE(in_use(file), 4u);
-  file.pages->gate().leave(sync::GateSide::kBlock);
+  block.end();
   reader.join();
 }
 

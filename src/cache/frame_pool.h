@@ -39,7 +39,7 @@ inline constexpr FrameNumber kNoFrame = ~FrameNumber{0};
 // What is known of a frame beside its bytes. Who may touch a field stands beside it.
 struct FrameDescriptor {
   // Of a page: set by the filler before the page is in the policy's queues, read under the policy's
-  // lock. Of a leaf of a page tree: set by adders, under the gate. Null for other nodes and free
+  // lock. Of a leaf of a page tree: set by adders, under an Add. Null for other nodes and free
   // frames.
   sync::Atomic<FilePages*> owner{nullptr};
   sync::Atomic<std::uint64_t> index{0};  // of the page, or of the leaf's first page

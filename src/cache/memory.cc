@@ -140,7 +140,7 @@ Memory::Reclaimed Memory::reclaim(std::size_t want) noexcept {
   if (result.frames == 0) result.frames = free_unused_leaves();
   reclaims_.fetch_add(1);
   if (result.frames == 0) empty_reclaims_.fetch_add(1);
-  // A leaf that could not be freed was looked at, or its file's gate taken, by somebody who tells us
+  // A leaf that could not be freed was looked at, or its file added to, by somebody who tells us
   // nothing when he has ended.
   result.passing |= unused_leaves_.load() != 0;
   return result;

@@ -13,10 +13,10 @@
 //     two cannot hold what each other needs.
 //  2. No lost wake-up: a waiter looks again after it has joined the queue, and everything that
 //     makes a frame free or a page evictable calls note_evictable() afterwards. A leaf that may be
-//     freed once a walker or a holder of the gate has ended tells nobody: the first waiter looks
+//     freed once a walker or an adder of its file has ended tells nobody: the first waiter looks
 //     again by itself while there is one.
 //  3. Eviction takes only clean pages that nobody pins, reads, writes or waits for. It needs no
-//     gate.
+//     lock of the file but a TreeBlock.
 //  4. A file whose pages are in the policy's queues is alive: its last act is to take them out,
 //     under the policy's lock.
 #ifndef QUIRE_CACHE_MEMORY_H_
@@ -41,7 +41,7 @@ namespace quire::cache {
 
 class Memory;
 
-// Frames in hand: taken before the gate is entered, spent under it, the rest given back by the
+// Frames in hand: taken before an Add begins, spent under it, the rest given back by the
 // destructor. Also the node source of page trees.
 class FrameSet {
  public:

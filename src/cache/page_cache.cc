@@ -45,6 +45,15 @@ Result<Budget> plan_budget(const CacheOptions& o) {
                       static_cast<std::uint64_t>(std::max<std::int64_t>(o.dirty_age.count(), 0)),
                       "at least 10");
   }
+  switch (o.locking) {
+    case Locking::kGate:
+    case Locking::kRange:
+    case Locking::kInvalidate:
+    case Locking::kInode:
+      break;
+    default:
+      return bad_option("locking", static_cast<std::uint64_t>(o.locking), "one of Locking");
+  }
   const std::size_t dirty_max =
       o.dirty_max_bytes != 0 ? o.dirty_max_bytes : o.memory_bytes / 10 * 4;
   const std::size_t background = o.dirty_background_bytes != 0
@@ -99,6 +108,7 @@ Result<std::unique_ptr<PageCache>> PageCache::create(std::shared_ptr<Store> stor
   cache->store_ = std::move(store);
   cache->traits_ = cache->store_->traits();
   cache->budget_ = budget;
+  cache->locking_ = options.locking;
   cache->log_ = options.log;
   PageCache* const self = cache.get();
   const auto press = [self] { self->flusher_.press(); };

@@ -66,6 +66,8 @@ class PageCache {
   Counters& counters() noexcept { return counters_; }
   const Counters& counters() const noexcept { return counters_; }
   const Budget& budget() const noexcept { return budget_; }
+  // Of every file.
+  Locking locking() const noexcept { return locking_; }
   // Memory in use of the budget, in bytes.
   std::uint64_t memory_used_bytes() const noexcept;
   void log(LogLevel level, std::string_view message) const {
@@ -78,6 +80,7 @@ class PageCache {
   std::shared_ptr<Store> store_;
   StoreTraits traits_;
   Budget budget_;
+  Locking locking_ = Locking::kGate;
   LogFunction log_;
   std::shared_ptr<PageWaitLot> lot_;
   std::unique_ptr<Memory> memory_;

@@ -21,7 +21,7 @@
 //                                                    end_writeback(either)
 //
 // What a state guarantees:
-//   absent     No frame. Only an adder who holds the file's gate may leave this state.
+//   absent     No frame. Only who is in an Add of the file's lock may leave this state.
 //   filling    The frame belongs to one thread or one store request. Nobody else reads or writes
 //              it. Ends only in clean, dirty or absent.
 //   clean      The frame's bytes are the store's.
@@ -31,7 +31,7 @@
 //   rewritten  As writeback, and the bytes have changed since the snapshot. On the dirty list.
 //
 // Transitions, and the function that makes each:
-//   absent -> filling             begin_fill       under the gate's add side
+//   absent -> filling             begin_fill       under an Add (cache_lock.h)
 //   filling -> clean (+ pins)     end_fill         the filler
 //   filling -> dirty              end_fill_dirty   the filler, who wrote every byte of the page
 //   filling -> absent             fail_fill        the filler

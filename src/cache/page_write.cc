@@ -104,10 +104,12 @@ std::error_code PageWrite::add_new(std::uint64_t index, std::size_t from, std::s
   }
   sync::WaitStatus status = memory.acquire(frames, need, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
-  status = pages_.gate().enter(sync::GateSide::kAdd, limit);
+  CacheLock::Add add;
+  status = add.begin(pages_.lock(), index, index, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   const bool added = pages_.add_run(index, 1, frames, &frame_) == 1;
-  pages_.gate().leave(sync::GateSide::kAdd);
+  // Not kept until the page is filled, under no strategy: the write range keeps cuts away from it.
+  add.end();
   if (!added) return {};
 
   hold_ = Hold::kNew;

@@ -2,7 +2,7 @@
 // meanwhile, so readers see all of a store to one page or nothing of it.
 //
 // Who calls: buffered writes and truncate, under the write range that covers the bytes; not under the
-// gate or with another page held. Waits for memory, for the gate and for the page in begin(), for nothing
+// gate or with another page held. Waits for memory, for a cut and for the page in begin(), for nothing
 // afterwards.
 //
 //   idle -- begin() --> held, on a page that was cached (writing) or that is new (filling)

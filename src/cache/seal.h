@@ -1,4 +1,4 @@
-// seal: how a cut takes pages away. Under a block of the file's gate, which keeps new pages out, each
+// seal: how a cut takes pages away. Under a Block of the file's lock, which keeps new pages out, each
 // page from some index on is sealed: its filling or writeback has ended, nobody stores into it, and
 // nobody who read it is left. Then the store is changed; then the pages are dropped, or unsealed if the
 // store refused, and nothing has changed.
@@ -44,7 +44,7 @@ class SealedTail {
 };
 
 // Drops the pages in [first, last] that are clean and that nobody uses just now; passes over the rest.
-// Needs no gate: it does what eviction does.
+// Needs no Block: it does what eviction does.
 void drop_clean(FilePages& pages, std::uint64_t first, std::uint64_t last) noexcept;
 
 }  // namespace quire::cache

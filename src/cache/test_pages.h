@@ -69,13 +69,14 @@ inline StoreVerdict failing(std::errc code) {
 class OneFile {
  public:
   explicit OneFile(std::vector<std::byte> contents = {},
-                   const Budget& budget = small_budget(64, 16), MemoryStoreOptions options = {}) {
+                   const Budget& budget = small_budget(64, 16), MemoryStoreOptions options = {},
+                   Locking locking = Locking::kGate) {
 #ifdef QUIRE_SIM
     Hazards::forget_earlier_runs();
 #endif
     store = MemoryStore::create(options);
     if (!contents.empty()) store->poke("f", std::move(contents));
-    cache = std::move(PageCache::create(store, budget, {}).value());
+    cache = std::move(PageCache::create(store, budget, {.locking = locking}).value());
     opened = store->open("f", OpenFlags::kReadWrite | OpenFlags::kCreate, 0644).value();
     pages = std::make_shared<FilePages>(*cache, opened.stat.size_bytes);
     pages->set_handles(opened.handle, opened.handle);

@@ -16,6 +16,27 @@ std::size_t part_in_page(std::uint64_t offset, std::size_t bytes) {
   return std::min(bytes, limits::kPageBytes - (offset & (limits::kPageBytes - 1)));
 }
 
+// Copies the pages at the head of `out` that need nothing but copying.
+std::size_t copy_hits(Inode& inode, std::span<std::byte> out, std::uint64_t offset) noexcept {
+  const std::uint32_t slot = cache::Hazards::slot_of_thread();
+  if (slot == cache::Hazards::kNoSlot) [[unlikely]]
+    return 0;
+  std::size_t moved = 0;
+  std::uint64_t pages = 0;
+  while (moved < out.size()) {
+    const std::uint64_t at = offset + moved;
+    const std::size_t part = part_in_page(at, out.size() - moved);
+    const PageCopy copy = cache::copy_page(inode, slot, at, out.subspan(moved, part));
+    if (copy.look != PageLook::kCopied) [[unlikely]]
+      break;
+    moved += copy.bytes;
+    ++pages;
+    if (copy.bytes < part) break;
+  }
+  inode.cache().counters().count_hits(slot, pages);
+  return moved;
+}
+
 void start_windows(Inode& inode, SharedReadahead& readahead, cache::Readahead::Window window) {
   while (window.pages > 0) {
     const cache::Started started =
@@ -75,31 +96,21 @@ Transfer read_missing(Inode& inode, SharedReadahead& readahead, std::span<std::b
 }  // namespace
 
 std::size_t read_hits(Inode& inode, std::span<std::byte> out, std::uint64_t offset) noexcept {
-  const std::uint32_t slot = cache::Hazards::slot_of_thread();
-  if (slot == cache::Hazards::kNoSlot) [[unlikely]]
+  cache::CacheLock::Operation operation;
+  if (!operation.try_begin(inode.lock(), sync::RwMode::kRead)) [[unlikely]]
     return 0;
-  std::size_t moved = 0;
-  std::uint64_t pages = 0;
-  while (moved < out.size()) {
-    const std::uint64_t at = offset + moved;
-    const std::size_t part = part_in_page(at, out.size() - moved);
-    const PageCopy copy = cache::copy_page(inode, slot, at, out.subspan(moved, part));
-    if (copy.look != PageLook::kCopied) [[unlikely]]
-      break;
-    moved += copy.bytes;
-    ++pages;
-    if (copy.bytes < part) break;
-  }
-  inode.cache().counters().count_hits(slot, pages);
-  return moved;
+  return copy_hits(inode, out, offset);
 }
 
 Transfer read_at(Inode& inode, SharedReadahead& readahead, std::span<std::byte> out,
                  std::uint64_t offset, const sync::WaitLimit& limit) {
   Transfer moved;
+  cache::CacheLock::Operation operation;
+  moved.error = sync::to_error(operation.begin(inode.lock(), sync::RwMode::kRead, limit));
+  if (moved.error) return moved;
   std::size_t run_max = limits::kStoreIoMaxPieces;
   while (moved.bytes < out.size()) {
-    const std::size_t hit = read_hits(inode, out.subspan(moved.bytes), offset + moved.bytes);
+    const std::size_t hit = copy_hits(inode, out.subspan(moved.bytes), offset + moved.bytes);
     moved.bytes += hit;
     if (moved.bytes == out.size()) break;
 
@@ -139,6 +150,8 @@ Transfer read_at(Inode& inode, SharedReadahead& readahead, std::span<std::byte> 
 }
 
 void will_need(Inode& inode, std::uint64_t first_page, std::uint64_t last_page) {
+  cache::CacheLock::Operation operation;
+  if (!operation.try_begin(inode.lock(), sync::RwMode::kRead)) return;
   const std::uint64_t end = cache::pages_of(inode.size_bytes());
   if (end == 0) return;
   last_page = std::min(last_page, end - 1);

@@ -14,18 +14,20 @@ constexpr std::uint64_t kLastByte = ~std::uint64_t{0};
 // Dirty credits taken at a time.
 constexpr std::size_t kCreditPages = 16;
 
-// Holds the write range of one write: [offset, end), or for one that extends the file from the old end
-// on. For kAtEnd the offset is chosen under the lock.
-class WriteRange {
+// The locks of one write: its Operation, and its write range, [offset, end), or for one that extends the
+// file from the old end on. For kAtEnd the offset is chosen under the lock.
+class WriteLocks {
  public:
-  WriteRange(Inode& inode, const sync::WaitLimit& limit) : inode_(inode), limit_(limit) {}
-  ~WriteRange() {
+  WriteLocks(Inode& inode, const sync::WaitLimit& limit) : inode_(inode), limit_(limit) {}
+  ~WriteLocks() {
     if (held_) inode_.ranges().unlock(hold_);
   }
-  WriteRange(const WriteRange&) = delete;
-  WriteRange& operator=(const WriteRange&) = delete;
+  WriteLocks(const WriteLocks&) = delete;
+  WriteLocks& operator=(const WriteLocks&) = delete;
 
   std::error_code lock(std::uint64_t* offset, std::size_t bytes) {
+    const sync::WaitStatus began = operation_.begin(inode_.lock(), sync::RwMode::kWrite, limit_);
+    if (began != sync::WaitStatus::kReady) return sync::to_error(began);
     const bool append = *offset == kAtEnd;
     for (;;) {
       const std::uint64_t size = inode_.size_bytes();
@@ -51,6 +53,7 @@ class WriteRange {
  private:
   Inode& inode_;
   const sync::WaitLimit& limit_;
+  cache::CacheLock::Operation operation_;
   sync::RangeLock::Hold hold_;
   bool held_ = false;
 };
@@ -73,9 +76,9 @@ void Gather::copy(std::span<std::byte> out) noexcept {
 
 Transfer write_at(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t* offset,
                   const sync::WaitLimit& limit) {
-  WriteRange range(inode, limit);
+  WriteLocks locks(inode, limit);
   Transfer moved;
-  moved.error = range.lock(offset, bytes);
+  moved.error = locks.lock(offset, bytes);
   if (moved.error) return moved;
   if (*offset >= limits::kFileSizeMaxBytes) {
     moved.error = std::make_error_code(std::errc::file_too_large);

@@ -51,7 +51,9 @@ class Engine {
     if (initial_bytes > 0) store->poke("f", cache::filled(initial_bytes, 'i'));
     cache::Budget budget = cache::small_budget(frames, 4);
     budget.dirty_background_pages = 2;
-    pages = std::move(cache::PageCache::create(store, budget, {}).value());
+    // Each strategy in its turn, as the seed has it.
+    const auto locking = static_cast<Locking>(below(4));
+    pages = std::move(cache::PageCache::create(store, budget, {.locking = locking}).value());
     opened = store->open("f", OpenFlags::kReadWrite | OpenFlags::kCreate, 0644).value();
     inode = std::make_shared<Inode>(*pages, opened, "f");
     inode->set_handles(opened.handle, opened.handle);

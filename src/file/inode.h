@@ -6,7 +6,7 @@
 // bytes to the store. After each flush the store is told the cache's mtime, so that the host shows what
 // stat showed. (A host's ctime cannot be set by anybody; there it is the time of the last change.)
 //
-// Lock order of what is here: write range, gate, pages (see docs/architecture.md); the small mutexes are
+// Lock order of what is here: lock() as Operation, write range, lock() as Add or Block, pages (see docs/architecture.md); the small mutexes are
 // leaves, held for a few instructions. `push_mutex_` is held over the store's set_times and stat.
 #ifndef QUIRE_FILE_INODE_H_
 #define QUIRE_FILE_INODE_H_

@@ -1,10 +1,12 @@
 // The races that the engine must survive, each by its name and with a chosen interleaving: the store's
-// requests are held by its hook, pages and the gate by the test itself. Each test names the change to
-// the code that makes it fail.
+// requests are held by its hook, pages and the lock by the test itself. Each test names the change to
+// the code that makes it fail, and runs under all locking strategies.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <memory>
+#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -33,15 +35,16 @@ using sync::WaitStatus;
 
 constexpr std::size_t kPage = limits::kPageBytes;
 
-class Race : public testing::Test {
+class Race : public testing::TestWithParam<Locking> {
  protected:
   void SetUp() override { make({}); }
   void make(std::vector<std::byte> contents, std::uint32_t frames = 64) {
     tear_down();
     store_ = MemoryStore::create();
     if (!contents.empty()) store_->poke("f", std::move(contents));
-    cache_ =
-        std::move(cache::PageCache::create(store_, cache::small_budget(frames, 16), {}).value());
+    cache_ = std::move(
+        cache::PageCache::create(store_, cache::small_budget(frames, 16), {.locking = GetParam()})
+            .value());
     opened_ = store_->open("f", OpenFlags::kReadWrite | OpenFlags::kCreate, 0644).value();
     inode_ = std::make_shared<Inode>(*cache_, opened_, "f");
     inode_->set_handles(opened_.handle, opened_.handle);
@@ -85,22 +88,54 @@ class Race : public testing::Test {
   }
   void drop_cached() { cache::drop_clean(*inode_, 0, ~std::uint64_t{0}); }
 
+  // The file's lock as a reader who misses takes it, or as a cut does; held for the test, not its thread.
+  struct AddHold {
+    cache::CacheLock::Operation operation;
+    cache::CacheLock::Add add;
+  };
+  struct BlockHold {
+    cache::CacheLock::Operation operation;
+    cache::CacheLock::Block block;
+  };
+  bool try_add(AddHold& hold, std::uint64_t page) {
+    return hold.operation.try_begin(inode_->lock(), sync::RwMode::kRead) &&
+           hold.add.try_begin(inode_->lock(), page, page);
+  }
+  bool try_block(BlockHold& hold, std::uint64_t first) {
+    const sync::WaitLimit passed = {sync::Clock::now(), {}};
+    if (hold.operation.begin(inode_->lock(), sync::RwMode::kWrite, passed) != WaitStatus::kReady ||
+        hold.block.begin(inode_->lock(), first, ~std::uint64_t{0}, passed) != WaitStatus::kReady) {
+      return false;
+    }
+    hold.operation.hand_over();
+    hold.block.hand_over();
+    return true;
+  }
+  // Who waits at the lock: to add, or, where that needs it, to read; to block, or to write.
+  std::size_t waiting(GateSide side) { return inode_->lock().waiting_count(side); }
+
   std::shared_ptr<MemoryStore> store_;
   std::unique_ptr<cache::PageCache> cache_;
   OpenedObject opened_;
   std::shared_ptr<Inode> inode_;
 };
 
-// A miss waits at the gate while a truncate cuts its page away; it must look at the size again under
-// the gate. Fails if add_under_gate takes the size that the reader saw before.
-TEST_F(Race, ReadInsertsAfterTruncate) {
+INSTANTIATE_TEST_SUITE_P(Strategies, Race,
+                         testing::Values(Locking::kGate, Locking::kRange, Locking::kInvalidate,
+                                         Locking::kInode),
+                         [](const auto& tested) { return std::string(cache::name(tested.param)); });
+
+// A miss waits at the lock while a truncate cuts its page away; it must look at the size again under
+// the Add. Fails if add_pages takes the size that the reader saw before (under `inode` the reader begins
+// after the cut).
+TEST_P(Race, ReadInsertsAfterTruncate) {
   make(filled(4 * kPage, 'a'));
   store_->set_hook(when(StoreOp::kTruncate, held()));
   sync::Thread cutter = start_thread("cutter", [&] { EXPECT_FALSE(truncate(kPage)); });
   until([&] { return store_->held() == 1; });
   std::vector<std::byte> got;
   sync::Thread reader = start_thread("reader", [&] { got = read(2 * kPage, kPage); });
-  until([&] { return inode_->gate().waiting_count(GateSide::kAdd) == 1; });
+  until([&] { return waiting(GateSide::kAdd) == 1; });
   store_->release_held();
   cutter.join();
   reader.join();
@@ -108,16 +143,15 @@ TEST_F(Race, ReadInsertsAfterTruncate) {
   EXPECT_EQ(inode_->resident_pages(), 0u);
 }
 
-// The same while readahead would add: it gives up at once. Fails if start_fill enters by waiting (the
-// test then hangs) or without the gate.
-TEST_F(Race, ReadaheadIntoABlockedRangeGivesUp) {
+// The same while readahead would add: it gives up at once. Fails if start_fill begins its Add by waiting
+// (the test then hangs) or adds without one; under `inode` likewise with the Operation of will_need.
+TEST_P(Race, ReadaheadIntoABlockedRangeGivesUp) {
   make(filled(8 * kPage, 'a'));
   store_->set_hook(when(StoreOp::kTruncate, held()));
   sync::Thread cutter = start_thread("cutter", [&] { EXPECT_FALSE(truncate(kPage)); });
   until([&] { return store_->held() == 1; });
-  const cache::Started started = cache::start_fill(*inode_, 2, 4, cache::Marker::kFirst);
-  EXPECT_EQ(started.pages, 0u);
-  EXPECT_TRUE(started.refused);
+  will_need(*inode_, 2, 5);
+  EXPECT_EQ(inode_->resident_pages(), 0u);
   store_->release_held();
   cutter.join();
   EXPECT_EQ(inode_->resident_pages(), 0u);
@@ -125,7 +159,7 @@ TEST_F(Race, ReadaheadIntoABlockedRangeGivesUp) {
 
 // A page that a reader has pinned is cut away: the truncate waits for the pin and does not change the
 // store before. Fails if SealedTail::seal_page does not look at pins.
-TEST_F(Race, PinnedPageAcrossTruncate) {
+TEST_P(Race, PinnedPageAcrossTruncate) {
   make(filled(2 * kPage, 'a'));
   sync::Thread cutter;
   {
@@ -142,7 +176,7 @@ TEST_F(Race, PinnedPageAcrossTruncate) {
 
 // A write that is past its size check is not overtaken by a truncate. Fails if write_at or truncate
 // does not take the write range.
-TEST_F(Race, TruncateOvertakesWrite) {
+TEST_P(Race, TruncateOvertakesWrite) {
   make(filled(2 * kPage, 'a'));
   store_->set_hook(when(StoreOp::kRead, held()));
   // A partial write of page 1 waits for its read; its range is held.
@@ -153,7 +187,7 @@ TEST_F(Race, TruncateOvertakesWrite) {
     EXPECT_FALSE(truncate(0));
     cut = true;
   });
-  until([&] { return inode_->ranges().waiting_count() == 1; });
+  until([&] { return inode_->ranges().waiting_count() + waiting(GateSide::kBlock) == 1; });
   EXPECT_EQ(store_->contents("f").size(), 2 * kPage);
   store_->set_hook({});
   store_->release_held();
@@ -166,21 +200,21 @@ TEST_F(Race, TruncateOvertakesWrite) {
   EXPECT_TRUE(store_->contents("f").empty());
 }
 
-// A write that covers all of the page that lies in the file waits at the gate; meanwhile an append to
+// A write that covers all of the page that lies in the file waits at the lock; meanwhile an append to
 // the same page comes, is written back and evicted. Its bytes must stay. Fails without the second
-// covers() in PageWrite::add_new.
-TEST_F(Race, ExtendZeroingVsAppend) {
+// covers() in PageWrite::add_new (under `inode` the write begins after the append).
+TEST_P(Race, ExtendZeroingVsAppend) {
   make(filled(100, 'a'));
-  ASSERT_TRUE(inode_->gate().try_enter(GateSide::kBlock));
-  inode_->gate().hand_over();
+  std::optional<BlockHold> hold(std::in_place);
+  ASSERT_TRUE(try_block(*hold, 0));
   sync::Thread writer = start_thread("writer", [&] { write(0, 100, 'w'); });
-  until([&] { return inode_->gate().waiting_count(GateSide::kAdd) == 1; });
+  until([&] { return waiting(GateSide::kAdd) + waiting(GateSide::kBlock) == 1; });
   // What an append, its writeback and its eviction leave.
   auto contents = filled(200, 'a');
   std::fill(contents.begin() + 100, contents.end(), std::byte{'b'});
   store_->poke("f", contents);
   inode_->set_size_bytes(200);
-  inode_->gate().leave(GateSide::kBlock);
+  hold.reset();
   writer.join();
   auto expected = filled(200, 'w');
   std::fill(expected.begin() + 100, expected.end(), std::byte{'b'});
@@ -189,7 +223,7 @@ TEST_F(Race, ExtendZeroingVsAppend) {
 
 // Shrink, then grow: zeros, cached or not, clean or dirty. Fails if TruncateCall::ended does not zero
 // the tail, or FillRequest::publish does not zero past the end.
-TEST_F(Race, PostEofExposure) {
+TEST_P(Race, PostEofExposure) {
   for (const bool cached : {false, true}) {
     for (const bool dirty : {false, true}) {
       make(filled(2 * kPage, 'a'));
@@ -211,7 +245,7 @@ TEST_F(Race, PostEofExposure) {
 // A sync ends although a page is dirtied again each time it is written: it writes that page once, also
 // when it has to look again because another page was held. Fails if flush_all wants pages dirtied after
 // the call.
-TEST_F(Race, RedirtyLivelock) {
+TEST_P(Race, RedirtyLivelock) {
   write(0, 2 * kPage, 'a');
   ASSERT_FALSE(cache_->dirty().take(1, {}));
   cache::PageWrite other(*inode_);
@@ -234,7 +268,7 @@ TEST_F(Race, RedirtyLivelock) {
 
 // A truncate waits for the writeback of a page that it cuts. Fails if begin_seal takes pages under
 // writeback.
-TEST_F(Race, EarlyEndOfWriteback) {
+TEST_P(Race, EarlyEndOfWriteback) {
   write(0, 2 * kPage, 'a');
   store_->set_hook(when(StoreOp::kWrite, held()));
   sync::Thread syncer = start_thread("syncer", [&] { EXPECT_FALSE(sync()); });
@@ -251,7 +285,7 @@ TEST_F(Race, EarlyEndOfWriteback) {
 
 // The store refuses a truncate: dirty pages, size and readers are as before. Fails if pages are dropped
 // before the store has answered.
-TEST_F(Race, TruncateFailsInStore) {
+TEST_P(Race, TruncateFailsInStore) {
   write(0, 2 * kPage, 'a');
   store_->set_hook(when(StoreOp::kTruncate, cache::failing(std::errc::io_error)));
   EXPECT_EQ(truncate(10), std::errc::io_error);
@@ -264,12 +298,15 @@ TEST_F(Race, TruncateFailsInStore) {
 
 // A caller who leaves a truncate that the store does not answer: the cut goes on with its locks and is
 // finished by the answer.
-TEST_F(Race, TruncateLeftBehindIsFinishedByTheStore) {
+TEST_P(Race, TruncateLeftBehindIsFinishedByTheStore) {
   make(filled(2 * kPage, 'a'));
   store_->set_hook(when(StoreOp::kTruncate, held()));
   EXPECT_EQ(file::truncate(inode_, 10, {sync::Clock::now(), {}}), Errc::kTimedOut);
   EXPECT_EQ(inode_->size_bytes(), 2 * kPage);
-  EXPECT_FALSE(inode_->gate().try_enter(GateSide::kAdd));
+  {
+    AddHold hold;
+    EXPECT_FALSE(try_add(hold, 0));
+  }
   store_->set_hook({});
   store_->release_held();
   EXPECT_EQ(read(0, 100), filled(10, 'a'));
@@ -277,7 +314,7 @@ TEST_F(Race, TruncateLeftBehindIsFinishedByTheStore) {
 
 // An interrupted read leaves its page filling; the answer completes it for others, with one request.
 // Fails if the reader who leaves takes the page with it.
-TEST_F(Race, InterruptedReadWhosePageThenCompletes) {
+TEST_P(Race, InterruptedReadWhosePageThenCompletes) {
   make(filled(kPage, 'a'));
   store_->set_hook(when(StoreOp::kRead, held()));
   SharedReadahead readahead(0);
@@ -296,7 +333,7 @@ TEST_F(Race, InterruptedReadWhosePageThenCompletes) {
 
 // A read whose page fails to fill leaves it absent, and the next read tries again. Fails if fail_fill
 // leaves the page.
-TEST_F(Race, ReadRestartFillsNothing) {
+TEST_P(Race, ReadRestartFillsNothing) {
   make(filled(kPage, 'a'));
   store_->set_hook(when(StoreOp::kRead, cache::failing(std::errc::io_error)));
   SharedReadahead readahead(0);
@@ -309,7 +346,7 @@ TEST_F(Race, ReadRestartFillsNothing) {
 
 // A page being written is neither evicted nor read: who would read it waits and sees all of the write.
 // Fails if readable() or begin_evict ignore `writing`.
-TEST_F(Race, TornWriteVsEvictionAndTornReadVsWrite) {
+TEST_P(Race, TornWriteVsEvictionAndTornReadVsWrite) {
   make(filled(kPage, 'a'));
   (void)read(0, 1);
   ASSERT_FALSE(cache_->dirty().take(1, {}));
@@ -330,7 +367,7 @@ TEST_F(Race, TornWriteVsEvictionAndTornReadVsWrite) {
 
 // Every sync fails until the data is on the store, of writes that failed and of syncs that failed; and
 // what a failed sync may have lost is written again. Fails if SyncCall::ended does not put_back.
-TEST_F(Race, FsyncErrorTwice) {
+TEST_P(Race, FsyncErrorTwice) {
   write(0, kPage, 'a');
   StoreVerdict lost = cache::failing(std::errc::io_error);
   lost.drop_unsynced = true;
@@ -347,7 +384,7 @@ TEST_F(Race, FsyncErrorTwice) {
 
 // While one sync brings back what a failed one lost, a second must not succeed before it has. Fails if
 // the pages leave Unsynced before they are dirty.
-TEST_F(Race, SecondSyncWhileTheFirstBringsBack) {
+TEST_P(Race, SecondSyncWhileTheFirstBringsBack) {
   write(0, kPage, 'a');
   StoreVerdict lost = cache::failing(std::errc::io_error);
   lost.drop_unsynced = true;
@@ -370,7 +407,7 @@ TEST_F(Race, SecondSyncWhileTheFirstBringsBack) {
 
 // The file grows while its tail page is under writeback; nothing is lost. Fails if end_writeback makes
 // a rewritten page clean.
-TEST_F(Race, SizeVsWriteback) {
+TEST_P(Race, SizeVsWriteback) {
   write(0, 100, 'a');
   store_->set_hook(when(StoreOp::kWrite, held()));
   sync::Thread syncer = start_thread("syncer", [&] { EXPECT_FALSE(sync()); });
@@ -389,7 +426,7 @@ TEST_F(Race, SizeVsWriteback) {
 
 // A page that readahead fills cannot be evicted before its answer came. Fails if begin_evict takes
 // filling pages.
-TEST_F(Race, EvictVsReadahead) {
+TEST_P(Race, EvictVsReadahead) {
   make(filled(4 * kPage, 'a'));
   store_->set_hook(when(StoreOp::kRead, held()));
   EXPECT_EQ(cache::start_fill(*inode_, 0, 4, cache::Marker::kFirst).pages, 4u);
@@ -401,12 +438,22 @@ TEST_F(Race, EvictVsReadahead) {
 }
 
 // Adders in a row do not keep a blocker out, nor the other way round: who comes after a waiter of the
-// other side queues behind it. Fails if the gate admits whoever shares the present state.
-TEST_F(Race, AddStarvesBlockAndBlockStarvesAdd) {
+// other side queues behind it. Fails if the lock admits whoever shares the present state.
+TEST_P(Race, AddStarvesBlockAndBlockStarvesAdd) {
   make(filled(8 * kPage, 'a'));
   for (const GateSide side : {GateSide::kAdd, GateSide::kBlock}) {
-    ASSERT_TRUE(inode_->gate().try_enter(side));
-    inode_->gate().hand_over();
+    const std::uint64_t last_page = inode_->size_bytes() / kPage - 1;
+    std::optional<AddHold> add(std::in_place);
+    std::optional<BlockHold> block(std::in_place);
+    const auto can = [&] {
+      AddHold add_too;
+      BlockHold block_too;
+      return side == GateSide::kAdd ? try_add(add_too, last_page) : try_block(block_too, 0);
+    };
+    sync::Thread holder = start_thread("holder", [&] {
+      ASSERT_TRUE(side == GateSide::kAdd ? try_add(*add, last_page) : try_block(*block, 0));
+    });
+    holder.join();
     sync::Thread other = start_thread("other", [&] {
       if (side == GateSide::kAdd) {
         EXPECT_FALSE(truncate(inode_->size_bytes() - kPage));
@@ -415,22 +462,29 @@ TEST_F(Race, AddStarvesBlockAndBlockStarvesAdd) {
       }
     });
     const GateSide its = sync::other_side(side);
-    until([&] { return inode_->gate().waiting_count(its) == 1; });
-    EXPECT_FALSE(inode_->gate().try_enter(side));
-    inode_->gate().leave(side);
+    until([&] { return waiting(its) == 1; });
+    EXPECT_FALSE(can());
+    add.reset();
+    block.reset();
     other.join();
   }
 }
 
 #ifdef QUIRE_CHECKS
 // fair-nesting and memory-wait-under-add: refused on the first run through the path.
-TEST_F(Race, FairNestingDies) {
-  ASSERT_TRUE(inode_->gate().try_enter(GateSide::kAdd));
-  EXPECT_DEATH((void)inode_->gate().try_enter(GateSide::kAdd), "");
-  inode_->gate().leave(GateSide::kAdd);
+TEST_P(Race, FairNestingDies) {
+  cache::CacheLock::Add add;
+  ASSERT_TRUE(add.try_begin(inode_->lock(), 0, 0));
+  EXPECT_DEATH(
+      {
+        cache::CacheLock::Add again;
+        (void)again.try_begin(inode_->lock(), 0, 0);
+      },
+      "");
 }
-TEST_F(Race, MemoryWaitUnderAddDies) {
-  ASSERT_TRUE(inode_->gate().try_enter(GateSide::kAdd));
+TEST_P(Race, MemoryWaitUnderAddDies) {
+  cache::CacheLock::Add add;
+  ASSERT_TRUE(add.try_begin(inode_->lock(), 0, 0));
   EXPECT_DEATH(
       {
         cache::FrameSet frames(cache_->memory());
@@ -438,7 +492,6 @@ TEST_F(Race, MemoryWaitUnderAddDies) {
       },
       "");
   EXPECT_DEATH((void)cache_->dirty().take(1, {}), "");
-  inode_->gate().leave(GateSide::kAdd);
 }
 #endif
 

@@ -6,7 +6,6 @@
 #include "cache/seal.h"
 #include "cache/writeback.h"
 #include "file/store_call.h"
-#include "sync/gate.h"
 #include "sync/range_lock.h"
 
 namespace quire::file {
@@ -17,7 +16,7 @@ class TruncateCall final : public StoreCall {
   TruncateCall(std::shared_ptr<Inode> inode, std::uint64_t size_bytes)
       : StoreCall(inode), inode_(std::move(inode)), size_bytes_(size_bytes) {}
 
-  // Takes the write range and, to shrink, the block, and seals what goes. On an error nothing is held.
+  // Takes the locks, to shrink also the block, and seals what goes.
   std::error_code prepare(const sync::WaitLimit& limit);
   void submit() noexcept;
   // Ends a call that was never submitted.
@@ -36,35 +35,40 @@ class TruncateCall final : public StoreCall {
   const std::uint64_t size_bytes_;
   bool nothing_to_do_ = false;
   bool range_held_ = false;
+  cache::CacheLock::Operation operation_;
   sync::RangeLock::Hold range_;
-  sync::GateToken block_;
+  cache::CacheLock::Block block_;
   std::optional<cache::SealedTail> sealed_;
 };
 
 std::error_code TruncateCall::prepare(const sync::WaitLimit& limit) {
+  sync::WaitStatus status = operation_.begin(inode_->lock(), sync::RwMode::kWrite, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   for (;;) {
     const std::uint64_t first = std::min(size_bytes_, inode_->size_bytes());
-    const sync::WaitStatus status = inode_->lock_range(range_, first, ~std::uint64_t{0}, limit);
+    status = inode_->lock_range(range_, first, ~std::uint64_t{0}, limit);
     if (status != sync::WaitStatus::kReady) return sync::to_error(status);
     range_held_ = true;
     if (std::min(size_bytes_, inode_->size_bytes()) >= first) break;
-    release();  // the file shrank while we waited
+    range_held_ = false;  // the file shrank while we waited
+    inode_->ranges().unlock(range_);
   }
   if (size_bytes_ >= inode_->size_bytes()) {
     nothing_to_do_ = size_bytes_ == inode_->size_bytes();
     return {};
   }
-  sync::WaitStatus status = inode_->gate().enter(sync::GateSide::kBlock, limit);
+  const std::uint64_t first_page = cache::page_index(size_bytes_);
+  status = block_.begin(inode_->lock(), first_page, ~std::uint64_t{0}, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
-  block_ = sync::GateToken::adopt(inode_->gate(), sync::GateSide::kBlock);
   sealed_.emplace(*inode_);
-  status = sealed_->seal(cache::page_index(size_bytes_), limit);
+  status = sealed_->seal(first_page, limit);
   return sync::to_error(status);
 }
 
 void TruncateCall::submit() noexcept {
   // From here on the locks are the operation's, not this thread's.
-  if (block_) block_.hand_over();
+  block_.hand_over();
+  operation_.hand_over();
   inode_->ranges().hand_over();
   inode_->cache().store().truncate(inode_->write_handle(), size_bytes_, *this);
 }
@@ -86,11 +90,12 @@ void TruncateCall::ended(std::error_code error) noexcept {
 
 void TruncateCall::release() noexcept {
   sealed_.reset();
-  block_.release();
+  block_.end();
   if (range_held_) {
     range_held_ = false;
     inode_->ranges().unlock(range_);
   }
+  operation_.end();
 }
 
 class AllocateCall final : public StoreCall {
@@ -103,7 +108,7 @@ class AllocateCall final : public StoreCall {
         end_(end),
         keep_size_(keep_size) {}
 
-  // Takes the write range. On an error nothing is held.
+  // Takes the locks.
   std::error_code prepare(const sync::WaitLimit& limit);
   void submit() noexcept;
   // Ends a call that was never submitted.
@@ -125,16 +130,19 @@ class AllocateCall final : public StoreCall {
   bool grows_ = false;
   bool growing_ = false;
   bool range_held_ = false;
+  cache::CacheLock::Operation operation_;
   sync::RangeLock::Hold range_;
 };
 
 std::error_code AllocateCall::prepare(const sync::WaitLimit& limit) {
+  sync::WaitStatus status = operation_.begin(inode_->lock(), sync::RwMode::kWrite, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   for (;;) {
     const std::uint64_t size = inode_->size_bytes();
     grows_ = !keep_size_ && end_ > size;
     const std::uint64_t first = grows_ ? std::min(offset_, size) : offset_;
     const std::uint64_t last = grows_ ? ~std::uint64_t{0} : end_ - 1;
-    const sync::WaitStatus status = inode_->lock_range(range_, first, last, limit);
+    status = inode_->lock_range(range_, first, last, limit);
     if (status != sync::WaitStatus::kReady) return sync::to_error(status);
     range_held_ = true;
     // Under a range that reaches past the end the size stays; else it may have changed while we waited.
@@ -143,13 +151,15 @@ std::error_code AllocateCall::prepare(const sync::WaitLimit& limit) {
       grows_ = !keep_size_ && end_ > now;
       return {};
     }
-    release();
+    range_held_ = false;
+    inode_->ranges().unlock(range_);
   }
 }
 
 void AllocateCall::submit() noexcept {
-  // From here on the range is the operation's, not this thread's.
+  // From here on the locks are the operation's, not this thread's.
   inode_->ranges().hand_over();
+  operation_.hand_over();
   inode_->cache().store().reserve(inode_->write_handle(), offset_, end_ - offset_, *this);
 }
 
@@ -172,26 +182,29 @@ void AllocateCall::ended(std::error_code error) noexcept {
 }
 
 void AllocateCall::release() noexcept {
-  if (!range_held_) return;
-  range_held_ = false;
-  inode_->ranges().unlock(range_);
+  if (range_held_) {
+    range_held_ = false;
+    inode_->ranges().unlock(range_);
+  }
+  operation_.end();
 }
 
-// Runs `then` with the write range of the whole file, the gate's block and every page sealed.
+// Runs `then` with all locks of the whole file, and every page sealed.
 template <class Then>
 std::error_code with_all_sealed(Inode& inode, const sync::WaitLimit& limit, Then then) {
-  sync::RangeLock::Hold range;
-  sync::WaitStatus status = inode.lock_range(range, 0, ~std::uint64_t{0}, limit);
+  cache::CacheLock::Operation operation;
+  sync::WaitStatus status = operation.begin(inode.lock(), sync::RwMode::kWrite, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
-  status = inode.gate().enter(sync::GateSide::kBlock, limit);
-  if (status == sync::WaitStatus::kReady) {
-    cache::SealedTail sealed(inode);
-    status = sealed.seal(0, limit);
-    if (status == sync::WaitStatus::kReady) then(sealed);
-    sealed.unseal();
-    inode.gate().leave(sync::GateSide::kBlock);
-  }
-  inode.ranges().unlock(range);
+  sync::RangeLock::Hold range;
+  status = inode.lock_range(range, 0, ~std::uint64_t{0}, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  const sync::RangeGuard guard(inode.ranges(), range);
+  cache::CacheLock::Block block;
+  status = block.begin(inode.lock(), 0, ~std::uint64_t{0}, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  cache::SealedTail sealed(inode);
+  status = sealed.seal(0, limit);
+  if (status == sync::WaitStatus::kReady) then(sealed);
   return sync::to_error(status);
 }
 

@@ -75,9 +75,11 @@ class SyncCall final : public StoreCall {
 // Makes one page of a failed sync dirty again, or counts it as lost.
 std::error_code rewrite_page(Inode& inode, std::uint64_t index, const sync::WaitLimit& limit) {
   const std::uint64_t begin = cache::page_offset(index);
+  cache::CacheLock::Operation operation;
+  sync::WaitStatus status = operation.begin(inode.lock(), sync::RwMode::kWrite, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   sync::RangeLock::Hold range;
-  const sync::WaitStatus status =
-      inode.lock_range(range, begin, begin + limits::kPageBytes - 1, limit);
+  status = inode.lock_range(range, begin, begin + limits::kPageBytes - 1, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   const sync::RangeGuard guard(inode.ranges(), range);
   if (index >= cache::pages_of(inode.size_bytes())) {

@@ -126,7 +126,7 @@ WaitStatus Gate::wait(GateSide side, const WaitLimit& limit) {
   const WaitStatus status = waiter.parker.park_until(limit);
   if (status == WaitStatus::kReady) return status;
   if (cancel(waiter)) {
-    lock_rank::released(Rank::kGate, this);
+    lock_rank::released(rank_, this);
     return status;
   }
   waiter.parker.park();  // granted at the same moment; the granter is about to say so

@@ -128,7 +128,8 @@ class GateWaiter : public GateQueueEntry {
 
 class Gate {
  public:
-  Gate() = default;
+  // `rank`: its place in the lock order.
+  explicit Gate(Rank rank = Rank::kGate) noexcept : rank_(rank) {}
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
   ~Gate() { QUIRE_CHECK(word_.load() == 0); }
@@ -149,7 +150,7 @@ class Gate {
 
   // This thread's hold belongs to an operation from now on, which some thread will leave() for.
   // Must be said before that; checked builds hold the thread to the lock order until then.
-  void hand_over() noexcept { lock_rank::handed_over(Rank::kGate, this); }
+  void hand_over() noexcept { lock_rank::handed_over(rank_, this); }
 
   // For tests and statistics; exact only while nobody else uses the gate.
   std::uint64_t phases() const noexcept;                    // batches admitted from the queue
@@ -198,6 +199,7 @@ class Gate {
   static void tell(GateWaiter* granted) noexcept;
 
   Atomic<std::uint64_t> word_{0};
+  const Rank rank_;
   mutable Mutex mutex_;
   std::array<Queue, 2> queues_ GUARDED_BY(mutex_);
   std::array<std::uint64_t, 2> batches_ GUARDED_BY(mutex_) = {0, 0};  // admitted from the queue
@@ -252,19 +254,19 @@ inline bool Gate::take(GateSide side) noexcept {
 
 inline bool Gate::try_enter(GateSide side) noexcept {
   if (!take(side)) return false;
-  lock_rank::acquired(Rank::kGate, this);
+  lock_rank::acquired(rank_, this);
   return true;
 }
 
 inline WaitStatus Gate::enter(GateSide side, const WaitLimit& limit) {
-  lock_rank::acquired(Rank::kGate, this);
+  lock_rank::acquired(rank_, this);
   if (take(side)) [[likely]]
     return WaitStatus::kReady;
   return wait(side, limit);
 }
 
 inline void Gate::leave(GateSide side) noexcept {
-  lock_rank::released(Rank::kGate, this);
+  lock_rank::released(rank_, this);
   const std::uint64_t before = word_.fetch_sub(one(side));
   QUIRE_CHECK(holders(before, side) != 0);
   if (before == (kQueued | one(side))) [[unlikely]]

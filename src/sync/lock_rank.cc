@@ -37,6 +37,8 @@ const char* name(Rank rank) noexcept {
       return "write range";
     case Rank::kGate:
       return "gate";
+    case Rank::kTree:
+      return "tree";
     case Rank::kPage:
       return "page";
     case Rank::kStoreInternals:

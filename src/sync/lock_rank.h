@@ -29,6 +29,7 @@ enum class Rank : std::uint8_t {
   kFileStructure,
   kWriteRange,
   kGate,
+  kTree,  // which nodes a file's page tree has
   kPage,
   kStoreInternals,
 };

@@ -17,9 +17,9 @@ using lock_rank::handed_over;
 using lock_rank::held_count;
 using lock_rank::released;
 
-constexpr std::array<Rank, 7> kOrder = {
+constexpr std::array<Rank, 8> kOrder = {
     Rank::kNames, Rank::kKernelPages, Rank::kFileStructure, Rank::kWriteRange,
-    Rank::kGate,  Rank::kPage,        Rank::kStoreInternals};
+    Rank::kGate,  Rank::kTree,        Rank::kPage,          Rank::kStoreInternals};
 
 TEST(LockRankTest, TheWholeOrderMayBeHeld) {
   int what = 0;
@@ -47,8 +47,8 @@ TEST(LockRankDeathTest, EveryStepBackAborts) {
 TEST(LockRankDeathTest, SecondOfARankAbortsExceptPagesAndTheStore) {
   int one = 0;
   int two = 0;
-  for (const Rank rank :
-       {Rank::kNames, Rank::kKernelPages, Rank::kFileStructure, Rank::kWriteRange, Rank::kGate}) {
+  for (const Rank rank : {Rank::kNames, Rank::kKernelPages, Rank::kFileStructure, Rank::kWriteRange,
+                          Rank::kGate, Rank::kTree}) {
     EXPECT_DEATH(
         {
           acquired(rank, &one);

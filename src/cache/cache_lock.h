@@ -1,0 +1,248 @@
+// CacheLock: what keeps pages out of a file's cache while the bytes under them change. One interface
+// before four strategies; the cache chooses one for all of its files when it is made (Locking, options.h).
+//
+// Three acts of a file go through it, each by an object that holds what must be given back:
+//   Operation  a whole read or write; outermost
+//   Add        putting absent pages of a range into the tree
+//   Block      keeping every Add out of a range, for as long as it lasts
+//
+//   strategy     Operation              Add                                Block
+//   gate         -                      an instant, the whole file         the whole file, shared
+//   range        -                      an instant, its pages              its pages, shared
+//   invalidate   -                      until filled, the whole file       the whole file, alone
+//   inode        shared or exclusive    - (its Operation keeps cuts out)   - (as Add)
+//
+// "Shared": with others of its kind. "Alone": one at a time. `gate` is Overstreet's, `range` Kara's and
+// Chinner's, `invalidate` what Linux does with mapping->invalidate_lock, `inode` what XFS does with its
+// IOLOCK; the last two are there to be measured against.
+//
+// Who calls: fill and page_write (Add), cuts (Block), the file floor (Operation), eviction (TreeBlock).
+// An Operation and a Block may end in another thread than they began in, after hand_over(); so may an Add
+// whose pages the store fills. No one thread holds two of a kind, or begins one to the left in the table
+// while it holds one to the right.
+//
+// Invariants:
+//  1. While a Block is held no page in its range becomes `filling`, under any strategy. Under `inode`
+//     this is so because whoever adds is in a shared Operation, and whoever blocks in an exclusive one.
+//  2. A page of the range may be `filling` still when a Block begins (not under `invalidate`): who blocks
+//     waits for it (seal.h).
+//  3. A hit passes through no Add and no Block. Under `inode` alone it is an Operation.
+//  4. Under an Add nobody waits; under it and a Block nobody waits for memory (lock_rank).
+//  5. Nothing is allocated, and no call is virtual.
+#ifndef QUIRE_CACHE_CACHE_LOCK_H_
+#define QUIRE_CACHE_CACHE_LOCK_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <variant>
+
+#include "quire/options.h"
+#include "sync/check.h"
+#include "sync/gate.h"
+#include "sync/range_gate.h"
+#include "sync/rw_lock.h"
+#include "sync/wait.h"
+
+namespace quire::cache {
+
+// "gate", "range", "invalidate" or "inode".
+constexpr const char* name(Locking strategy) {
+  switch (strategy) {
+    case Locking::kGate:
+      return "gate";
+    case Locking::kRange:
+      return "range";
+    case Locking::kInvalidate:
+      return "invalidate";
+    case Locking::kInode:
+      return "inode";
+  }
+  return "unknown";
+}
+
+class CacheLock {
+ public:
+  class Operation;
+  class Add;
+  class Block;
+  class TreeBlock;
+
+  explicit CacheLock(Locking strategy);
+  CacheLock(const CacheLock&) = delete;
+  CacheLock& operator=(const CacheLock&) = delete;
+
+  Locking strategy() const noexcept { return strategy_; }
+  // Even a hit needs an Operation.
+  bool guards_operations() const noexcept { return strategy_ == Locking::kInode; }
+
+  // For tests: who waits to add, or to read under `inode`; who waits to block, or to write under it.
+  std::size_t waiting_count(sync::GateSide side) const noexcept;
+
+ private:
+  // `invalidate` and `inode`. Their readers/writer lock says nothing of the instant in which nodes come
+  // into the tree: `nodes` guards that, as the kernel's i_pages lock does.
+  struct Rw {
+    explicit Rw(sync::Rank rank) : lock(rank) {}
+    sync::RwLock lock;
+    sync::Gate nodes{sync::Rank::kTree};
+  };
+
+  // REQUIRES: the strategy is one that T is for.
+  template <class T>
+  T& as() noexcept {
+    T* const impl = std::get_if<T>(&impl_);
+    QUIRE_DCHECK(impl != nullptr);
+    if (impl == nullptr) __builtin_unreachable();
+    return *impl;
+  }
+  sync::Gate& gate() noexcept { return as<sync::Gate>(); }
+  sync::RangeGate& range() noexcept { return as<sync::RangeGate>(); }
+  Rw& rw() noexcept { return as<Rw>(); }
+
+  const Locking strategy_;
+  std::variant<sync::Gate, sync::RangeGate, Rw> impl_;
+};
+
+// What a whole operation holds. Nothing but under `inode`.
+class CacheLock::Operation {
+ public:
+  Operation() = default;
+  ~Operation() { end(); }
+  Operation(const Operation&) = delete;
+  Operation& operator=(const Operation&) = delete;
+
+  bool try_begin(CacheLock& lock, sync::RwMode mode) noexcept;
+  sync::WaitStatus begin(CacheLock& lock, sync::RwMode mode, const sync::WaitLimit& limit);
+  // Some thread ends it, perhaps another. Before that may happen.
+  void hand_over() noexcept;
+  void end() noexcept {
+    if (lock_ != nullptr) [[unlikely]]
+      std::exchange(lock_, nullptr)->unlock(mode_);
+  }
+
+ private:
+  sync::RwLock* lock_ = nullptr;
+  sync::RwMode mode_ = sync::RwMode::kRead;
+};
+
+// The right to put pages of a range into the tree.
+//
+//   idle -- begin(), try_begin() --> adding -- added() --> filling -- end() --> idle
+class CacheLock::Add {
+ public:
+  Add() = default;
+  Add(Add&& other) noexcept
+      : lock_(std::exchange(other.lock_, nullptr)), phase_(other.phase_), adding_(other.adding_) {}
+  Add& operator=(Add&& other) noexcept {
+    end();
+    lock_ = std::exchange(other.lock_, nullptr);
+    phase_ = other.phase_;
+    adding_ = other.adding_;
+    return *this;
+  }
+  ~Add() { end(); }
+
+  // [first, last] are pages.
+  bool try_begin(CacheLock& lock, std::uint64_t first, std::uint64_t last) noexcept;
+  sync::WaitStatus begin(CacheLock& lock, std::uint64_t first, std::uint64_t last,
+                         const sync::WaitLimit& limit);
+  // The pages are in the tree. What is held still is held until end(), by whichever thread.
+  void added() noexcept;
+  // The pages are filled, or absent again.
+  void end() noexcept {
+    if (lock_ != nullptr) give_back();
+  }
+
+ private:
+  // The same under the strategies that are not `gate`.
+  bool try_begin_other(CacheLock& lock, std::uint64_t first, std::uint64_t last) noexcept;
+  sync::WaitStatus begin_other(CacheLock& lock, std::uint64_t first, std::uint64_t last,
+                               const sync::WaitLimit& limit);
+  void added_other() noexcept;
+  void give_back() noexcept;
+
+  CacheLock* lock_ = nullptr;
+  sync::RangeGate::Phase phase_ = 0;
+  bool adding_ = false;
+};
+
+// Keeps pages out of a range. Stays where it is.
+class CacheLock::Block {
+ public:
+  Block() = default;
+  ~Block() { end(); }
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+
+  // [first, last] are pages. Under `inode`, REQUIRES: an exclusive Operation is held.
+  sync::WaitStatus begin(CacheLock& lock, std::uint64_t first, std::uint64_t last,
+                         const sync::WaitLimit& limit);
+  void hand_over() noexcept;
+  void end() noexcept;
+  bool held() const noexcept { return lock_ != nullptr; }
+
+ private:
+  CacheLock* lock_ = nullptr;
+  sync::RangeGate::Blocker blocker_;
+};
+
+// Keeps out of the whole file, for an instant, the act of adding alone, whatever is being filled: for
+// freeing nodes of the tree. Only tries.
+class CacheLock::TreeBlock {
+ public:
+  explicit TreeBlock(CacheLock& lock) noexcept;
+  ~TreeBlock();
+  TreeBlock(const TreeBlock&) = delete;
+  TreeBlock& operator=(const TreeBlock&) = delete;
+
+  explicit operator bool() const noexcept { return held_; }
+
+ private:
+  CacheLock& lock_;
+  sync::RangeGate::Blocker blocker_;
+  bool held_ = false;
+};
+
+// The ways of a hit, and of an add under the usual strategy, are inline.
+
+inline bool CacheLock::Operation::try_begin(CacheLock& lock, sync::RwMode mode) noexcept {
+  if (!lock.guards_operations()) [[likely]]
+    return true;
+  sync::RwLock& rw = lock.rw().lock;
+  if (!rw.try_lock(mode)) return false;
+  lock_ = &rw;
+  mode_ = mode;
+  return true;
+}
+
+inline bool CacheLock::Add::try_begin(CacheLock& lock, std::uint64_t first,
+                                      std::uint64_t last) noexcept {
+  adding_ = lock.strategy_ == Locking::kGate ? lock.gate().try_enter(sync::GateSide::kAdd)
+                                             : try_begin_other(lock, first, last);
+  if (adding_) lock_ = &lock;
+  return adding_;
+}
+
+inline sync::WaitStatus CacheLock::Add::begin(CacheLock& lock, std::uint64_t first,
+                                              std::uint64_t last, const sync::WaitLimit& limit) {
+  const sync::WaitStatus status = lock.strategy_ == Locking::kGate
+                                      ? lock.gate().enter(sync::GateSide::kAdd, limit)
+                                      : begin_other(lock, first, last, limit);
+  adding_ = status == sync::WaitStatus::kReady;
+  if (adding_) lock_ = &lock;
+  return status;
+}
+
+inline void CacheLock::Add::added() noexcept {
+  if (!std::exchange(adding_, false)) return;
+  if (lock_->strategy_ == Locking::kGate) [[likely]] {
+    std::exchange(lock_, nullptr)->gate().leave(sync::GateSide::kAdd);
+  } else {
+    added_other();
+  }
+}
+
+}  // namespace quire::cache
+
+#endif  // QUIRE_CACHE_CACHE_LOCK_H_

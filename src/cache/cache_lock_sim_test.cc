@@ -1,0 +1,174 @@
+// Every locking strategy under the simulation's schedules: adders and blockers exclude each other where
+// they meet, everybody gets on, and giving up leaves nothing behind. Each test names the change to the
+// code that makes it fail.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "cache/cache_lock.h"
+#include "sync/parker.h"
+#include "sync/random.h"
+#include "sync/sim/sim_test.h"
+#include "sync/thread.h"
+
+namespace quire::cache {
+namespace {
+
+using sync::RwMode;
+using sync::WaitLimit;
+using sync::WaitStatus;
+
+constexpr std::uint64_t kPages = 8;
+
+sync::Thread start(const char* name, std::function<void()> body) {
+  return std::move(sync::Thread::start(name, std::move(body)).value());
+}
+
+// A file as those who add and block see it. Plain numbers: fibers change over at yield points only.
+class File {
+ public:
+  explicit File(Locking strategy) : lock(strategy) {}
+
+  // A read that misses: adds, lets a "store" in another thread fill, and goes.
+  void miss(std::uint64_t first, std::uint64_t last, const WaitLimit& limit = {}) {
+    CacheLock::Operation operation;
+    if (operation.begin(lock, RwMode::kRead, limit) != WaitStatus::kReady) return;
+    CacheLock::Add add;
+    if (add.begin(lock, first, last, limit) != WaitStatus::kReady) return;
+    const std::uint64_t blocks_before = blocks_begun;
+    look_at_adds(first, last, 1);
+    sync::yield_thread();
+    look_at_adds(first, last, -1);
+    add.added();
+    const bool kept = lock.strategy() == Locking::kInvalidate;
+    sync::Parker filled;
+    sync::Thread store = start("store", [&] {
+      sync::yield_thread();
+      // Until the pages are filled no cut of this file began.
+      EXPECT_TRUE(!kept || blocks_begun == blocks_before);
+      add.end();
+      filled.unpark();
+    });
+    filled.park();
+    store.join();
+    EXPECT_TRUE(!lock.guards_operations() || blocks_begun == blocks_before);
+  }
+  // A cut, which ends in another thread than it began.
+  void cut(std::uint64_t first, std::uint64_t last, const WaitLimit& limit = {}) {
+    CacheLock::Operation operation;
+    if (operation.begin(lock, RwMode::kWrite, limit) != WaitStatus::kReady) return;
+    CacheLock::Block block;
+    if (block.begin(lock, first, last, limit) != WaitStatus::kReady) return;
+    ++blocks_begun;
+    ++cuts;
+    operation.hand_over();
+    block.hand_over();
+    start("store", [&] {
+      look_at_block(first, last, 1);
+      sync::yield_thread();
+      look_at_block(first, last, -1);
+      block.end();
+      operation.end();
+    }).join();
+  }
+
+  CacheLock lock;
+  std::uint64_t blocks_begun = 0;
+  int cuts = 0;
+
+ private:
+  void look_at_adds(std::uint64_t first, std::uint64_t last, int change) {
+    for (std::uint64_t i = first; i <= last; ++i) {
+      adding_[i] += change;
+      EXPECT_EQ(blocked_[i], 0) << "a page is added where it is blocked";
+    }
+  }
+  void look_at_block(std::uint64_t first, std::uint64_t last, int change) {
+    for (std::uint64_t i = first; i <= last; ++i) {
+      blocked_[i] += change;
+      EXPECT_EQ(adding_[i], 0) << "a page is blocked while it is added";
+    }
+  }
+
+  std::array<int, kPages> adding_ = {};
+  std::array<int, kPages> blocked_ = {};
+};
+
+void expect_free(File& file) {
+  EXPECT_EQ(file.lock.waiting_count(sync::GateSide::kAdd), 0u);
+  EXPECT_EQ(file.lock.waiting_count(sync::GateSide::kBlock), 0u);
+  const int before = file.cuts;
+  file.miss(0, kPages - 1);
+  file.cut(0, kPages - 1);
+  EXPECT_EQ(file.cuts, before + 1);
+}
+
+void miss_meets_cut(Locking strategy) {
+  File file(strategy);
+  sync::Thread reader = start("reader", [&] { file.miss(2, 3); });
+  file.cut(3, 5);
+  reader.join();
+  expect_free(file);
+}
+// Fails if Block::begin enters the adders' side, or takes another range than it is given, or the lock of
+// a read; if an Add under `invalidate` ends with added(); and under `inode` if an Operation takes nothing.
+SIM_EXPLORE(CacheLockSim, MissMeetsCutGate, 2) {
+  miss_meets_cut(Locking::kGate);
+}
+SIM_EXPLORE(CacheLockSim, MissMeetsCutRange, 2) {
+  miss_meets_cut(Locking::kRange);
+}
+SIM_EXPLORE(CacheLockSim, MissMeetsCutInvalidate, 2) {
+  miss_meets_cut(Locking::kInvalidate);
+}
+SIM_EXPLORE(CacheLockSim, MissMeetsCutInode, 2) {
+  miss_meets_cut(Locking::kInode);
+}
+
+void everybody_gets_on(Locking strategy, bool in_a_hurry) {
+  if (in_a_hurry) sync::sim::allow_early_deadlines();
+  File file(strategy);
+  std::vector<sync::Thread> threads;
+  for (int number = 0; number < 5; ++number) {
+    threads.push_back(start(number < 3 ? "reader" : "cutter", [&, number] {
+      for (int round = 0; round < 3; ++round) {
+        WaitLimit limit;
+        if (in_a_hurry) limit.deadline = sync::deadline_after(std::chrono::seconds(1));
+        const std::uint64_t first = sync::random_u64() % kPages;
+        const std::uint64_t last = first + sync::random_u64() % (kPages - first);
+        if (number < 3) {
+          file.miss(first, last, limit);
+        } else {
+          file.cut(first, last, limit);
+        }
+        // Eviction, beside it all, never waits.
+        const CacheLock::TreeBlock tree(file.lock);
+        sync::yield_thread();
+      }
+    }));
+  }
+  for (sync::Thread& thread : threads) thread.join();
+  EXPECT_TRUE(in_a_hurry || file.cuts == 6);
+  expect_free(file);
+}
+// Fails (a deadlock) if end() of an Add, a Block or an Operation does not give back what was begun.
+SIM_TEST(CacheLockSim, EverybodyGetsOn) {
+  for (const Locking strategy :
+       {Locking::kGate, Locking::kRange, Locking::kInvalidate, Locking::kInode}) {
+    everybody_gets_on(strategy, false);
+  }
+}
+// Fails if who gives up keeps the lock: in begin_other(), or if begin() notes the lock whatever came of it.
+SIM_TEST(CacheLockSim, WhoGivesUpIsInNobodysWay) {
+  for (const Locking strategy :
+       {Locking::kGate, Locking::kRange, Locking::kInvalidate, Locking::kInode}) {
+    everybody_gets_on(strategy, true);
+  }
+}
+
+}  // namespace
+}  // namespace quire::cache
