@@ -263,6 +263,14 @@ class MainJob {
     watched_ = target;
   }
 
+  void require_budget() {
+    const std::lock_guard lock(mutex_);
+    if (over_budget_) {
+      throw Failure(fmt::format("the cache used {} bytes under a budget of {}",
+                                report_.peak_budget_bytes, report_.stats.memory_bytes));
+    }
+  }
+
   void checked_run(const Scratch& scratch, Progress& progress) {
     const std::string root = scratch.make("quire");
     const std::string copy_root = scratch.make("copy");
@@ -283,10 +291,7 @@ class MainJob {
     }
     report_.checked.open_files.clear();
     target->close();
-    if (over_budget_) {
-      throw Failure(fmt::format("the cache used {} bytes under a budget of {}",
-                                report_.peak_budget_bytes, report_.stats.memory_bytes));
-    }
+    require_budget();
     if (const std::string errors = target->logged_errors(); !errors.empty()) {
       throw Failure("the library logged: " + errors);
     }
