@@ -147,6 +147,19 @@ class QUIRE_EXPORT File {
   // datasync() of the pages that [offset, offset + length) touches; length 0: to the end.
   Status sync_range(std::uint64_t offset, std::uint64_t length, const CallOptions& call = {});
 
+  // Drops from the cache what is clean of the pages that [offset, offset + length) touches; length 0: to the
+  // end. For when the object was changed by other means: who reads a dropped page afterwards gets what
+  // the store has then. Errors: EBUSY if pages stayed, because they are dirty or somebody uses them: the
+  // text says how many, and the rest has been dropped all the same.
+  Status invalidate(std::uint64_t offset, std::uint64_t length, const CallOptions& call = {});
+  // Writes the dirty ones of these pages to the store and drops all of them. In between nobody can dirty
+  // them again, so each is written once at most, and other programs then find the bytes on the store (not
+  // yet durable: sync()). Writers, and readers of these pages, wait meanwhile. Errors, after each of
+  // which all pages are where they were: EBUSY if somebody uses a page for longer than
+  // limits::kPinnedWaitMax, and the store's.
+  Status write_and_invalidate(std::uint64_t offset, std::uint64_t length,
+                              const CallOptions& call = {});
+
   // Tells how a range will be used; length 0: to the end. Never fails for want of memory.
   Status advise(std::uint64_t offset, std::uint64_t length, Advice advice);
 

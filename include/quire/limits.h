@@ -68,6 +68,8 @@ inline constexpr std::size_t kOpenFilesMax = std::size_t{1} << 20;
 inline constexpr std::chrono::milliseconds kWritebackRetryMin{100};
 // ... up to this, until it succeeds or the cache is closed.
 inline constexpr std::chrono::milliseconds kWritebackRetryMax{10000};
+// How long File::write_and_invalidate() and direct writes wait for whoever uses a page just now.
+inline constexpr std::chrono::milliseconds kPinnedWaitMax{1000};
 // A write that waits for dirty pages to be written, while none can be, fails after this long.
 inline constexpr std::chrono::milliseconds kDirtyStallMax{5000};
 // A store that leaves a write of writeback unanswered for so long counts as one that fails, for this.

@@ -46,6 +46,7 @@
 //   + sealed (clean, dirty)       begin_seal       then wait for pins and hazards to leave
 //   + sealed (clean, unused)      begin_evict      for an instant, by eviction
 //   - sealed                      unseal           the sealer
+//   dirty -> clean (sealed)        end_sealed_write the sealer, whose request to the store succeeded
 //   clean, dirty -> absent        drop             the sealer
 //   +- 1 pin                      try_pin, unpin
 //
@@ -235,6 +236,13 @@ class PageWord {
       if (word_.compare_exchange_weak(seen.bits, seen.with(PageValue::kSealed).bits)) return true;
     }
     return false;
+  }
+  // dirty -> clean of a sealed page: its bytes, which nobody could change, are at the store.
+  PageValue end_sealed_write() noexcept {
+    return change([](PageValue v) {
+      QUIRE_CHECK(v.sealed() && v.state() == PageState::kDirty);
+      return v.with_state(PageState::kClean);
+    });
   }
   PageValue unseal() noexcept {
     return change([](PageValue v) {

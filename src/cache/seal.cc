@@ -1,68 +1,95 @@
 #include "cache/seal.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "sync/check.h"
 
 namespace quire::cache {
 
-sync::WaitStatus SealedTail::seal(std::uint64_t first, const sync::WaitLimit& limit) {
-  QUIRE_DCHECK(first_ == end_);
-  first_ = end_ = first;
-  sync::WaitStatus status = sync::WaitStatus::kReady;
-  pages_.tree().for_each(first, ~std::uint64_t{0}, [&](std::uint64_t index, PageWord& word) {
-    status = seal_page(index, word, limit);
-    if (status == sync::WaitStatus::kReady) end_ = index + 1;
-    return status == sync::WaitStatus::kReady;
-  });
-  if (status != sync::WaitStatus::kReady) unseal();
-  return status;
-}
+namespace {
 
-sync::WaitStatus SealedTail::seal_page(std::uint64_t index, PageWord& word,
-                                       const sync::WaitLimit& limit) {
-  sync::WaitStatus status = sync::WaitStatus::kReady;
-  for (;;) {
-    PageValue value = word.load();
-    if (value.absent()) return sync::WaitStatus::kReady;
-    if (word.begin_seal(value)) break;
-    if (value.absent()) return sync::WaitStatus::kReady;
-    status = pages_.wait_changed(index, word, value, limit);
-    if (status != sync::WaitStatus::kReady) return status;
+const std::error_code kBusy = std::make_error_code(std::errc::device_or_resource_busy);
+
+// Waits until nobody uses a page that was sealed.
+std::error_code wait_users(FilePages& pages, std::uint64_t index, PageWord& word,
+                           const sync::WaitLimit& limit, sync::Clock::duration users_wait) {
+  const PageKey key = pages.key(index);
+  if (!Hazards::named(key) && word.load().pins() == 0) return {};
+  sync::WaitLimit until = limit;
+  if (users_wait != SealedRange::kAsLongAsItTakes) {
+    until.deadline = std::min(limit.deadline, sync::deadline_after(users_wait));
   }
-  status = Hazards::wait_clear(pages_.key(index), limit);
+  sync::WaitStatus status = Hazards::wait_clear(key, until);
   while (status == sync::WaitStatus::kReady) {
     const PageValue value = word.load();
-    if (value.pins() == 0) return status;
-    status = pages_.wait_changed(index, word, value, limit);
+    if (value.pins() == 0) return {};
+    status = pages.wait_changed(index, word, value, until);
   }
-  pages_.wake(index, word.unseal());
-  pages_.cache().memory().note_evictable();
-  return status;
+  const bool ours = status == sync::WaitStatus::kTimedOut && until.deadline != limit.deadline;
+  return ours ? kBusy : sync::to_error(status);
 }
 
-void SealedTail::drop_from(std::uint64_t first) noexcept {
+void unseal_page(FilePages& pages, std::uint64_t index, PageWord& word) noexcept {
+  pages.wake(index, word.unseal());
+  pages.cache().memory().note_evictable();
+}
+
+// Drops a sealed page that nobody uses. Returns the dirty credits it had.
+std::uint64_t drop_page(FilePages& pages, std::uint64_t index, PageWord& word) noexcept {
+  const PageValue value = word.load();
+  const bool dirty = value.state() == PageState::kDirty;
+  if (dirty) pages.dirty().remove(value.frame());
+  pages.cache().memory().remove(value.frame());
+  const PageValue before = word.drop();
+  pages.forget_page(index, word, value.frame());
+  pages.wake(index, before);
+  return dirty ? 1 : 0;
+}
+
+std::error_code seal_page(FilePages& pages, std::uint64_t index, PageWord& word,
+                          const sync::WaitLimit& limit, sync::Clock::duration users_wait) {
+  for (;;) {
+    PageValue value = word.load();
+    if (value.absent()) return {};
+    if (word.begin_seal(value)) break;
+    if (value.absent()) return {};
+    const sync::WaitStatus status = pages.wait_changed(index, word, value, limit);
+    if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  }
+  const std::error_code error = wait_users(pages, index, word, limit, users_wait);
+  if (error) unseal_page(pages, index, word);
+  return error;
+}
+
+}  // namespace
+
+std::error_code SealedRange::seal(std::uint64_t first, std::uint64_t last,
+                                  const sync::WaitLimit& limit, sync::Clock::duration users_wait) {
+  QUIRE_DCHECK(first_ == end_);
+  first_ = end_ = first;
+  std::error_code error;
+  pages_.tree().for_each(first, last, [&](std::uint64_t index, PageWord& word) {
+    error = seal_page(pages_, index, word, limit, users_wait);
+    if (!error) end_ = index + 1;
+    return !error;
+  });
+  if (error) unseal();
+  return error;
+}
+
+void SealedRange::drop_from(std::uint64_t first) noexcept {
   if (first >= end_) return;
-  Memory& memory = pages_.cache().memory();
   std::uint64_t credits = 0;
   pages_.tree().for_each(first, end_ - 1, [&](std::uint64_t index, PageWord& word) {
-    const PageValue value = word.load();
-    if (value.absent()) return true;
-    if (value.state() == PageState::kDirty) {
-      pages_.dirty().remove(value.frame());
-      ++credits;
-    }
-    memory.remove(value.frame());
-    const PageValue before = word.drop();
-    pages_.forget_page(index, word, value.frame());
-    pages_.wake(index, before);
+    if (!word.load().absent()) credits += drop_page(pages_, index, word);
     return true;
   });
   end_ = first;
   pages_.cache().dirty().give(credits);
 }
 
-void SealedTail::zero_tail_of(std::uint64_t index, std::size_t from) noexcept {
+void SealedRange::zero_tail_of(std::uint64_t index, std::size_t from) noexcept {
   PageWord* const word = pages_.find(index);
   if (word == nullptr) return;
   const PageValue value = word->load();
@@ -71,7 +98,7 @@ void SealedTail::zero_tail_of(std::uint64_t index, std::size_t from) noexcept {
   std::memset(pages_.cache().memory().bytes(value.frame()) + from, 0, limits::kPageBytes - from);
 }
 
-void SealedTail::unseal() noexcept {
+void SealedRange::unseal() noexcept {
   if (first_ == end_) return;
   pages_.tree().for_each(first_, end_ - 1, [&](std::uint64_t index, PageWord& word) {
     const PageValue value = word.load();
@@ -80,6 +107,43 @@ void SealedTail::unseal() noexcept {
   });
   end_ = first_;
   pages_.cache().memory().note_evictable();
+}
+
+std::error_code invalidate_pages(FilePages& pages, std::uint64_t first, std::uint64_t last,
+                                 const sync::WaitLimit& limit, sync::Clock::duration users_wait,
+                                 Stayed* stayed) {
+  const FilePages::Walker walker(pages);
+  std::error_code error;
+  const auto stays = [&](std::uint64_t index, bool dirty) {
+    if (stayed->pages++ == 0) stayed->first = index;
+    stayed->dirty += dirty ? 1 : 0;
+    return true;
+  };
+  pages.tree().for_each(first, last, [&](std::uint64_t index, PageWord& word) {
+    PageValue value;
+    for (;;) {
+      value = word.load();
+      if (value.absent()) return true;
+      if (word.begin_seal(value)) break;
+      if (value.absent()) return true;
+      if (value.dirty() || value.writing()) return stays(index, true);
+      const sync::WaitStatus status = pages.wait_changed(index, word, value, limit);
+      error = sync::to_error(status);
+      if (error) return false;
+    }
+    // A sealed page stays as dirty as it is.
+    const bool dirty = value.dirty();
+    if (!dirty) error = wait_users(pages, index, word, limit, users_wait);
+    if (!error && !dirty) {
+      (void)drop_page(pages, index, word);
+      return true;
+    }
+    unseal_page(pages, index, word);
+    if (error && error != kBusy) return false;
+    error = {};
+    return stays(index, dirty);
+  });
+  return error;
 }
 
 void drop_clean(FilePages& pages, std::uint64_t first, std::uint64_t last) noexcept {
@@ -93,10 +157,7 @@ void drop_clean(FilePages& pages, std::uint64_t first, std::uint64_t last) noexc
       memory.note_evictable();
       return true;
     }
-    memory.remove(value.frame());
-    const PageValue before = word.drop();
-    pages.forget_page(index, word, value.frame());
-    pages.wake(index, before);
+    (void)drop_page(pages, index, word);
     return true;
   });
 }

@@ -148,6 +148,9 @@ class FileImpl {
   Status truncate(std::uint64_t size_bytes, const CallOptions& call);
   Status sync(std::uint64_t first_page, std::uint64_t last_page, SyncKind kind,
               const CallOptions& call);
+  Status invalidate(std::uint64_t first_page, std::uint64_t last_page, const CallOptions& call);
+  Status write_and_invalidate(std::uint64_t first_page, std::uint64_t last_page,
+                              const CallOptions& call);
   Status advise(std::uint64_t first_page, std::uint64_t last_page, Advice advice);
   Result<FileStat> stat();
   Status set_times(const TimeSpec* atime, const TimeSpec* mtime);

@@ -16,16 +16,13 @@
 #include <vector>
 
 #include "cache/fill.h"
-#include "cache/hazard.h"
-#include "cache/page_cache.h"
 #include "cache/seal.h"
 #include "cache/test_pages.h"
-#include "cache/writeback.h"
 #include "file/buffered.h"
-#include "file/inode.h"
 #include "file/resize.h"
+#include "file/shoot_down.h"
 #include "file/sync_file.h"
-#include "quire/store_memory.h"
+#include "file/test_engine.h"
 #include "sync/random.h"
 #include "sync/sim/sim_test.h"
 #include "sync/thread.h"
@@ -41,64 +38,12 @@ std::uint64_t below(std::uint64_t bound) {
   return sync::random_u64() % bound;
 }
 
-// One Inode of a small cache over a memory store.
-class Engine {
- public:
-  explicit Engine(std::size_t initial_bytes = 0, std::uint32_t frames = 12,
-                  std::chrono::microseconds latency = std::chrono::microseconds(100)) {
-    cache::Hazards::forget_earlier_runs();
-    store = MemoryStore::create({.latency = latency});
-    if (initial_bytes > 0) store->poke("f", cache::filled(initial_bytes, 'i'));
-    cache::Budget budget = cache::small_budget(frames, 4);
-    budget.dirty_background_pages = 2;
-    // Each strategy in its turn, as the seed has it.
-    const auto locking = static_cast<Locking>(below(4));
-    pages = std::move(cache::PageCache::create(store, budget, {.locking = locking}).value());
-    opened = store->open("f", OpenFlags::kReadWrite | OpenFlags::kCreate, 0644).value();
-    inode = std::make_shared<Inode>(*pages, opened, "f");
-    inode->set_handles(opened.handle, opened.handle);
-  }
-  ~Engine() {
-    pages->flusher().stop();
-    EXPECT_EQ(inode->wait_idle({}), sync::WaitStatus::kReady);
-    pages->dirty_files().remove(*inode);
-    inode->forget_all();
-    inode.reset();
-    EXPECT_EQ(pages->dirty().taken(), 0u) << "a dirty credit was lost";
-    EXPECT_EQ(pages->memory().pool().free_frames(), pages->memory().pool().frames())
-        << "a frame was lost";
-    pages.reset();
-    EXPECT_TRUE(store->close(opened.handle).ok());
-  }
-  Engine(const Engine&) = delete;
-  Engine& operator=(const Engine&) = delete;
-
-  std::vector<std::byte> read(std::uint64_t offset, std::size_t bytes) {
-    SharedReadahead readahead(pages->budget().readahead_max_pages);
-    std::vector<std::byte> out(bytes);
-    const Transfer moved = read_at(*inode, readahead, out, offset, {});
-    EXPECT_FALSE(moved.error) << moved.error.message();
-    out.resize(moved.bytes);
-    return out;
-  }
-  // Returns where it went.
-  std::uint64_t write(std::uint64_t offset, std::size_t bytes, char with) {
-    const std::vector<std::byte> data = cache::filled(bytes, with);
-    const std::span<const std::byte> piece = data;
-    Gather from({&piece, 1});
-    const Transfer moved = write_at(*inode, from, bytes, &offset, {});
-    EXPECT_FALSE(moved.error) << moved.error.message();
-    EXPECT_EQ(moved.bytes, bytes);
-    return offset;
-  }
-  void truncate(std::uint64_t size_bytes) { EXPECT_FALSE(file::truncate(inode, size_bytes, {})); }
-  void sync() { EXPECT_FALSE(sync_all(inode, SyncKind::kAll, {})); }
-
-  std::shared_ptr<MemoryStore> store;
-  std::unique_ptr<cache::PageCache> pages;
-  OpenedObject opened;
-  std::shared_ptr<Inode> inode;
-};
+// A store that takes its time; each strategy in its turn, as the seed has it.
+EngineOptions slow(std::size_t initial_bytes = 0) {
+  return {.initial_bytes = initial_bytes,
+          .latency = std::chrono::microseconds(100),
+          .locking = static_cast<Locking>(below(4))};
+}
 
 bool all_of_one(std::span<const std::byte> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [&](std::byte b) { return b == bytes[0]; });
@@ -129,7 +74,7 @@ struct History {
 
 SIM_TEST(EngineSim, ReadersSeeWholePagesOfWritesThatSomeOrderExplains) {
   constexpr std::size_t kPages = 10;
-  Engine engine(kPages * kPage);
+  Engine engine(slow(kPages * kPage));
   std::array<History, kPages> history;
   for (History& h : history) h.writes.push_back({'i', 0, 0});
   for (History& h : history) h.writes[0].ended = 1;
@@ -152,6 +97,13 @@ SIM_TEST(EngineSim, ReadersSeeWholePagesOfWritesThatSomeOrderExplains) {
       const std::uint64_t ended = ++events;
       for (std::size_t p = 0; p < count; ++p) history[first + p].writes[at[p]].ended = ended;
       if (below(4) == 0) engine.sync();
+      if (below(4) == 0) {
+        EXPECT_FALSE(write_and_invalidate(engine.inode, below(kPages), kPages, {}));
+      }
+      if (below(4) == 0) {
+        cache::Stayed stayed;
+        EXPECT_FALSE(invalidate(*engine.inode, 0, below(kPages), {}, &stayed));
+      }
     }
   };
   const auto read_some = [&] {
@@ -186,7 +138,7 @@ SIM_TEST(EngineSim, ReadersSeeWholePagesOfWritesThatSomeOrderExplains) {
 // zero (post-EOF-exposure, extend-zeroing-vs-append, truncate-overtakes-write, size-vs-writeback).
 SIM_TEST(EngineSim, AppendsCutsAndGrowthNeverShowWhatWasCut) {
   constexpr std::size_t kRecord = 1500;
-  Engine engine;
+  Engine engine(slow());
   char next_stamp = 1;
   const auto append_some = [&] {
     for (int i = 0; i < 3; ++i) engine.write(kAtEnd, kRecord, next_stamp++);
@@ -235,7 +187,7 @@ SIM_TEST(EngineSim, AppendsCutsAndGrowthNeverShowWhatWasCut) {
 // back meanwhile; and in-place writers of the tail page disturb none of them.
 SIM_TEST(EngineSim, DisjointAppendsKeepEachOthersBytes) {
   constexpr std::size_t kRecord = 700;
-  Engine engine;
+  Engine engine(slow());
   std::vector<std::pair<std::uint64_t, char>> records;
   char next_stamp = 1;
   const auto append_some = [&] {
@@ -267,7 +219,10 @@ SIM_TEST(EngineSim, DisjointAppendsKeepEachOthersBytes) {
 // memory pressure: two files' worth of sparse pages, each with tree nodes of its own, through a cache
 // that holds two such pages. Everybody gets frames in the end: leaves without pages are freed.
 SIM_TEST(EngineSim, SparsePagesThroughFewFramesNeverDeadlock) {
-  Engine engine(0, 24, std::chrono::microseconds(0));
+  EngineOptions options = slow();
+  options.frames = 24;
+  options.latency = {};
+  Engine engine(options);
   const auto scatter = [&](std::uint64_t stride, char stamp) {
     for (std::uint64_t i = 1; i <= 4; ++i) {
       engine.write(i * stride * kPage, 10, stamp);
@@ -283,7 +238,7 @@ SIM_TEST(EngineSim, SparsePagesThroughFewFramesNeverDeadlock) {
 
 // Caller's way out: readers, writers and cutters that give up while the store works leave nothing behind.
 SIM_TEST(EngineSim, GiveUpsLoseNothing) {
-  Engine engine(8 * kPage);
+  Engine engine(slow(8 * kPage));
   const auto hurried = [&] {
     for (int i = 0; i < 6; ++i) {
       const sync::WaitLimit limit{sync::deadline_after(std::chrono::microseconds(below(200))), {}};

@@ -102,6 +102,19 @@ Status File::sync_range(std::uint64_t offset, std::uint64_t length, const CallOp
   return impl_->sync(first, last, SyncKind::kData, call);
 }
 
+Status File::invalidate(std::uint64_t offset, std::uint64_t length, const CallOptions& call) {
+  if (impl_ == nullptr) return not_open("invalidating");
+  const auto [first, last] = pages(offset, length);
+  return impl_->invalidate(first, last, call);
+}
+
+Status File::write_and_invalidate(std::uint64_t offset, std::uint64_t length,
+                                  const CallOptions& call) {
+  if (impl_ == nullptr) return not_open("writing and invalidating");
+  const auto [first, last] = pages(offset, length);
+  return impl_->write_and_invalidate(first, last, call);
+}
+
 Status File::advise(std::uint64_t offset, std::uint64_t length, Advice advice) {
   if (impl_ == nullptr) return not_open("advising");
   const auto [first, last] = pages(offset, length);

@@ -4,6 +4,7 @@
 
 #include "file/cache_impl.h"
 #include "file/resize.h"
+#include "file/shoot_down.h"
 #include "file/sync_file.h"
 #include "sync/lock_rank.h"
 
@@ -192,6 +193,28 @@ Status FileImpl::sync(std::uint64_t first_page, std::uint64_t last_page, SyncKin
   Error failed = fail(error, "syncing");
   failed.context += file::lost_text(*inode_, first_page, last_page);
   return failed;
+}
+
+Status FileImpl::invalidate(std::uint64_t first_page, std::uint64_t last_page,
+                            const CallOptions& call) {
+  if (const std::error_code error = usable(OpenFlags{})) return fail(error, "invalidating");
+  cache::Stayed stayed;
+  const std::error_code error =
+      file::invalidate(*inode_, first_page, last_page, to_limit(call), &stayed);
+  if (error) return fail(error, "invalidating");
+  if (stayed.pages == 0) return {};
+  return Error(
+      std::errc::device_or_resource_busy,
+      fmt::format("invalidating {}: {} pages stayed, from offset {} on; {} of them are dirty",
+                  inode_->path(), stayed.pages, cache::page_offset(stayed.first), stayed.dirty));
+}
+
+Status FileImpl::write_and_invalidate(std::uint64_t first_page, std::uint64_t last_page,
+                                      const CallOptions& call) {
+  std::error_code error = usable(OpenFlags{});
+  if (!error) error = file::write_and_invalidate(inode_, first_page, last_page, to_limit(call));
+  if (error) return fail(error, "writing and invalidating");
+  return {};
 }
 
 Status FileImpl::advise(std::uint64_t first_page, std::uint64_t last_page, Advice advice) {

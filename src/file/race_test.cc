@@ -158,7 +158,7 @@ TEST_P(Race, ReadaheadIntoABlockedRangeGivesUp) {
 }
 
 // A page that a reader has pinned is cut away: the truncate waits for the pin and does not change the
-// store before. Fails if SealedTail::seal_page does not look at pins.
+// store before. Fails if seal.cc's wait_users does not look at pins.
 TEST_P(Race, PinnedPageAcrossTruncate) {
   make(filled(2 * kPage, 'a'));
   sync::Thread cutter;

@@ -38,7 +38,7 @@ class TruncateCall final : public StoreCall {
   cache::CacheLock::Operation operation_;
   sync::RangeLock::Hold range_;
   cache::CacheLock::Block block_;
-  std::optional<cache::SealedTail> sealed_;
+  std::optional<cache::SealedRange> sealed_;
 };
 
 std::error_code TruncateCall::prepare(const sync::WaitLimit& limit) {
@@ -61,8 +61,7 @@ std::error_code TruncateCall::prepare(const sync::WaitLimit& limit) {
   status = block_.begin(inode_->lock(), first_page, ~std::uint64_t{0}, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   sealed_.emplace(*inode_);
-  status = sealed_->seal(first_page, limit);
-  return sync::to_error(status);
+  return sealed_->seal(first_page, ~std::uint64_t{0}, limit);
 }
 
 void TruncateCall::submit() noexcept {
@@ -202,10 +201,10 @@ std::error_code with_all_sealed(Inode& inode, const sync::WaitLimit& limit, Then
   cache::CacheLock::Block block;
   status = block.begin(inode.lock(), 0, ~std::uint64_t{0}, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
-  cache::SealedTail sealed(inode);
-  status = sealed.seal(0, limit);
-  if (status == sync::WaitStatus::kReady) then(sealed);
-  return sync::to_error(status);
+  cache::SealedRange sealed(inode);
+  const std::error_code error = sealed.seal(0, ~std::uint64_t{0}, limit);
+  if (!error) then(sealed);
+  return error;
 }
 
 }  // namespace
@@ -243,7 +242,7 @@ std::error_code allocate(const std::shared_ptr<Inode>& inode, std::uint64_t offs
 }
 
 std::error_code discard(Inode& inode, const sync::WaitLimit& limit) {
-  return with_all_sealed(inode, limit, [&](cache::SealedTail& sealed) {
+  return with_all_sealed(inode, limit, [&](cache::SealedRange& sealed) {
     inode.set_size_bytes(0);
     sealed.drop_from(0);
     inode.forget_changes();
@@ -252,7 +251,7 @@ std::error_code discard(Inode& inode, const sync::WaitLimit& limit) {
 
 Behind check_behind(Inode& inode, const sync::WaitLimit& limit) {
   Behind result = Behind::kUnchanged;
-  (void)with_all_sealed(inode, limit, [&](cache::SealedTail& sealed) {
+  (void)with_all_sealed(inode, limit, [&](cache::SealedRange& sealed) {
     const std::optional<ObjectStat> stat = inode.look_behind();
     if (!stat) return;
     if (inode.dirty().size() == 0) {

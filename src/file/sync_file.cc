@@ -107,7 +107,8 @@ std::error_code rewrite_page(Inode& inode, std::uint64_t index, const sync::Wait
   return error;
 }
 
-// What failed syncs were about becomes dirty again.
+}  // namespace
+
 std::error_code rewrite_failed(Inode& inode, const sync::WaitLimit& limit) {
   std::uint64_t index = 0;
   while (inode.unsynced().next_rewrite(&index)) {
@@ -118,6 +119,8 @@ std::error_code rewrite_failed(Inode& inode, const sync::WaitLimit& limit) {
   }
   return {};
 }
+
+namespace {
 
 // One attempt of sync_pages. `again`: it came to nothing because another sync failed just before.
 std::error_code sync_once(const std::shared_ptr<Inode>& inode, std::uint64_t first_page,

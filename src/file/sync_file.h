@@ -42,6 +42,10 @@ std::string lost_text(const Inode& inode, std::uint64_t first_page, std::uint64_
 // in use.
 void begin_sync(const std::shared_ptr<Inode>& inode);
 
+// What failed syncs were about becomes dirty again, so that it can be written again. Errors: EIO where the
+// file is open for reading only; the store's, Errc::kTimedOut, Errc::kInterrupted.
+std::error_code rewrite_failed(Inode& inode, const sync::WaitLimit& limit);
+
 // Writes the file's dirty pages to the store, stamps included, without making them durable.
 std::error_code write_back(Inode& inode, const sync::WaitLimit& limit);
 

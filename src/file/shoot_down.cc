@@ -1,0 +1,74 @@
+#include "file/shoot_down.h"
+
+#include "cache/sealed_write.h"
+#include "file/sync_file.h"
+
+namespace quire::file {
+namespace {
+
+// The last byte of the page.
+std::uint64_t last_byte(std::uint64_t page) {
+  return page >= cache::page_index(~std::uint64_t{0})
+             ? ~std::uint64_t{0}
+             : cache::page_offset(page) + limits::kPageBytes - 1;
+}
+
+}  // namespace
+
+ShotDown::~ShotDown() {
+  pages_.unseal();
+  block_.end();
+  if (range_held_) inode_->ranges().unlock(range_);
+}
+
+std::error_code ShotDown::lock(std::uint64_t first_page, std::uint64_t last_page,
+                               const sync::WaitLimit& limit) {
+  first_page_ = first_page;
+  last_page_ = last_page;
+  sync::WaitStatus status = operation_.begin(inode_->lock(), sync::RwMode::kWrite, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  // Whole pages, so that no writer of a part of one has it while we wait for it.
+  status = inode_->lock_range(range_, cache::page_offset(first_page), last_byte(last_page), limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  range_held_ = true;
+  status = block_.begin(inode_->lock(), first_page, last_page, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  return pages_.seal(first_page, last_page, limit, limits::kPinnedWaitMax);
+}
+
+std::error_code ShotDown::write(const std::shared_ptr<ShotDown>& self,
+                                const sync::WaitLimit& limit) {
+  self->operation_.hand_over();
+  self->inode_->ranges().hand_over();
+  self->block_.hand_over();
+  return cache::write_sealed(*self->inode_, self->first_page_, self->last_page_, self, limit);
+}
+
+std::error_code write_and_invalidate(const std::shared_ptr<Inode>& inode, std::uint64_t first_page,
+                                     std::uint64_t last_page, const sync::WaitLimit& limit) {
+  // What a failed sync is about must be written again while it is known.
+  std::error_code error = rewrite_failed(*inode, limit);
+  if (error) return error;
+  {
+    const auto down = std::make_shared<ShotDown>(inode);
+    error = down->lock(first_page, last_page, limit);
+    if (!error) error = ShotDown::write(down, limit);
+    if (!error) down->drop();
+  }
+  if (inode->unpushed()) inode->after_flush();
+  return error;
+}
+
+std::error_code invalidate(Inode& inode, std::uint64_t first_page, std::uint64_t last_page,
+                           const sync::WaitLimit& limit, cache::Stayed* stayed) {
+  cache::CacheLock::Operation operation;
+  sync::WaitStatus status = operation.begin(inode.lock(), sync::RwMode::kWrite, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  cache::CacheLock::Block block;
+  status = block.begin(inode.lock(), first_page, last_page, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  return cache::invalidate_pages(inode, first_page, last_page, limit, limits::kPinnedWaitMax,
+                                 stayed);
+}
+
+}  // namespace quire::file
