@@ -19,21 +19,15 @@
 #include "file/inode.h"
 #include "file/resize.h"
 #include "file/sync_file.h"
+#include "file/test_cache.h"
 #include "quire/cache.h"
 #include "sync/lock_rank.h"
 
 namespace quire::file {
 namespace {
 
-using cache::filled;
-using cache::held;
-using cache::start_thread;
-using cache::until;
-using cache::when;
 using sync::GateSide;
 using sync::WaitStatus;
-
-constexpr std::size_t kPage = limits::kPageBytes;
 
 class Race : public testing::TestWithParam<Locking> {
  protected:
