@@ -49,6 +49,8 @@ inline constexpr std::size_t kWritebackDepth = 4;
 
 // Threads that can be copying from the cache at once without falling back to counted pins.
 inline constexpr std::size_t kHazardSlots = 1024;
+// Files of a process whose gates have stripes (2 KiB each), for many threads that add pages at once.
+inline constexpr std::uint32_t kStripedGatesMax = 1024;
 
 // File::submit: requests accepted and not yet completed, per cache.
 inline constexpr std::size_t kSubmitMax = 4096;

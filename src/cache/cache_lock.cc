@@ -29,6 +29,11 @@ std::size_t CacheLock::waiting_count(GateSide side) const noexcept {
                                                                             : RwMode::kWrite);
 }
 
+void CacheLock::heat() noexcept {
+  if (strategy_ != Locking::kGate && strategy_ != Locking::kRange) return;
+  for (std::uint32_t i = 0; i < sync::AddStripes::kHotAfter; ++i) stripes_.note_company();
+}
+
 // ---- Operation ----
 
 WaitStatus CacheLock::Operation::begin(CacheLock& lock, RwMode mode, const sync::WaitLimit& limit) {
@@ -73,7 +78,8 @@ WaitStatus CacheLock::Add::begin_other(CacheLock& lock, std::uint64_t first, std
 
 void CacheLock::Add::added_other() noexcept {
   if (lock_->strategy_ == Locking::kRange) {
-    std::exchange(lock_, nullptr)->range().leave(phase_);
+    CacheLock& lock = *std::exchange(lock_, nullptr);
+    if (lock.range().leave(phase_)) lock.stripes_.note_company();
     return;
   }
   Rw& rw = lock_->rw();
@@ -98,9 +104,15 @@ WaitStatus CacheLock::Block::begin(CacheLock& lock, std::uint64_t first, std::ui
   switch (lock.strategy_) {
     case Locking::kGate:
       status = lock.gate().enter(GateSide::kBlock, limit);
+      if (status != WaitStatus::kReady) return status;
+      status = lock.stripes_.close(limit);
+      if (status != WaitStatus::kReady) lock.gate().leave(GateSide::kBlock);
       break;
     case Locking::kRange:
       status = lock.range().block(blocker_, first, last, limit);
+      if (status != WaitStatus::kReady) return status;
+      status = lock.stripes_.close(limit);
+      if (status != WaitStatus::kReady) lock.range().unblock(blocker_);
       break;
     case Locking::kInvalidate:
       status = lock.rw().lock.lock(RwMode::kWrite, limit);
@@ -152,10 +164,14 @@ void CacheLock::Block::end() noexcept {
 CacheLock::TreeBlock::TreeBlock(CacheLock& lock) noexcept : lock_(lock) {
   switch (lock.strategy_) {
     case Locking::kGate:
-      held_ = lock.gate().try_enter(GateSide::kBlock);
+      if (!lock.gate().try_enter(GateSide::kBlock)) return;
+      held_ = lock.stripes_.try_close();
+      if (!held_) lock.gate().leave(GateSide::kBlock);
       break;
     case Locking::kRange:
-      held_ = lock.range().try_block(blocker_, 0, ~std::uint64_t{0});
+      if (!lock.range().try_block(blocker_, 0, ~std::uint64_t{0})) return;
+      held_ = lock.stripes_.try_close();
+      if (!held_) lock.range().unblock(blocker_);
       break;
     case Locking::kInvalidate:
     case Locking::kInode:

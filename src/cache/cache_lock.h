@@ -28,7 +28,8 @@
 //     waits for it (seal.h).
 //  3. A hit passes through no Add and no Block. Under `inode` alone it is an Operation.
 //  4. Under an Add nobody waits; under it and a Block nobody waits for memory (lock_rank).
-//  5. Nothing is allocated, and no call is virtual.
+//  5. No call is virtual, and nothing is allocated but the stripes of a file at whose gate many add at once
+//     (`gate` and `range`; add_stripes.h).
 #ifndef QUIRE_CACHE_CACHE_LOCK_H_
 #define QUIRE_CACHE_CACHE_LOCK_H_
 
@@ -38,6 +39,7 @@
 #include <variant>
 
 #include "quire/options.h"
+#include "sync/add_stripes.h"
 #include "sync/check.h"
 #include "sync/gate.h"
 #include "sync/range_gate.h"
@@ -78,6 +80,8 @@ class CacheLock {
 
   // For tests: who waits to add, or to read under `inode`; who waits to block, or to write under it.
   std::size_t waiting_count(sync::GateSide side) const noexcept;
+  // For tests: as if many had added at once.
+  void heat() noexcept;
 
  private:
   // `invalidate` and `inode`. Their readers/writer lock says nothing of the instant in which nodes come
@@ -99,9 +103,14 @@ class CacheLock {
   sync::Gate& gate() noexcept { return as<sync::Gate>(); }
   sync::RangeGate& range() noexcept { return as<sync::RangeGate>(); }
   Rw& rw() noexcept { return as<Rw>(); }
+  // By an adder who is in.
+  void open_stripes() noexcept {
+    if (strategy_ == Locking::kGate || !range().is_listed()) stripes_.open();
+  }
 
   const Locking strategy_;
   std::variant<sync::Gate, sync::RangeGate, Rw> impl_;
+  sync::AddStripes stripes_;  // beside a gate or a range gate
 };
 
 // What a whole operation holds. Nothing but under `inode`.
@@ -133,12 +142,18 @@ class CacheLock::Add {
  public:
   Add() = default;
   Add(Add&& other) noexcept
-      : lock_(std::exchange(other.lock_, nullptr)), phase_(other.phase_), adding_(other.adding_) {}
+      : lock_(std::exchange(other.lock_, nullptr)),
+        phase_(other.phase_),
+        stripe_(other.stripe_),
+        adding_(other.adding_),
+        striped_(other.striped_) {}
   Add& operator=(Add&& other) noexcept {
     end();
     lock_ = std::exchange(other.lock_, nullptr);
     phase_ = other.phase_;
+    stripe_ = other.stripe_;
     adding_ = other.adding_;
+    striped_ = other.striped_;
     return *this;
   }
   ~Add() { end(); }
@@ -155,6 +170,10 @@ class CacheLock::Add {
   }
 
  private:
+  // Enters by the stripes, if they are open.
+  bool try_begin_striped(CacheLock& lock) noexcept;
+  // It is in, by the gate itself.
+  void begun(CacheLock& lock) noexcept;
   // The same under the strategies that are not `gate`.
   bool try_begin_other(CacheLock& lock, std::uint64_t first, std::uint64_t last) noexcept;
   sync::WaitStatus begin_other(CacheLock& lock, std::uint64_t first, std::uint64_t last,
@@ -164,7 +183,9 @@ class CacheLock::Add {
 
   CacheLock* lock_ = nullptr;
   sync::RangeGate::Phase phase_ = 0;
+  sync::AddStripes::Stripe stripe_ = 0;
   bool adding_ = false;
+  bool striped_ = false;
 };
 
 // Keeps pages out of a range. Stays where it is.
@@ -216,28 +237,48 @@ inline bool CacheLock::Operation::try_begin(CacheLock& lock, sync::RwMode mode) 
   return true;
 }
 
+inline bool CacheLock::Add::try_begin_striped(CacheLock& lock) noexcept {
+  if (!lock.stripes_.try_enter(&stripe_)) [[likely]]
+    return false;
+  lock_ = &lock;
+  adding_ = striped_ = true;
+  return true;
+}
+
+inline void CacheLock::Add::begun(CacheLock& lock) noexcept {
+  lock_ = &lock;
+  adding_ = true;
+  striped_ = false;
+  if (lock.stripes_.is_hot()) [[unlikely]]
+    lock.open_stripes();
+}
+
 inline bool CacheLock::Add::try_begin(CacheLock& lock, std::uint64_t first,
                                       std::uint64_t last) noexcept {
-  adding_ = lock.strategy_ == Locking::kGate ? lock.gate().try_enter(sync::GateSide::kAdd)
-                                             : try_begin_other(lock, first, last);
-  if (adding_) lock_ = &lock;
-  return adding_;
+  if (try_begin_striped(lock)) return true;
+  const bool in = lock.strategy_ == Locking::kGate ? lock.gate().try_enter(sync::GateSide::kAdd)
+                                                   : try_begin_other(lock, first, last);
+  if (in) begun(lock);
+  return in;
 }
 
 inline sync::WaitStatus CacheLock::Add::begin(CacheLock& lock, std::uint64_t first,
                                               std::uint64_t last, const sync::WaitLimit& limit) {
+  if (try_begin_striped(lock)) return sync::WaitStatus::kReady;
   const sync::WaitStatus status = lock.strategy_ == Locking::kGate
                                       ? lock.gate().enter(sync::GateSide::kAdd, limit)
                                       : begin_other(lock, first, last, limit);
-  adding_ = status == sync::WaitStatus::kReady;
-  if (adding_) lock_ = &lock;
+  if (status == sync::WaitStatus::kReady) begun(lock);
   return status;
 }
 
 inline void CacheLock::Add::added() noexcept {
   if (!std::exchange(adding_, false)) return;
-  if (lock_->strategy_ == Locking::kGate) [[likely]] {
-    std::exchange(lock_, nullptr)->gate().leave(sync::GateSide::kAdd);
+  if (striped_) {
+    std::exchange(lock_, nullptr)->stripes_.leave(stripe_);
+  } else if (lock_->strategy_ == Locking::kGate) [[likely]] {
+    CacheLock& lock = *std::exchange(lock_, nullptr);
+    if (lock.gate().leave(sync::GateSide::kAdd)) lock.stripes_.note_company();
   } else {
     added_other();
   }

@@ -129,6 +129,23 @@ SIM_EXPLORE(CacheLockSim, MissMeetsCutInode, 2) {
   miss_meets_cut(Locking::kInode);
 }
 
+// The same where adders come in by stripes. Fails if Block::begin does not close them.
+void miss_meets_cut_hot(Locking strategy) {
+  File file(strategy);
+  file.lock.heat();
+  file.miss(6, 7);
+  sync::Thread reader = start("reader", [&] { file.miss(2, 3); });
+  file.cut(3, 5);
+  reader.join();
+  expect_free(file);
+}
+SIM_EXPLORE(CacheLockSim, MissMeetsCutHotGate, 2) {
+  miss_meets_cut_hot(Locking::kGate);
+}
+SIM_EXPLORE(CacheLockSim, MissMeetsCutHotRange, 2) {
+  miss_meets_cut_hot(Locking::kRange);
+}
+
 void everybody_gets_on(Locking strategy, bool in_a_hurry) {
   if (in_a_hurry) sync::sim::allow_early_deadlines();
   File file(strategy);
@@ -138,6 +155,7 @@ void everybody_gets_on(Locking strategy, bool in_a_hurry) {
       for (int round = 0; round < 3; ++round) {
         WaitLimit limit;
         if (in_a_hurry) limit.deadline = sync::deadline_after(std::chrono::seconds(1));
+        if (sync::random_u64() % 3 == 0) file.lock.heat();
         const std::uint64_t first = sync::random_u64() % kPages;
         const std::uint64_t last = first + sync::random_u64() % (kPages - first);
         if (number < 3) {

@@ -22,10 +22,20 @@ WaitLimit passed() {
   return {.deadline = sync::Clock::time_point::min(), .stop = {}};
 }
 
+struct Tested {
+  Locking strategy;
+  bool hot = false;  // adders come in by stripes, where the strategy has them
+};
+
 // The test thread plays everybody: what it begins it hands over.
-class CacheLockTest : public testing::TestWithParam<Locking> {
+class CacheLockTest : public testing::TestWithParam<Tested> {
  protected:
-  bool is(Locking strategy) const { return GetParam() == strategy; }
+  void SetUp() override {
+    if (!GetParam().hot) return;
+    lock_.heat();
+    ASSERT_TRUE(can_fill(0, 0));
+  }
+  bool is(Locking strategy) const { return GetParam().strategy == strategy; }
   // An Add whose pages are being filled.
   bool fill(CacheLock::Operation& operation, CacheLock::Add& add, std::uint64_t first,
             std::uint64_t last) {
@@ -54,13 +64,33 @@ class CacheLockTest : public testing::TestWithParam<Locking> {
     return block(operation, b, first, last);
   }
 
-  CacheLock lock_{GetParam()};
+  CacheLock lock_{GetParam().strategy};
 };
 
 INSTANTIATE_TEST_SUITE_P(Strategies, CacheLockTest,
-                         testing::Values(Locking::kGate, Locking::kRange, Locking::kInvalidate,
-                                         Locking::kInode),
-                         [](const auto& tested) { return std::string(name(tested.param)); });
+                         testing::Values(Tested{Locking::kGate}, Tested{Locking::kRange},
+                                         Tested{Locking::kInvalidate}, Tested{Locking::kInode},
+                                         Tested{Locking::kGate, true},
+                                         Tested{Locking::kRange, true}),
+                         [](const auto& tested) {
+                           return std::string(name(tested.param.strategy)) +
+                                  (tested.param.hot ? "_hot" : "");
+                         });
+
+// Under `range` somebody may add while another blocks elsewhere, and opens no stripes then. Fails if
+// open_stripes() does not look whether somebody blocks.
+TEST_P(CacheLockTest, WhoAddsBesideABlockOpensNothing) {
+  lock_.heat();
+  {
+    CacheLock::Operation operation;
+    CacheLock::Block b;
+    ASSERT_TRUE(block(operation, b, 10, 20));
+    lock_.heat();
+    EXPECT_EQ(can_fill(30, 30), is(Locking::kRange));
+    EXPECT_FALSE(can_fill(15, 15));
+  }
+  EXPECT_TRUE(can_fill(15, 15));
+}
 
 // Fails if a strategy's Block takes nothing, or an Add does.
 TEST_P(CacheLockTest, NobodyAddsWhereItIsBlocked) {

@@ -139,8 +139,8 @@ class Gate {
   // Enters, waiting in turn within `limit`. kReady: entered. A free gate wins over a passed
   // deadline, and a grant over a give-up at the same moment.
   WaitStatus enter(GateSide side, const WaitLimit& limit = {});
-  // Gives back one enter. From any thread.
-  void leave(GateSide side) noexcept;
+  // Gives back one enter. From any thread. True: others of that side were in, too.
+  bool leave(GateSide side) noexcept;
 
   // Enters at once (true: no callback follows), or puts `waiter` into the queue (false).
   bool enqueue(GateSide side, GateWaiter& waiter) noexcept;
@@ -229,7 +229,7 @@ class GateToken {
 
   // Leaves the gate, if not done yet.
   void release() noexcept {
-    if (gate_ != nullptr) std::exchange(gate_, nullptr)->leave(side_);
+    if (gate_ != nullptr) (void)std::exchange(gate_, nullptr)->leave(side_);
   }
   // Before the token goes to another thread: see Gate::hand_over().
   void hand_over() noexcept {
@@ -265,12 +265,13 @@ inline WaitStatus Gate::enter(GateSide side, const WaitLimit& limit) {
   return wait(side, limit);
 }
 
-inline void Gate::leave(GateSide side) noexcept {
+inline bool Gate::leave(GateSide side) noexcept {
   lock_rank::released(rank_, this);
   const std::uint64_t before = word_.fetch_sub(one(side));
   QUIRE_CHECK(holders(before, side) != 0);
   if (before == (kQueued | one(side))) [[unlikely]]
     pass_turn();
+  return holders(before, side) > 1;
 }
 
 }  // namespace quire::sync

@@ -10,6 +10,7 @@
 #include <list>
 #include <shared_mutex>
 
+#include "sync/add_stripes.h"
 #include "sync/gate.h"
 #include "sync/local_global_lock.h"
 #include "sync/mutex.h"
@@ -25,6 +26,35 @@ struct GateLock {
   void leave(GateSide side) { gate.leave(side); }
 
   Gate gate;
+};
+
+// As CacheLock puts them together for a file at whose gate many add at once.
+struct StripedGate {
+  StripedGate() {
+    for (std::uint32_t i = 0; i < AddStripes::kHotAfter; ++i) stripes.note_company();
+  }
+  void enter(GateSide) {
+    if (stripes.try_enter(&stripe())) return;
+    benchmark::DoNotOptimize(gate.enter(GateSide::kAdd));
+    if (stripes.is_hot()) stripes.open();
+    stripe() = kByTheGate;
+  }
+  void leave(GateSide) {
+    if (stripe() != kByTheGate) {
+      stripes.leave(stripe());
+    } else {
+      gate.leave(GateSide::kAdd);
+    }
+  }
+
+  static constexpr AddStripes::Stripe kByTheGate = 0xff;
+  static AddStripes::Stripe& stripe() {
+    thread_local AddStripes::Stripe mine = kByTheGate;
+    return mine;
+  }
+
+  Gate gate;
+  AddStripes stripes;
 };
 
 struct SharedMutex {
@@ -77,6 +107,7 @@ void one_side(benchmark::State& state) {
   }
 }
 BENCHMARK_TEMPLATE(one_side, GateLock, kAdd)->ThreadRange(1, 2);
+BENCHMARK_TEMPLATE(one_side, StripedGate, kAdd)->ThreadRange(1, 2);
 BENCHMARK_TEMPLATE(one_side, GateLock, kBlock)->ThreadRange(1, 2);
 BENCHMARK_TEMPLATE(one_side, SharedMutex, kAdd)->ThreadRange(1, 2);
 BENCHMARK_TEMPLATE(one_side, SharedMutex, kBlock)->ThreadRange(1, 2);

@@ -105,7 +105,10 @@ class RangeGate {
   // Enters at once (true: no callback follows), or queues (false). Entered, `adder` knows its phase.
   bool enqueue(Adder& adder, std::uint64_t first, std::uint64_t last,
                RangeGateWaiter& waiter) noexcept;
-  void leave(Phase phase) noexcept;
+  // True: other adders were in, too.
+  bool leave(Phase phase) noexcept;
+  // A blocker is in or waits. False, seen by an adder who is in: none will be in before it leaves.
+  bool is_listed() const noexcept { return (word_.load() & kListed) != 0; }
 
   bool try_block(Blocker& blocker, std::uint64_t first, std::uint64_t last) noexcept;
   WaitStatus block(Blocker& blocker, std::uint64_t first, std::uint64_t last,
@@ -245,12 +248,13 @@ inline bool RangeGate::take(Phase* phase) noexcept {
   return false;
 }
 
-inline void RangeGate::leave(Phase phase) noexcept {
+inline bool RangeGate::leave(Phase phase) noexcept {
   lock_rank::released(Rank::kGate, this);
   const std::uint64_t before = word_.fetch_sub(one(phase));
   QUIRE_CHECK(adders_in(before, phase) != 0);
   if ((before & kListed) != 0 && adders_in(before, phase) == 1) [[unlikely]]
     all_adders_left();
+  return adders_in(before, 0) + adders_in(before, 1) > 1;
 }
 
 }  // namespace quire::sync
