@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "mount/caller.h"
+#include "mount/dispatcher.h"
 #include "mount/filesystem.h"
 #include "mount/limits.h"
 #include "mount/object_stat.h"
@@ -188,6 +189,7 @@ void FileSystem::read(fuse_req_t request, OpenFile& open, std::size_t size, std:
       }
     }
   }
+  Dispatcher::answering();
   if (number != 0) {
     fuse_reply_err(request, number);
   } else {
@@ -251,6 +253,7 @@ void FileSystem::drop_then(Node& node, ByteRange bytes, std::uint64_t ticket, co
 void FileSystem::answer_written(fuse_req_t request, Node& node, const Written& written) {
   drop_then(node, written.drop, written.ticket,
             [request, error = written.error, count = written.bytes.end - written.bytes.begin] {
+              Dispatcher::answering();
               if (error != 0) {
                 fuse_reply_err(request, error);
               } else {

@@ -6,6 +6,7 @@
 
 #include "mount/caller.h"
 #include "sync/check.h"
+#include "sync/thread_local.h"
 
 namespace quire::mount {
 namespace {
@@ -21,6 +22,17 @@ std::uint64_t readers(std::uint64_t state) {
 }
 std::uint64_t waiting(std::uint64_t state) {
   return state / kWaiting;
+}
+
+// What this thread serves that it has read itself.
+struct Serving {
+  Dispatcher* dispatcher = nullptr;
+  bool joined = false;
+};
+struct ServingTag {};
+
+Serving& serving() {
+  return sync::ThreadLocal<Serving, ServingTag>::get();
 }
 
 }  // namespace
@@ -105,6 +117,20 @@ bool Dispatcher::serve(std::byte* request, std::size_t size) {
   return served % limits_.review_requests == 0;
 }
 
+bool Dispatcher::serve_at_once(std::byte* request, std::size_t size, bool* joined) {
+  Serving& here = serving();
+  here = {this, false};
+  const bool may_rest = serve(request, size);
+  *joined = here.joined;
+  here = {};
+  return may_rest;
+}
+
+void Dispatcher::answering() noexcept {
+  Serving& here = serving();
+  if (here.dispatcher != nullptr && !here.joined) here.joined = here.dispatcher->join_at_once();
+}
+
 bool Dispatcher::leave_at_once() {
   std::uint64_t state = state_.load();
   while (readers(state) > 1 && waiting(state) == 0) {
@@ -175,9 +201,11 @@ void Dispatcher::work() {
       sync::MutexLock lock(mutex_);
       if (!leave(memory.get(), size)) continue;
     }
-    const bool may_rest = serve(memory.get(), size);
-    if (may_rest || !join_at_once()) {
+    bool joined = false;
+    const bool may_rest = serve_at_once(memory.get(), size, &joined);
+    if (may_rest || (!joined && !join_at_once())) {
       sync::MutexLock lock(mutex_);
+      if (joined) state_.fetch_sub(kReader);
       if (!go_on(may_rest)) {
         end();
         return;
@@ -198,7 +226,8 @@ void Dispatcher::end() {
 
 Dispatcher::Counts Dispatcher::counts() const {
   sync::MutexLock lock(mutex_);
-  return {served_.load(), queued_, queue_.size(), resting_, total_ns_.load(), worst_ns_.load()};
+  return {served_.load(), queued_,          queue_.size(),   alive_,
+          resting_,       total_ns_.load(), worst_ns_.load()};
 }
 
 }  // namespace quire::mount

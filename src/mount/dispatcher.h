@@ -8,17 +8,20 @@
 //
 //                read()            served; the queue is empty
 //   reading -------------> serving -------------------------> reading
-//      |  ^                  ^  | served; the queue has one: that one next
-//      |  |                  +--+
+//      |  ^                  ^  | served; the queue has one: that one next     (counted so from answering()
+//      |  |                  +--+                                              on, if the queue is empty)
 //      |  +---- resting <------ | served; there was always one more that read than was needed
 //      |   the last reader calls it, before a new thread is started
 //      | the last that reads, and nobody rests: into the queue, and reads on; waits while the queue is full
 //
 // No more threads read than the requests of late had need of: the kernel wakes the one that has waited longest,
 // and the more take turns, the further from the program's processor, and from warm caches, each one runs.
+// For the same reason one that is about to answer counts as reading already: the program wakes, often in its
+// place, and sends the next request before it gets round to reading.
 //
 // Invariants:
-//  1. While requests may come, some thread reads, or the queue is full and every other one serves.
+//  1. While requests may come, some thread reads or is about to, having answered; or the queue is full and
+//     every other one serves.
 //  2. A request in the queue is taken by the next thread that gets done.
 //  3. While one rests, nothing is in the queue, and some other thread reads or is about to call it.
 //
@@ -68,7 +71,8 @@ class Dispatcher {
     std::uint64_t served = 0;
     std::uint64_t queued = 0;
     std::uint64_t waiting = 0;  // now
-    unsigned resting = 0;       // threads, now
+    unsigned threads = 0;       // now
+    unsigned resting = 0;       // of them
     std::uint64_t total_ns = 0;
     std::uint64_t worst_ns = 0;
   };
@@ -83,6 +87,10 @@ class Dispatcher {
   // started at all.
   Status run();
   Counts counts() const;
+
+  // By a thread that serves: it answers next, and does nothing after that which may wait. May be left out.
+  // Of other threads it is nothing.
+  static void answering() noexcept;
 
  private:
   void work();
@@ -99,6 +107,8 @@ class Dispatcher {
   void note_readers(std::uint64_t left);
   // True: it is time to see whether so many threads are needed.
   bool serve(std::byte* request, std::size_t size);
+  // The same of a request that this thread has just read; `joined`: it counts as reading again already.
+  bool serve_at_once(std::byte* request, std::size_t size, bool* joined);
   // Stops reading, with a request in hand, if that is seen to be right without the mutex.
   bool leave_at_once();
   // The same under the mutex. False: this is the last reader, and has put its request into the queue.

@@ -45,6 +45,7 @@ class Fake {
       sync::MutexLock lock(mutex_);
       serving_.insert(number);
       changed_.notify_all();
+      if (answered_first_.contains(number)) Dispatcher::answering();
       while (held_.contains(number)) changed_.wait(mutex_);
       serving_.erase(number);
       served_.push_back(number);
@@ -52,6 +53,14 @@ class Fake {
     };
   }
 
+  // Answered at once; what comes after the answer takes as long as the test likes.
+  void send_and_hold_after_the_answer(int number) {
+    {
+      sync::MutexLock lock(mutex_);
+      answered_first_.insert(number);
+    }
+    send(number, true);
+  }
   void send(int number, bool hold = false) {
     sync::MutexLock lock(mutex_);
     if (hold) held_.insert(number);
@@ -103,7 +112,7 @@ class Fake {
   sync::Mutex mutex_;
   sync::Condition changed_;
   std::deque<int> requests_;
-  std::set<int> held_, serving_;
+  std::set<int> held_, answered_first_, serving_;
   std::vector<int> served_;
   int readers_ = 0;
   int taken_ = 0;
@@ -220,6 +229,39 @@ TEST_F(DispatcherTest, ThreadsThatAreNotNeededRestUntilTheyAre) {
   EXPECT_EQ(dispatcher_->counts().queued, 0U);
   fake_.end();
   runner_.join();
+}
+
+// Broken by: answering() that does nothing, for then the second request finds nobody else reading and a third
+// thread starts; answering() in a thread that serves from the queue; a thread that counts twice as reading.
+TEST_F(DispatcherTest, WhoHasAnsweredIsNotMissed) {
+  start(3, 4);
+  for (int number = 1; number <= 3 * kReview; number += 2) {
+    fake_.send_and_hold_after_the_answer(number);
+    ASSERT_TRUE(fake_.is_serving(number));
+    fake_.send(number + 1);
+    ASSERT_TRUE(fake_.was_served(number + 1));
+    ASSERT_TRUE(fake_.are_reading(1));
+    EXPECT_EQ(dispatcher_->counts().threads, 2U);
+    fake_.let_go(number);
+    ASSERT_TRUE(fake_.was_served(number));
+    ASSERT_TRUE(fake_.are_reading(2));
+  }
+  // All are there still, and none too many: two are served at once, and one reads.
+  const int first = 3 * kReview + 1;
+  for (int number = first; number < first + 2; ++number) {
+    fake_.send(number, true);
+    ASSERT_TRUE(fake_.is_serving(number));
+  }
+  fake_.send_and_hold_after_the_answer(first + 2);
+  ASSERT_TRUE(fake_.all_taken_and_reading(first + 2)) << "it waits in the queue";
+  EXPECT_EQ(dispatcher_->counts().waiting, 1U);
+  fake_.let_go(first);
+  ASSERT_TRUE(fake_.is_serving(first + 2));
+  fake_.send(first + 3);
+  ASSERT_TRUE(fake_.all_taken_and_reading(first + 3)) << "two serve still: it waits too";
+  EXPECT_EQ(dispatcher_->counts().waiting, 1U);
+  for (int number : {first + 1, first + 2}) fake_.let_go(number);
+  EXPECT_TRUE(fake_.was_served(first + 3));
 }
 
 TEST_F(DispatcherTest, ServesWhatIsQueuedWhenTheConnectionEnds) {
