@@ -427,12 +427,12 @@ void cuts_do_what_they_say(Probe& probe) {
   }
 }
 
-// One cut that the store claims to have, of an object of 8 pages and a tail of 100 bytes. True if it is refused,
-// and then it must have changed nothing.
+// One cut that the store claims to have, of an object of 8 pages. Where it must be refused it must have changed
+// nothing.
 void expect_cut(Probe& probe, Cut kind, std::uint64_t offset, std::uint64_t length, bool refused) {
   if ((probe.store().traits().cuts & (1u << static_cast<unsigned>(kind))) == 0) return;
   const ObjectHandle object = probe.open(fmt::format("{}-{}", cut_name(kind), offset));
-  auto bytes = probe_pattern(8 * kPage + 100, 16);
+  auto bytes = probe_pattern(8 * kPage, 16);
   probe.write(object, 0, bytes);
   const ProbeRequestPtr cut =
       probe.start([&](IoDone& done) { probe.store().cut(object, kind, offset, length, done); });
