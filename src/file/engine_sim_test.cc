@@ -340,7 +340,9 @@ SIM_TEST(EngineSim, GiveUpsLoseNothing) {
         default:
           error = sync_all(engine.inode, SyncKind::kAll, limit);
       }
-      EXPECT_TRUE(!error || error == Errc::kTimedOut) << error.message();
+      // Others' collapses may have left too little to collapse.
+      EXPECT_TRUE(!error || error == Errc::kTimedOut || error == std::errc::invalid_argument)
+          << error.message();
     }
   };
   sync::Thread a = start_thread("hurried-a", hurried);

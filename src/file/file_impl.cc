@@ -292,7 +292,7 @@ Result<FileStat> FileImpl::stat() {
   if (!object.ok()) return std::move(object).error();
   const file::Stamps stamps = inode_->stamps();
   FileStat s;
-  s.size_bytes = inode_->size_bytes();
+  s.size_bytes = inode_->broken() ? object->size_bytes : inode_->size_bytes();
   s.allocated_bytes = object->allocated_bytes;
   s.atime = stamps.atime;
   s.mtime = stamps.mtime;

@@ -780,6 +780,7 @@ TEST_P(BrokenFile, InsertFailsMidway) {
     EXPECT_NE(synced.error().message().find("open it again"), std::string::npos)
         << synced.error().message();
   }
+  EXPECT_EQ(file_.stat()->size_bytes, 5 * kPage);
   EXPECT_TRUE(file_.close().ok());
   EXPECT_TRUE(other.close().ok());
   file_ = std::move(cache_->open("f", OpenFlags::kReadWrite).value());

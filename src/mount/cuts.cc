@@ -51,8 +51,13 @@ void FileSystem::allocate(fuse_req_t request, OpenFile& open, int mode, std::uin
   ByteRange changed = {0, 0};
   {
     const Interruptible interruptible(request);
-    const KernelOrder order(open.node, *open.file, offset, interruptible.limit());
-    number = order.error();
+    std::optional<KernelOrder> order;
+    if (asked->keep_size) {
+      order.emplace(open.node, offset, length, sync::RangeMode::kExclusive, interruptible.limit());
+    } else {
+      order.emplace(open.node, *open.file, offset, interruptible.limit());
+    }
+    number = order->error();
     if (number == 0) {
       FileImpl& file = *open.file;
       const std::uint64_t old_end = file.size_bytes();
