@@ -149,7 +149,7 @@ class QUIRE_EXPORT File {
   Status allocate(std::uint64_t offset, std::uint64_t length, bool keep_size = false,
                   const CallOptions& call = {});
 
-  // The cuts of fallocate(2): offsets and lengths in bytes, on whole files up to limits::kFileSizeMaxBytes.
+  // The cuts of fallocate(2). Offsets and lengths are in bytes.
   // Each excludes every other operation that changes bytes or size in its range, waits for those who use
   // a page of it just now, and changes mtime and ctime. Errors of all: EBADF if not open for writing,
   // EINVAL for a length of 0 and where offset + length overflows, EFBIG past limits::kFileSizeMaxBytes,

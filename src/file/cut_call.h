@@ -57,6 +57,11 @@ class CutCall : public StoreCall {
       down_->unlock_bytes();
     }
   }
+  // Blocks and seals the pages [first, last] in those bytes.
+  std::error_code lock_pages(std::uint64_t first, std::uint64_t last,
+                             const sync::WaitLimit& limit) {
+    return down_->lock_pages(first, last, limit, cache::SealedRange::kAsLongAsItTakes);
+  }
   Store& store() noexcept { return inode_->cache().store(); }
   ObjectHandle handle() const noexcept { return inode_->write_handle(); }
 

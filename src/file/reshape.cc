@@ -90,7 +90,7 @@ std::error_code ClearCall::prepare(const sync::WaitLimit& limit) {
   grows_ = grows(size);
   error = clear_edges(limit);
   if (error || !whole_pages()) return error;
-  error = down_->lock_pages(first_page_, end_page_ - 1, limit);
+  error = lock_pages(first_page_, end_page_ - 1, limit);
   if (error || grows_ || size == 0 || !takes_the_end(size)) return error;
   const cache::PageWord* const last = inode_->find(page_index(size - 1));
   settles_ = last != nullptr && last->load().dirty();
@@ -213,7 +213,7 @@ std::error_code ShiftCall::prepare(const sync::WaitLimit& limit) {
   if (!error) error = rewrite_failed(*inode_, limit);
   if (!error) error = lock_bytes([&](std::uint64_t) { return Bytes{offset_, kLast}; }, limit);
   if (!error) error = check(inode_->size_bytes());
-  if (!error) error = down_->lock_pages(page_index(offset_), kLast, limit);
+  if (!error) error = lock_pages(page_index(offset_), kLast, limit);
   if (!error) error = ShotDown::write(down_, limit);
   if (error) return error;
   const Result<ObjectStat> there = store().stat(handle());

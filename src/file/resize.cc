@@ -34,7 +34,7 @@ std::error_code TruncateCall::prepare(const sync::WaitLimit& limit) {
       limit);
   shrinks_ = size_bytes_ < inode_->size_bytes();
   if (error || !shrinks_) return error;
-  return down_->lock_pages(cache::page_index(size_bytes_), kLast, limit);
+  return lock_pages(cache::page_index(size_bytes_), kLast, limit);
 }
 
 bool TruncateCall::next() noexcept {

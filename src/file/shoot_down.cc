@@ -58,7 +58,7 @@ std::error_code ShotDown::lock(std::uint64_t first_page, std::uint64_t last_page
   // Whole pages, so that no writer of a part of one has it while we wait for it.
   const std::error_code error =
       lock_bytes(cache::page_offset(first_page), last_byte(last_page), limit);
-  return error ? error : lock_pages(first_page, last_page, limit, limits::kPinnedWaitMax);
+  return error ? error : lock_pages(first_page, last_page, limit);
 }
 
 void ShotDown::hand_over() noexcept {

@@ -43,9 +43,9 @@ class ShotDown {
   std::error_code lock_bytes(std::uint64_t first, std::uint64_t last, const sync::WaitLimit& limit);
   void unlock_bytes() noexcept;
   // Then the pages, in these bytes. EBUSY where somebody uses a page for longer than `users_wait`.
-  std::error_code lock_pages(
-      std::uint64_t first_page, std::uint64_t last_page, const sync::WaitLimit& limit,
-      sync::Clock::duration users_wait = cache::SealedRange::kAsLongAsItTakes);
+  std::error_code lock_pages(std::uint64_t first_page, std::uint64_t last_page,
+                             const sync::WaitLimit& limit,
+                             sync::Clock::duration users_wait = limits::kPinnedWaitMax);
   // What is held is the operation's from now on, not this thread's. Once more does nothing.
   void hand_over() noexcept;
   // Writes what is dirty. `self` is this. Hands over.
