@@ -78,7 +78,19 @@ struct TruncateOp {
 struct SyncOp {
   SyncKind kind = SyncKind::kAll;
 };
-using Op = std::variant<ReadOp, WriteOp, AppendOp, TruncateOp, SyncOp>;
+struct AllocateOp {
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+  bool keep_size = false;
+};
+// punch(), zero(), insert() or collapse().
+struct CutOp {
+  Cut kind = Cut::kPunch;
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+  bool keep_size = false;  // of kZero
+};
+using Op = std::variant<ReadOp, WriteOp, AppendOp, TruncateOp, SyncOp, AllocateOp, CutOp>;
 // Receives the result: bytes moved (for AppendOp too), 0 for the others.
 using OnDone = std::function<void(Result<std::size_t>)>;
 
@@ -136,6 +148,32 @@ class QUIRE_EXPORT File {
   // whatever else the store gives.
   Status allocate(std::uint64_t offset, std::uint64_t length, bool keep_size = false,
                   const CallOptions& call = {});
+
+  // The cuts of fallocate(2). Offsets and lengths are in bytes.
+  // Each excludes every other operation that changes bytes or size in its range, waits for those who use
+  // a page of it just now, and changes mtime and ctime. Errors of all: EBADF if not open for writing,
+  // EINVAL for a length of 0 and where offset + length overflows, EFBIG past limits::kFileSizeMaxBytes,
+  // EOPNOTSUPP where the store cannot, with the file intact, and whatever else the store gives.
+
+  // Makes bytes [offset, offset + length) zero and gives the space of whole pages in it back. The size
+  // stays, also where the range ends past it. After an error of the store's, and after a give-up, some of
+  // the bytes may be zero; no other byte has changed.
+  Status punch(std::uint64_t offset, std::uint64_t length, const CallOptions& call = {});
+  // The same, but the store keeps or allocates the space. The file grows to the end of the range if it
+  // was shorter, unless `keep_size`.
+  Status zero(std::uint64_t offset, std::uint64_t length, bool keep_size = false,
+              const CallOptions& call = {});
+
+  // insert() puts `length` zero bytes in at `offset`, and what was there and behind moves up; collapse()
+  // takes bytes [offset, offset + length) out, and what is behind moves down. Everything behind `offset`
+  // is written to the store first. Errors beside those of all: EINVAL unless offset and length are
+  // multiples of limits::kPageBytes and of the store's block, and offset (collapse: offset + length) lies
+  // before the end of the file; EFBIG where the file would become too long. Nothing has changed then.
+  // An error that the store gives while it moves the bytes (EIO, ENOSPC) leaves it unknown what is
+  // where: from then on every call that reads, changes or syncs the file, by whatever File, fails with
+  // EIO, until all of them are closed and it is opened again. What it holds then is what the store has.
+  Status insert(std::uint64_t offset, std::uint64_t length, const CallOptions& call = {});
+  Status collapse(std::uint64_t offset, std::uint64_t length, const CallOptions& call = {});
 
   // Writes every dirty page and makes data and metadata durable. After an error the pages stay dirty
   // and readable, and each later sync fails until they have reached the store.

@@ -183,6 +183,12 @@ class QUIRE_EXPORT Store {
   virtual void sync(ObjectHandle object, SyncKind kind, IoDone& done) noexcept = 0;
 
   // The rest has defaults that answer EOPNOTSUPP.
+
+  // Cuts the object. kPunch and kZero never change its size, wherever the range ends. kInsert and kCollapse
+  // refuse (EINVAL) what is off the store's block, an insert at or past the end, and a collapse up to it.
+  // EINVAL, EOPNOTSUPP, ENOSYS, ENODEV, EFBIG, EBADF, EPERM, EACCES, ETXTBSY and Errc::kBusy say that nothing
+  // has changed; after any other error of kInsert or kCollapse the cache takes it that some bytes have moved
+  // and some have not (File::insert).
   virtual void cut(ObjectHandle object, Cut kind, std::uint64_t offset, std::uint64_t length,
                    IoDone& done) noexcept;
   // Allocates space under [offset, offset + length) without changing bytes or size.

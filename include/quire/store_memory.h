@@ -41,7 +41,9 @@ struct StoreRequest {
 // What the hook answers. Of an open only `error` is looked at.
 struct StoreVerdict {
   std::error_code error = {};  // non-zero: fail with this, changing nothing
-  bool hold = false;           // keep the request until release_held()
+  // With an error: carry the request out all the same, as a store that failed after it had changed things.
+  bool change_then_fail = false;
+  bool hold = false;  // keep the request until release_held()
   // With kSync and an error: forget what was written since the last good sync.
   bool drop_unsynced = false;
   // With `hold`: carry the request out now, and keep back only its answer.

@@ -89,6 +89,14 @@ void SealedRange::drop_from(std::uint64_t first) noexcept {
   pages_.cache().dirty().give(credits);
 }
 
+void SealedRange::drop_clean() noexcept {
+  if (first_ == end_) return;
+  pages_.tree().for_each(first_, end_ - 1, [&](std::uint64_t index, PageWord& word) {
+    if (word.load().state() == PageState::kClean) (void)drop_page(pages_, index, word);
+    return true;
+  });
+}
+
 void SealedRange::zero_tail_of(std::uint64_t index, std::size_t from) noexcept {
   PageWord* const word = pages_.find(index);
   if (word == nullptr) return;

@@ -35,6 +35,8 @@ class SealedRange {
                        sync::Clock::duration users_wait = kAsLongAsItTakes);
   // Drops the sealed pages from `first` on, dirty or not. Waits for nothing.
   void drop_from(std::uint64_t first) noexcept;
+  // Drops the sealed pages that are clean. Waits for nothing.
+  void drop_clean() noexcept;
   // Zeroes bytes [from, page end) of page `index` if it is cached. REQUIRES: it is sealed or absent.
   void zero_tail_of(std::uint64_t index, std::size_t from) noexcept;
   // Gives the rest back to readers and writers.

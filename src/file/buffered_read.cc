@@ -93,17 +93,9 @@ Transfer read_missing(Inode& inode, SharedReadahead& readahead, std::span<std::b
   return moved;
 }
 
-}  // namespace
-
-std::size_t read_hits(Inode& inode, std::span<std::byte> out, std::uint64_t offset) noexcept {
-  cache::CacheLock::Operation operation;
-  if (!operation.try_begin(inode.lock(), sync::RwMode::kRead)) [[unlikely]]
-    return 0;
-  return copy_hits(inode, out, offset);
-}
-
-Transfer read_at(Inode& inode, SharedReadahead& readahead, std::span<std::byte> out,
-                 std::uint64_t offset, const sync::WaitLimit& limit) {
+// read_at() of a file that is not broken.
+Transfer read_sound(Inode& inode, SharedReadahead& readahead, std::span<std::byte> out,
+                    std::uint64_t offset, const sync::WaitLimit& limit) {
   Transfer moved;
   cache::CacheLock::Operation operation;
   moved.error = sync::to_error(operation.begin(inode.lock(), sync::RwMode::kRead, limit));
@@ -146,6 +138,25 @@ Transfer read_at(Inode& inode, SharedReadahead& readahead, std::span<std::byte> 
     moved.error = missing.error;
     if (missing.error) return moved;
   }
+  return moved;
+}
+
+}  // namespace
+
+std::size_t read_hits(Inode& inode, std::span<std::byte> out, std::uint64_t offset) noexcept {
+  cache::CacheLock::Operation operation;
+  if (!operation.try_begin(inode.lock(), sync::RwMode::kRead)) [[unlikely]]
+    return 0;
+  const std::size_t moved = copy_hits(inode, out, offset);
+  return inode.broken() ? 0 : moved;
+}
+
+Transfer read_at(Inode& inode, SharedReadahead& readahead, std::span<std::byte> out,
+                 std::uint64_t offset, const sync::WaitLimit& limit) {
+  const Transfer moved = read_sound(inode, readahead, out, offset, limit);
+  // After the copy: what a shift that failed meanwhile has left there is nobody's data.
+  if (inode.broken()) [[unlikely]]
+    return {0, std::make_error_code(std::errc::io_error)};
   return moved;
 }
 

@@ -41,6 +41,7 @@ class WriteLocks {
       const std::uint64_t now = inode_.size_bytes();
       const bool enough =
           extends ? std::min(append ? now : *offset, now) >= first : *offset + bytes <= now;
+      if (inode_.broken()) return std::make_error_code(std::errc::io_error);
       if (enough) {
         if (append) *offset = now;
         return {};

@@ -178,6 +178,11 @@ class FileImpl {
   Status write_back(const CallOptions& call);
   Status allocate(std::uint64_t offset, std::uint64_t length, bool keep_size,
                   const CallOptions& call);
+  // File::punch, zero, insert and collapse; only zero looks at `keep_size`.
+  Status cut(Cut kind, std::uint64_t offset, std::uint64_t length, bool keep_size,
+             const CallOptions& call);
+  // Nothing but closing and opening the file again is of use (File::insert).
+  bool broken() const noexcept { return inode_->broken(); }
   // The file has no name any more and this is its last user: drops every page, dirty ones too, so that
   // closing writes nothing. Waits for writeback under way, for at most limits::kCloseWaitMax; then
   // Errc::kTimedOut, and nothing has changed.

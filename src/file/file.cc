@@ -86,6 +86,27 @@ Status File::allocate(std::uint64_t offset, std::uint64_t length, bool keep_size
   return impl_->allocate(offset, length, keep_size, call);
 }
 
+Status File::punch(std::uint64_t offset, std::uint64_t length, const CallOptions& call) {
+  if (impl_ == nullptr) return not_open("punching");
+  return impl_->cut(Cut::kPunch, offset, length, true, call);
+}
+
+Status File::zero(std::uint64_t offset, std::uint64_t length, bool keep_size,
+                  const CallOptions& call) {
+  if (impl_ == nullptr) return not_open("zeroing");
+  return impl_->cut(Cut::kZero, offset, length, keep_size, call);
+}
+
+Status File::insert(std::uint64_t offset, std::uint64_t length, const CallOptions& call) {
+  if (impl_ == nullptr) return not_open("inserting");
+  return impl_->cut(Cut::kInsert, offset, length, false, call);
+}
+
+Status File::collapse(std::uint64_t offset, std::uint64_t length, const CallOptions& call) {
+  if (impl_ == nullptr) return not_open("collapsing");
+  return impl_->cut(Cut::kCollapse, offset, length, false, call);
+}
+
 Status File::sync(const CallOptions& call) {
   if (impl_ == nullptr) return not_open("syncing");
   return impl_->sync(0, ~std::uint64_t{0}, SyncKind::kAll, call);

@@ -3,12 +3,48 @@
 #include <algorithm>
 
 #include "file/cache_impl.h"
+#include "file/reshape.h"
 #include "file/resize.h"
 #include "file/shoot_down.h"
 #include "file/sync_file.h"
 #include "sync/lock_rank.h"
 
 namespace quire {
+namespace {
+
+// What a person must do about an error of a broken file.
+std::string_view cure(const file::Inode& inode) {
+  return inode.broken()
+             ? ": an insert or collapse failed while the store moved its bytes; close every "
+               "open of the file, open it again, and check what it holds"
+             : "";
+}
+
+std::error_code check_range(std::uint64_t offset, std::uint64_t length) {
+  if (length == 0 || offset + length < offset) {
+    return std::make_error_code(std::errc::invalid_argument);
+  }
+  if (offset + length > limits::kFileSizeMaxBytes) {
+    return std::make_error_code(std::errc::file_too_large);
+  }
+  return {};
+}
+
+std::string_view doing(Cut kind) {
+  switch (kind) {
+    case Cut::kPunch:
+      return "punching";
+    case Cut::kZero:
+      return "zeroing";
+    case Cut::kInsert:
+      return "inserting";
+    case Cut::kCollapse:
+      return "collapsing";
+  }
+  return "cutting";
+}
+
+}  // namespace
 
 FileImpl::FileImpl(std::shared_ptr<CacheImpl> owner, std::shared_ptr<file::Inode> inode,
                    OpenFlags open_flags)
@@ -25,12 +61,13 @@ std::error_code FileImpl::usable(OpenFlags needed) const noexcept {
 }
 
 Error FileImpl::fail(std::error_code code, std::string_view what) const {
-  return Error(code, fmt::format("{} {}", what, inode_->path()));
+  return Error(code, fmt::format("{} {}{}", what, inode_->path(), cure(*inode_)));
 }
 
 Error FileImpl::fail_at(std::error_code code, std::string_view what, std::uint64_t offset,
                         std::size_t bytes) const {
-  return Error(code, fmt::format("{} {} ({} bytes at {})", what, inode_->path(), bytes, offset));
+  return Error(code, fmt::format("{} {} ({} bytes at {}){}", what, inode_->path(), bytes, offset,
+                                 cure(*inode_)));
 }
 
 Result<std::size_t> FileImpl::read(std::span<std::byte> buffer, std::uint64_t offset,
@@ -162,15 +199,23 @@ Status FileImpl::truncate(std::uint64_t size_bytes, const CallOptions& call) {
   return {};
 }
 
+Status FileImpl::cut(Cut kind, std::uint64_t offset, std::uint64_t length, bool keep_size,
+                     const CallOptions& call) {
+  std::error_code error = usable(OpenFlags::kWrite);
+  if (!error) error = check_range(offset, length);
+  if (!error) {
+    const bool clears = kind == Cut::kPunch || kind == Cut::kZero;
+    error = clears ? file::clear(inode_, kind, offset, offset + length, keep_size, to_limit(call))
+                   : file::shift(inode_, kind, offset, length, to_limit(call));
+  }
+  if (error) return fail(error, fmt::format("{} {} bytes at {} of", doing(kind), length, offset));
+  return {};
+}
+
 Status FileImpl::allocate(std::uint64_t offset, std::uint64_t length, bool keep_size,
                           const CallOptions& call) {
   std::error_code error = usable(OpenFlags::kWrite);
-  if (!error && (length == 0 || offset + length < offset)) {
-    error = std::make_error_code(std::errc::invalid_argument);
-  }
-  if (!error && offset + length > limits::kFileSizeMaxBytes) {
-    error = std::make_error_code(std::errc::file_too_large);
-  }
+  if (!error) error = check_range(offset, length);
   if (!error) error = file::allocate(inode_, offset, offset + length, keep_size, to_limit(call));
   if (error) return fail(error, fmt::format("allocating {} bytes at {} of", length, offset));
   return {};
@@ -189,6 +234,8 @@ Status FileImpl::sync(std::uint64_t first_page, std::uint64_t last_page, SyncKin
                       const CallOptions& call) {
   std::error_code error = usable(OpenFlags{});
   if (!error) error = file::sync_pages(inode_, first_page, last_page, kind, to_limit(call));
+  // What is there is durable then, but nobody shall take it for his file.
+  if (!error && inode_->broken()) error = std::make_error_code(std::errc::io_error);
   if (!error) return {};
   Error failed = fail(error, "syncing");
   failed.context += file::lost_text(*inode_, first_page, last_page);
@@ -245,7 +292,7 @@ Result<FileStat> FileImpl::stat() {
   if (!object.ok()) return std::move(object).error();
   const file::Stamps stamps = inode_->stamps();
   FileStat s;
-  s.size_bytes = inode_->size_bytes();
+  s.size_bytes = inode_->broken() ? object->size_bytes : inode_->size_bytes();
   s.allocated_bytes = object->allocated_bytes;
   s.atime = stamps.atime;
   s.mtime = stamps.mtime;
@@ -276,6 +323,12 @@ Result<std::size_t> FileImpl::perform(const Op& op, const CallOptions& call) {
     return writev({&o->buffer, 1}, &offset, call);
   }
   if (const auto* o = std::get_if<TruncateOp>(&op)) return size_of(truncate(o->size_bytes, call));
+  if (const auto* o = std::get_if<AllocateOp>(&op)) {
+    return size_of(allocate(o->offset, o->length, o->keep_size, call));
+  }
+  if (const auto* o = std::get_if<CutOp>(&op)) {
+    return size_of(cut(o->kind, o->offset, o->length, o->keep_size, call));
+  }
   const auto& o = std::get<SyncOp>(op);
   return size_of(sync(0, ~std::uint64_t{0}, o.kind, call));
 }

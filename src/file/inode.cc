@@ -171,6 +171,14 @@ void Inode::set_stale(const ObjectStat& stat) {
   stale_ = true;
 }
 
+void Inode::mended(const ObjectStat& stat) {
+  sync::MutexLock lock(mutex_);
+  seen_ = stat;
+  ++looks_;
+  set_size_bytes(stat.size_bytes);
+  broken_.store(false);
+}
+
 bool Inode::take_stale() {
   sync::MutexLock lock(mutex_);
   return std::exchange(stale_, false);

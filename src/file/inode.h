@@ -100,6 +100,17 @@ class Inode final : public cache::FilePages {
   void set_stale(const ObjectStat& stat);
   bool take_stale();
 
+  // The error state. A shift (insert, collapse) failed after the store may have moved some of the bytes:
+  // nobody knows what is where. Every read, write, cut and sync fails with EIO, until all opens of the
+  // file are closed and it is opened again (reshape.h, mend). What was dirty in front of the shift is
+  // written back meanwhile.
+  //
+  //   sound -- set_broken(), by the shift, under its locks --> broken -- mended(), by an open --> sound
+  bool broken() const noexcept { return broken_.load(); }
+  void set_broken() noexcept { broken_.store(true); }
+  // Takes what the store has now. REQUIRES: all pages are sealed, and only dirty ones in the file are left.
+  void mended(const ObjectStat& stat);
+
  private:
   const ObjectId id_;
   const std::string path_;
@@ -110,6 +121,7 @@ class Inode final : public cache::FilePages {
   // Takes what the store had at some moment since looks_ was `looks_before` as seen.
   void see(const ObjectStat& now, std::uint64_t looks_before) REQUIRES(mutex_);
 
+  sync::Atomic<bool> broken_{false};
   sync::Atomic<bool> nameless_{false};
   sync::Atomic<bool> stamps_changed_{false};  // since push_times() looked at them
   sync::Atomic<bool> store_changed_{false};   // by requests of ours, since push_times() began

@@ -67,6 +67,7 @@ Result<std::shared_ptr<Inode>> InodeTable::enter(OpenedObject opened, const std:
   std::shared_ptr<Inode> inode;
   std::shared_ptr<Inode> replaced;
   bool was_in_use = false;
+  bool mends = false;
   for (;;) {
     sync::MutexLock lock(mutex_);
     if (Status room = check_room(path); !room.ok()) {
@@ -106,6 +107,7 @@ Result<std::shared_ptr<Inode>> InodeTable::enter(OpenedObject opened, const std:
       }
     }
     attach(entry, opened, writable, surplus);
+    mends = entry.openers == 0 && entry.inode->broken();
     ++entry.openers;
     ++open_files_;
     inode = entry.inode;
@@ -115,6 +117,8 @@ Result<std::shared_ptr<Inode>> InodeTable::enter(OpenedObject opened, const std:
   (void)close_handles(surplus);
   // If this fails, so does every sync until the file can be opened for writing.
   if (!writable && inode->unsynced().rewrite_needed()) (void)open_again(inode);
+  // Of no use until that succeeds, but for an open that comes when this one is closed.
+  if (mends) (void)mend(*inode, {sync::deadline_after(limits::kCloseWaitMax), {}});
   if (was_in_use) look_behind(*inode, opened.stat);
   return inode;
 }

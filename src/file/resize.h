@@ -6,8 +6,8 @@
 //   allocate write range [offset, end), or from the old end on if the file grows -> the store's reserve
 //            -> grow
 //
-// If the store refuses, everything is unsealed and nothing has changed. If the caller gives up while the
-// store works, the operation keeps its locks and finishes in the thread that ends the request.
+// If the store refuses, everything is unsealed and nothing has changed. cut_call.h says what all cuts have
+// in common; punch, zero, insert and collapse stand in reshape.h.
 //
 // Who calls: File, holding nothing.
 #ifndef QUIRE_FILE_RESIZE_H_
@@ -43,6 +43,11 @@ std::error_code discard(Inode& inode, const sync::WaitLimit& limit);
 // dirty they are kept, and the next sync says so (Inode::set_stale).
 enum class Behind : std::uint8_t { kUnchanged, kAdopted, kStale };
 Behind check_behind(Inode& inode, const sync::WaitLimit& limit);
+
+// Ends the error state of a file that nobody has open but the caller: takes the size that the store has,
+// and keeps of the pages only what is unwritten. Errors: the store's, Errc::kTimedOut, Errc::kInterrupted;
+// the file stays broken then. Blocks.
+std::error_code mend(Inode& inode, const sync::WaitLimit& limit);
 
 // Writes the pages in [first_page, last_page] back and drops those that are clean and unused then. Waits
 // for at most limits::kCloseWaitMax: then Errc::kTimedOut, and what is clean has been dropped.

@@ -1,5 +1,7 @@
 #include "file/shoot_down.h"
 
+#include <utility>
+
 #include "cache/sealed_write.h"
 #include "file/sync_file.h"
 
@@ -18,29 +20,57 @@ std::uint64_t last_byte(std::uint64_t page) {
 ShotDown::~ShotDown() {
   pages_.unseal();
   block_.end();
-  if (range_held_) inode_->ranges().unlock(range_);
+  unlock_bytes();
+}
+
+std::error_code ShotDown::lock_bytes(std::uint64_t first, std::uint64_t last,
+                                     const sync::WaitLimit& limit) {
+  if (!begun_) {
+    const sync::WaitStatus status = operation_.begin(inode_->lock(), sync::RwMode::kWrite, limit);
+    if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+    begun_ = true;
+  }
+  const sync::WaitStatus status = inode_->lock_range(range_, first, last, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  range_held_ = true;
+  // A shift that we waited for may have failed midway.
+  return inode_->broken() ? std::make_error_code(std::errc::io_error) : std::error_code();
+}
+
+void ShotDown::unlock_bytes() noexcept {
+  if (!range_held_) return;
+  range_held_ = false;
+  inode_->ranges().unlock(range_);
+}
+
+std::error_code ShotDown::lock_pages(std::uint64_t first_page, std::uint64_t last_page,
+                                     const sync::WaitLimit& limit,
+                                     sync::Clock::duration users_wait) {
+  first_page_ = first_page;
+  last_page_ = last_page;
+  const sync::WaitStatus status = block_.begin(inode_->lock(), first_page, last_page, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  return pages_.seal(first_page, last_page, limit, users_wait);
 }
 
 std::error_code ShotDown::lock(std::uint64_t first_page, std::uint64_t last_page,
                                const sync::WaitLimit& limit) {
-  first_page_ = first_page;
-  last_page_ = last_page;
-  sync::WaitStatus status = operation_.begin(inode_->lock(), sync::RwMode::kWrite, limit);
-  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   // Whole pages, so that no writer of a part of one has it while we wait for it.
-  status = inode_->lock_range(range_, cache::page_offset(first_page), last_byte(last_page), limit);
-  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
-  range_held_ = true;
-  status = block_.begin(inode_->lock(), first_page, last_page, limit);
-  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
-  return pages_.seal(first_page, last_page, limit, limits::kPinnedWaitMax);
+  const std::error_code error =
+      lock_bytes(cache::page_offset(first_page), last_byte(last_page), limit);
+  return error ? error : lock_pages(first_page, last_page, limit);
+}
+
+void ShotDown::hand_over() noexcept {
+  if (std::exchange(handed_over_, true)) return;
+  operation_.hand_over();
+  if (range_held_) inode_->ranges().hand_over();
+  block_.hand_over();
 }
 
 std::error_code ShotDown::write(const std::shared_ptr<ShotDown>& self,
                                 const sync::WaitLimit& limit) {
-  self->operation_.hand_over();
-  self->inode_->ranges().hand_over();
-  self->block_.hand_over();
+  self->hand_over();
   return cache::write_sealed(*self->inode_, self->first_page_, self->last_page_, self, limit);
 }
 

@@ -6,7 +6,7 @@
 // Between its write and its drop no page is unsealed, so each is written once at most, whatever others do
 // (redirty-livelock). On an error all pages are unsealed, and none was dropped.
 //
-// Who calls: File, and direct writes, holding nothing.
+// Who calls: File, cuts (cut_call.h), and direct writes, holding nothing.
 #ifndef QUIRE_FILE_SHOOT_DOWN_H_
 #define QUIRE_FILE_SHOOT_DOWN_H_
 
@@ -38,17 +38,30 @@ class ShotDown {
   // for longer than limits::kPinnedWaitMax, Errc::kTimedOut, Errc::kInterrupted.
   std::error_code lock(std::uint64_t first_page, std::uint64_t last_page,
                        const sync::WaitLimit& limit);
-  // Writes what is dirty. `self` is this. From here on the locks are the operation's, not this thread's.
+  // The steps of lock(), for those whose write range is not their pages. First the bytes: EIO if the file
+  // is broken (Inode::broken). Given back and taken again, if need be.
+  std::error_code lock_bytes(std::uint64_t first, std::uint64_t last, const sync::WaitLimit& limit);
+  void unlock_bytes() noexcept;
+  // Then the pages, in these bytes. EBUSY where somebody uses a page for longer than `users_wait`.
+  std::error_code lock_pages(std::uint64_t first_page, std::uint64_t last_page,
+                             const sync::WaitLimit& limit,
+                             sync::Clock::duration users_wait = limits::kPinnedWaitMax);
+  // What is held is the operation's from now on, not this thread's. Once more does nothing.
+  void hand_over() noexcept;
+  // Writes what is dirty. `self` is this. Hands over.
   // Errors: the store's, Errc::kTimedOut, Errc::kInterrupted.
   static std::error_code write(const std::shared_ptr<ShotDown>& self, const sync::WaitLimit& limit);
   // REQUIRES: no page is dirty.
   void drop() noexcept { pages_.drop_from(first_page_); }
+  cache::SealedRange& pages() noexcept { return pages_; }
 
  private:
   const std::shared_ptr<Inode> inode_;
   std::uint64_t first_page_ = 0;
   std::uint64_t last_page_ = 0;
+  bool begun_ = false;
   bool range_held_ = false;
+  bool handed_over_ = false;
   cache::CacheLock::Operation operation_;
   sync::RangeLock::Hold range_;
   cache::CacheLock::Block block_;

@@ -54,7 +54,7 @@ class SyncCall final : public StoreCall {
   ~SyncCall() override { release(); }
   void ended(std::error_code error) noexcept override {
     if (error) {
-      inode_->unsynced().failed(taken_);
+      inode_->unsynced().failed();
     } else {
       inode_->unsynced().succeeded(taken_);
     }

@@ -86,6 +86,11 @@ class FrontStore final : public Store {
     look(object);
     memory_->reserve(object, offset, length, done);
   }
+  void cut(ObjectHandle object, Cut kind, std::uint64_t offset, std::uint64_t length,
+           IoDone& done) noexcept override {
+    look(object);
+    memory_->cut(object, kind, offset, length, done);
+  }
   Status set_times(ObjectHandle object, const TimeSpec* atime, const TimeSpec& mtime) override {
     look(object);
     if (on_set_times) on_set_times(mtime);

@@ -55,6 +55,21 @@ void Unsynced::remove(Intervals& set, std::uint64_t page) {
   if (page + 1 < end) set.emplace(page + 1, end);
 }
 
+void Unsynced::split(Intervals& set, std::uint64_t at) {
+  const auto it = set.lower_bound(at);
+  if (it == set.begin()) return;
+  const auto before = std::prev(it);
+  if (before->second <= at) return;
+  set.emplace(at, before->second);
+  before->second = at;
+}
+
+void Unsynced::remove_range(Intervals& set, std::uint64_t first, std::uint64_t end) {
+  split(set, first);
+  split(set, end);
+  set.erase(set.lower_bound(first), set.lower_bound(end));
+}
+
 void Unsynced::cut(Intervals& set, std::uint64_t first) {
   auto it = set.lower_bound(first);
   set.erase(it, set.end());
@@ -102,18 +117,20 @@ bool Unsynced::sync_needed() const {
 
 Unsynced::Taken Unsynced::take() {
   sync::MutexLock lock(mutex_);
-  return {std::exchange(written_, {}), changes_};
+  syncing_ = std::exchange(written_, {});
+  return {changes_};
 }
 
 void Unsynced::succeeded(const Taken& taken) {
   sync::MutexLock lock(mutex_);
+  syncing_.clear();
   durable_ = std::max(durable_, taken.changes);
 }
 
-void Unsynced::failed(const Taken& taken) {
+void Unsynced::failed() {
   sync::MutexLock lock(mutex_);
   ++failures_;
-  for (const auto& [first, end] : taken.pages) insert(rewrite_, first, end);
+  for (const auto& [first, end] : std::exchange(syncing_, {})) insert(rewrite_, first, end);
   for (const auto& [first, end] : std::exchange(written_, {})) insert(rewrite_, first, end);
 }
 
@@ -180,19 +197,51 @@ void Unsynced::overwritten(std::uint64_t page) {
 
 void Unsynced::forget() {
   sync::MutexLock lock(mutex_);
-  written_.clear();
-  rewrite_.clear();
-  lost_.clear();
+  for (Intervals* const set : {&written_, &syncing_, &rewrite_, &lost_}) set->clear();
   any_lost_.store(false);
   durable_ = changes_;
 }
 
-void Unsynced::forget_from(std::uint64_t first) {
+template <class Change>
+void Unsynced::change_all(const Change& change) {
   sync::MutexLock lock(mutex_);
-  cut(written_, first);
-  cut(rewrite_, first);
-  cut(lost_, first);
+  for (Intervals* const set : {&written_, &syncing_, &rewrite_, &lost_}) change(*set);
   any_lost_.store(!lost_.empty());
+}
+
+void Unsynced::forget_from(std::uint64_t first) {
+  change_all([&](Intervals& set) { cut(set, first); });
+}
+
+void Unsynced::forget_range(std::uint64_t first, std::uint64_t end) {
+  change_all([&](Intervals& set) { remove_range(set, first, end); });
+}
+
+void Unsynced::inserted(std::uint64_t first, std::uint64_t end) {
+  change_all([&](Intervals& set) {
+    split(set, first);
+    Intervals moved;
+    for (auto it = set.lower_bound(first); it != set.end(); it = set.erase(it)) {
+      moved.emplace(it->first + (end - first), it->second + (end - first));
+    }
+    set.merge(moved);
+  });
+}
+
+void Unsynced::collapsed(std::uint64_t first, std::uint64_t end) {
+  change_all([&](Intervals& set) {
+    remove_range(set, first, end);
+    Intervals moved;
+    for (auto it = set.lower_bound(end); it != set.end(); it = set.erase(it)) {
+      moved.emplace(it->first - (end - first), it->second - (end - first));
+    }
+    for (const auto& [from, to] : moved) insert(set, from, to);
+  });
+}
+
+Unsynced::Intervals Unsynced::taken() const {
+  sync::MutexLock lock(mutex_);
+  return syncing_;
 }
 
 }  // namespace quire::file

@@ -10,7 +10,9 @@
 //
 //   lost: until it is cut away, or written over from end to end. Until then every sync of it fails.
 //
-// Three sets of intervals of pages, each bounded by limits::kUnsyncedMax. When the first has half of that
+// What a sync has taken that is under way stays here, so that a cut forgets or moves it with the rest.
+//
+// Four sets of intervals of pages, each bounded by limits::kUnsyncedMax. When the first has half of that
 // the file is due for a sync (sync_file.h), which empties it. If the store does not get round to that, the
 // smaller half of the gaps between intervals are closed, and their pages taken for pages of the set. That
 // writes nothing (only pages whose bytes are known are written again), but if a sync fails then they
@@ -33,9 +35,8 @@ class Unsynced {
  public:
   // First page -> one past the last.
   using Intervals = std::map<std::uint64_t, std::uint64_t>;
-  // What a sync that begins now would make durable.
+  // A sync of the file: how many changes it will make durable.
   struct Taken {
-    Intervals pages;
     std::uint64_t changes = 0;
   };
 
@@ -55,11 +56,11 @@ class Unsynced {
   // Something was changed that no sync has made durable.
   bool sync_needed() const;
 
-  // A sync of the file is about to be submitted: the pages written are taken out. Ends with succeeded()
-  // or failed().
+  // A sync of the file is about to be submitted: it has taken the pages written. Ends with succeeded() or
+  // failed(). REQUIRES: none is under way.
   Taken take();
   void succeeded(const Taken& taken);
-  void failed(const Taken& taken);
+  void failed();
   // A sync of the whole store succeeded, which was submitted when changes() was `changes`; or failed.
   // That one takes nothing out: other syncs may run beside it.
   void store_succeeded(std::uint64_t changes);
@@ -86,15 +87,31 @@ class Unsynced {
   void forget();
   // The file was cut: pages from `first` on are no longer of interest.
   void forget_from(std::uint64_t first);
+  // Pages [first, end) were punched or zeroed.
+  void forget_range(std::uint64_t first, std::uint64_t end);
+  // Pages [first, end) were inserted: what was at `first` is at `end` now.
+  void inserted(std::uint64_t first, std::uint64_t end);
+  // Pages [first, end) were collapsed: what was at `end` is at `first` now.
+  void collapsed(std::uint64_t first, std::uint64_t end);
+
+  // For tests: what the sync under way has taken.
+  Intervals taken() const;
 
  private:
   static void insert(Intervals& set, std::uint64_t first, std::uint64_t end);
   static void join_nearest(Intervals& set);
   static void remove(Intervals& set, std::uint64_t page);
   static void cut(Intervals& set, std::uint64_t first);
+  // Ends the interval that `at` lies in there, and begins another.
+  static void split(Intervals& set, std::uint64_t at);
+  static void remove_range(Intervals& set, std::uint64_t first, std::uint64_t end);
+  // Calls change(set) for each of the sets: the file was cut.
+  template <class Change>
+  void change_all(const Change& change) EXCLUDES(mutex_);
 
   mutable sync::Mutex mutex_;
   Intervals written_ GUARDED_BY(mutex_);
+  Intervals syncing_ GUARDED_BY(mutex_);
   Intervals rewrite_ GUARDED_BY(mutex_);
   Intervals lost_ GUARDED_BY(mutex_);
   std::uint64_t changes_ GUARDED_BY(mutex_) = 0;

@@ -27,7 +27,8 @@ TEST(Unsynced, WhatIsWrittenAfterASyncBeganNeedsAnother) {
 TEST(Unsynced, WhatASyncFailedOnIsWrittenAgainOnce) {
   Unsynced unsynced;
   unsynced.add(3, 3);
-  unsynced.failed(unsynced.take());
+  (void)unsynced.take();
+  unsynced.failed();
   std::uint64_t page = 0;
   for (const std::uint64_t expected : {3, 4}) {
     ASSERT_TRUE(unsynced.next_rewrite(&page));
@@ -65,10 +66,32 @@ TEST(Unsynced, TheSmallerGapsAreClosedWhenThereAreTooMany) {
   const std::uint64_t n = 3 * limits::kUnsyncedMax;
   for (std::uint64_t i = 0; i < n; ++i) unsynced.add(i * 4 + (i % 2), 1);  // gaps of 4 and 2
   EXPECT_TRUE(unsynced.sync_due());
-  const Unsynced::Taken taken = unsynced.take();
-  EXPECT_LE(taken.pages.size(), limits::kUnsyncedMax);
-  EXPECT_EQ(taken.pages.begin()->first, 0u);
-  EXPECT_EQ(taken.pages.rbegin()->second, (n - 1) * 4 + 2);
+  (void)unsynced.take();
+  const Unsynced::Intervals taken = unsynced.taken();
+  EXPECT_LE(taken.size(), limits::kUnsyncedMax);
+  EXPECT_EQ(taken.begin()->first, 0u);
+  EXPECT_EQ(taken.rbegin()->second, (n - 1) * 4 + 2);
+}
+
+// What a sync has taken moves with the bytes that it is about. Fails if a cut passes over that set, or if
+// it moves an interval that begins before the cut as a whole, or not at all.
+TEST(Unsynced, ACutForgetsAndMovesWhatASyncHasTaken) {
+  using Intervals = Unsynced::Intervals;
+  Unsynced unsynced;
+  unsynced.add(2, 8);
+  unsynced.add(20, 2);
+  (void)unsynced.take();
+  unsynced.forget_range(4, 5);
+  EXPECT_EQ(unsynced.taken(), (Intervals{{2, 4}, {5, 10}, {20, 22}}));
+  unsynced.inserted(6, 9);
+  EXPECT_EQ(unsynced.taken(), (Intervals{{2, 4}, {5, 6}, {9, 13}, {23, 25}}));
+  unsynced.collapsed(3, 11);
+  EXPECT_EQ(unsynced.taken(), (Intervals{{2, 5}, {15, 17}}));
+  unsynced.forget_from(16);
+  EXPECT_EQ(unsynced.taken(), (Intervals{{2, 5}, {15, 16}}));
+  unsynced.lose(15);
+  unsynced.collapsed(15, 16);
+  EXPECT_FALSE(unsynced.any_lost());
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 
 #include "mount/filesystem.h"
 #include "mount/limits.h"
+#include "mount/request.h"
 #include "quire/limits.h"
 #include "sync/condition.h"
 
@@ -62,8 +63,8 @@ std::size_t format_failures(const std::vector<OpenFiles::Failure>& failures, cha
   return used;
 }
 
-void FileSystem::control(fuse_req_t request, unsigned command, std::span<const std::byte> in,
-                         std::size_t /*out_size*/) {
+void FileSystem::control(fuse_req_t request, OpenFile* open, unsigned command,
+                         std::span<const std::byte> in) {
   switch (command) {
     case static_cast<unsigned>(control::kStats):
       return control_stats(request, in);
@@ -71,6 +72,8 @@ void FileSystem::control(fuse_req_t request, unsigned command, std::span<const s
       return control_files(request, in);
     case static_cast<unsigned>(control::kWriteBack):
       return control_write_back(request, in);
+    case static_cast<unsigned>(control::kShift):
+      return control_shift(request, open, in);
     default:
       fuse_reply_err(request, ENOTTY);
   }
@@ -158,32 +161,89 @@ std::string FileSystem::end_socket() const {
   return end_socket_;
 }
 
-bool FileSystem::recall() {
-  // Shared with the notifier, which may outlast our patience.
-  struct Waiting {
-    sync::Mutex mutex;
-    sync::Condition changed;
-    std::size_t left GUARDED_BY(mutex) = 0;
-  };
-  const auto waiting = std::make_shared<Waiting>();
-  parts_.nodes.for_each_file([&](Node& node) {
-    if (!node.file().kernel_pages().any()) return;
+namespace {
+
+// Files that the kernel was asked to give back. Shared with the notifier, which may outlast our patience.
+class Recall {
+ public:
+  static void ask(const std::shared_ptr<Recall>& self, Notifier& notifier, std::uint64_t number) {
     {
-      sync::MutexLock lock(waiting->mutex);
-      ++waiting->left;
+      sync::MutexLock lock(self->mutex_);
+      ++self->left_;
     }
-    notifier_->drop(parts_.nodes.number(node), {0, 0}, [waiting](int /*number*/) {
-      sync::MutexLock lock(waiting->mutex);
-      --waiting->left;
-      waiting->changed.notify_all();
+    notifier.drop(number, {0, 0}, [self](int error) {
+      sync::MutexLock lock(self->mutex_);
+      --self->left_;
+      // One that it does not know it holds nothing of.
+      if (error != 0 && error != ENOENT) self->kept_ = true;
+      self->changed_.notify_all();
     });
-  });
-  const sync::Clock::time_point deadline = sync::deadline_after(limits::kRecallMax);
-  sync::MutexLock lock(waiting->mutex);
-  while (waiting->left > 0) {
-    if (!waiting->changed.wait_until(waiting->mutex, deadline)) return waiting->left == 0;
   }
-  return true;
+  // False if limits::kRecallMax passed before.
+  bool wait() {
+    const sync::Clock::time_point deadline = sync::deadline_after(limits::kRecallMax);
+    sync::MutexLock lock(mutex_);
+    while (left_ > 0) {
+      if (!changed_.wait_until(mutex_, deadline)) return left_ == 0;
+    }
+    return true;
+  }
+  // It would not give some of them back.
+  bool kept() const {
+    sync::MutexLock lock(mutex_);
+    return kept_;
+  }
+
+ private:
+  mutable sync::Mutex mutex_;
+  sync::Condition changed_;
+  std::size_t left_ GUARDED_BY(mutex_) = 0;
+  bool kept_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace
+
+bool FileSystem::recall() {
+  const auto all = std::make_shared<Recall>();
+  parts_.nodes.for_each_file([&](Node& node) {
+    if (node.file().kernel_pages().any()) Recall::ask(all, *notifier_, parts_.nodes.number(node));
+  });
+  return all->wait();
+}
+
+bool FileSystem::recall(Node& node) {
+  bool done = false;
+  if (recalling_.fetch_add(1) < limits::kRecallsMax) {
+    const auto one = std::make_shared<Recall>();
+    Recall::ask(one, *notifier_, parts_.nodes.number(node));
+    done = one->wait() && !one->kept();
+  }
+  recalling_.fetch_sub(1);
+  return done;
+}
+
+void FileSystem::control_shift(fuse_req_t request, OpenFile* open, std::span<const std::byte> in) {
+  const auto asked = take<control::Shift>(request, in, Who::kAll);
+  if (asked == nullptr) return;
+  int number = 0;
+  if (open == nullptr) {
+    number = EISDIR;
+  } else if (asked->kind != control::kInsert && asked->kind != control::kCollapse) {
+    number = EOPNOTSUPP;
+  } else {
+    drop_privileges(request, open->node);
+    const Interruptible interruptible(request);
+    number = shift(*open, asked->kind == control::kInsert ? Cut::kInsert : Cut::kCollapse,
+                   asked->offset, asked->length, interruptible);
+  }
+  if (number != 0) {
+    fuse_reply_err(request, number);
+    return;
+  }
+  // The kernel does not know that an ioctl changed the size.
+  notifier_->forget_attributes(parts_.nodes.number(open->node));
+  asked->size_bytes = open->file->size_bytes();
+  answer(request, *asked);
 }
 
 void FileSystem::begin(Notifier& notifier, bool shared_mmap, Describe describe) {

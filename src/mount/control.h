@@ -1,5 +1,5 @@
 // control: what a mount answers to its own tool, by ioctl(2) on the mount's root directory (or any file of
-// it). `quire stats` and `quire unmount` are the clients.
+// it). `quire stats`, `quire unmount` and `quire fallocate` are the clients.
 //
 // Everything has a fixed layout and a version, so that a tool and a daemon of different builds refuse each
 // other instead of misreading. All numbers are host order: both ends are on one machine.
@@ -95,9 +95,23 @@ struct Ended {
   char text[kTextBytes];  // as Files::text
 };
 
+// Inserts or collapses bytes of the file that it is asked of, which must be open for writing: the kernel refuses
+// those modes of fallocate(2) before a FUSE daemon hears of them. For all who have it open. EBUSY if a mapping
+// of the file was used meanwhile.
+struct Shift {
+  std::uint32_t version;  // in
+  std::uint32_t kind;     // in: kInsert or kCollapse
+  std::uint64_t offset;   // in, in bytes, as the length
+  std::uint64_t length;
+  std::uint64_t size_bytes;  // out: of the file
+};
+inline constexpr std::uint32_t kInsert = 1;
+inline constexpr std::uint32_t kCollapse = 2;
+
 inline constexpr unsigned long kStats = _IOWR('Q', 1, Stats);
 inline constexpr unsigned long kFiles = _IOWR('Q', 2, Files);
 inline constexpr unsigned long kWriteBack = _IOWR('Q', 3, WriteBack);
+inline constexpr unsigned long kShift = _IOWR('Q', 4, Shift);
 
 }  // namespace quire::mount::control
 

@@ -1,6 +1,5 @@
 // File data. filesystem.h says what is where, kernel_pages.h what mapped files need.
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include "mount/caller.h"
 #include "mount/dispatcher.h"
 #include "mount/filesystem.h"
+#include "mount/kernel_order.h"
 #include "mount/limits.h"
 #include "mount/object_stat.h"
 #include "mount/reply_buffer.h"
@@ -23,47 +23,6 @@ namespace {
 
 constexpr std::uint64_t kEnd = ~std::uint64_t{0};
 constexpr const char* kCapabilities = "security.capability";
-
-// Holds what kernel_pages.h asks for, for a scope.
-class KernelOrder {
- public:
-  KernelOrder(Node& node, std::uint64_t offset, std::uint64_t size, sync::RangeMode mode,
-              const sync::WaitLimit& limit)
-      : lock_(node.file().kernel_order()) {
-    const std::uint64_t page = quire::limits::kPageBytes;
-    const std::uint64_t last = size == 0 || offset > kEnd - size ? kEnd : offset + size - 1;
-    status_ = lock_.lock(hold_, offset / page, last / page, mode, limit);
-  }
-  // For what may make the file longer: from the page of its present end on, or of `offset` if that comes
-  // first. The end does not move while this is held, but by its holder.
-  KernelOrder(Node& node, const FileImpl& file, std::uint64_t offset, const sync::WaitLimit& limit)
-      : lock_(node.file().kernel_order()) {
-    for (;;) {
-      const std::uint64_t size = file.size_bytes();
-      status_ = lock_.lock(hold_, std::min(offset, size) / quire::limits::kPageBytes, kEnd,
-                           sync::RangeMode::kExclusive, limit);
-      if (status_ != sync::WaitStatus::kReady || file.size_bytes() >= std::min(offset, size))
-        return;
-      lock_.unlock(hold_);  // cut meanwhile
-    }
-  }
-  ~KernelOrder() {
-    if (status_ == sync::WaitStatus::kReady) lock_.unlock(hold_);
-  }
-  KernelOrder(const KernelOrder&) = delete;
-  KernelOrder& operator=(const KernelOrder&) = delete;
-
-  // 0 if it is held, or an errno.
-  int error() const {
-    const std::error_code error = sync::to_error(status_);
-    return error ? errno_of(error) : 0;
-  }
-
- private:
-  sync::RangeLock& lock_;
-  sync::RangeLock::Hold hold_;
-  sync::WaitStatus status_;
-};
 
 // 0, or why not all of it could be written: what the kernel gives back it forgets.
 int write_all(FileImpl& file, std::span<const std::byte> bytes, std::uint64_t offset,
@@ -77,14 +36,6 @@ int write_all(FileImpl& file, std::span<const std::byte> bytes, std::uint64_t of
     offset += *written;
   }
   return 0;
-}
-
-// The bytes that a file which ended at `old_end` gains up to `end` in the page where it ended: zeros, whatever
-// somebody stored there through a mapping while they lay beyond the end.
-ByteRange tail_gap(std::uint64_t old_end, std::uint64_t end) {
-  const std::uint64_t page = quire::limits::kPageBytes;
-  if (end <= old_end) return {old_end, old_end};
-  return {old_end, std::max(old_end, std::min(end, (old_end + page - 1) / page * page))};
 }
 
 OpenFlags open_flags(int flags) {
@@ -235,21 +186,6 @@ void FileSystem::drop_privileges(fuse_req_t request, Node& node) {
   }
 }
 
-// A template, so that a write of which the kernel holds nothing allocates nothing for its answer.
-template <class Reply>
-void FileSystem::drop_then(Node& node, ByteRange bytes, std::uint64_t ticket, const Reply& reply) {
-  if (ticket == 0) {
-    reply();
-    return;
-  }
-  notifier_->drop(parts_.nodes.number(node), bytes,
-                  [&pages = node.file().kernel_pages(), bytes, ticket, reply](int number) {
-                    // Answered after: until then the kernel keeps the node.
-                    pages.dropped(bytes, ticket, number == 0 || number == ENOENT);
-                    reply();
-                  });
-}
-
 void FileSystem::answer_written(fuse_req_t request, Node& node, const Written& written) {
   drop_then(node, written.drop, written.ticket,
             [request, error = written.error, count = written.bytes.end - written.bytes.begin] {
@@ -364,32 +300,6 @@ void FileSystem::fsync(fuse_req_t request, OpenFile& open, bool data_only) {
   fuse_reply_err(request, number);
 }
 
-void FileSystem::allocate(fuse_req_t request, OpenFile& open, int mode, std::uint64_t offset,
-                          std::uint64_t length) {
-  if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0) {
-    fuse_reply_err(request, EOPNOTSUPP);
-    return;
-  }
-  drop_privileges(request, open.node);
-  int number = 0;
-  std::uint64_t ticket = 0;
-  ByteRange gap = {0, 0};
-  {
-    const Interruptible interruptible(request);
-    const KernelOrder order(open.node, *open.file, offset, interruptible.limit());
-    number = order.error();
-    if (number == 0) {
-      const std::uint64_t old_end = open.file->size_bytes();
-      const Status done = open.file->allocate(offset, length, (mode & FALLOC_FL_KEEP_SIZE) != 0,
-                                              interruptible.call());
-      if (!done.ok()) number = errno_of(done.code());
-      gap = tail_gap(old_end, open.file->size_bytes());
-      if (gap.begin < gap.end) ticket = open.node.file().kernel_pages().written(gap);
-    }
-  }
-  drop_then(open.node, gap, ticket, [request, number] { fuse_reply_err(request, number); });
-}
-
 void FileSystem::seek(fuse_req_t request, OpenFile& open, std::uint64_t offset, int whence) {
   if (whence != SEEK_DATA && whence != SEEK_HOLE) {
     fuse_reply_err(request, EINVAL);
@@ -436,20 +346,6 @@ void FileSystem::copy_range(fuse_req_t request, OpenFile& from, std::uint64_t fr
     }
   }
   answer_written(request, to.node, written);
-}
-
-int FileSystem::resize(Node& node, FileImpl& file, std::uint64_t size,
-                       const Interruptible& interruptible) {
-  const KernelOrder order(node, file, size, interruptible.limit());
-  if (const int number = order.error(); number != 0) return number;
-  const std::uint64_t old_end = file.size_bytes();
-  const Status done = file.truncate(size, interruptible.call());
-  if (!done.ok()) return errno_of(done.code());
-  KernelPages& pages = node.file().kernel_pages();
-  pages.cut(size);
-  // The kernel drops what it holds of the file when it is told of the new size.
-  if (const ByteRange gap = tail_gap(old_end, size); gap.begin < gap.end) (void)pages.written(gap);
-  return 0;
 }
 
 }  // namespace quire::mount

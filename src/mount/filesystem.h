@@ -5,7 +5,8 @@
 //   operations.cc    the table of libfuse, and from it to the functions below
 //   attributes.cc    lookup, forget, getattr, setattr, statfs
 //   names.cc         mknod, mkdir, symlink, link, unlink, rmdir, rename, readlink, create
-//   data.cc          open, release, read, write, fsync, fallocate, lseek, copy_file_range
+//   data.cc          open, release, read, write, fsync, lseek, copy_file_range
+//   cuts.cc          fallocate, and what setattr and ioctl do to a file's size and bytes
 //   directories.cc   opendir, readdir, readdirplus, releasedir, fsyncdir
 //   xattrs.cc        getxattr, listxattr, setxattr, removexattr
 //   control.cc       ioctl: what the tool asks for
@@ -114,11 +115,12 @@ class FileSystem {
   void write(fuse_req_t request, OpenFile& open, std::span<const std::byte> bytes,
              std::uint64_t offset, const fuse_file_info& info);
   void fsync(fuse_req_t request, OpenFile& open, bool data_only);
-  void allocate(fuse_req_t request, OpenFile& open, int mode, std::uint64_t offset,
-                std::uint64_t length);
   void seek(fuse_req_t request, OpenFile& open, std::uint64_t offset, int whence);
   void copy_range(fuse_req_t request, OpenFile& from, std::uint64_t from_offset, OpenFile& to,
                   std::uint64_t to_offset, std::uint64_t length);
+  // cuts.cc
+  void allocate(fuse_req_t request, OpenFile& open, int mode, std::uint64_t offset,
+                std::uint64_t length);
   // directories.cc
   void open_directory(fuse_req_t request, Node& node, fuse_file_info& info);
   void read_directory(fuse_req_t request, OpenDirectory& directory, std::size_t size, off_t offset,
@@ -131,9 +133,8 @@ class FileSystem {
   void set_xattr(fuse_req_t request, Node& node, const char* name, std::span<const std::byte> value,
                  int flags);
   void remove_xattr(fuse_req_t request, Node& node, const char* name);
-  // control.cc
-  void control(fuse_req_t request, unsigned command, std::span<const std::byte> in,
-               std::size_t out_size);
+  // control.cc. `open`: of a file; null for a directory.
+  void control(fuse_req_t request, OpenFile* open, unsigned command, std::span<const std::byte> in);
 
   NodeTable& nodes() noexcept { return parts_.nodes; }
 
@@ -185,10 +186,17 @@ class FileSystem {
   // Writes for a program, at `offset` or file::kAtEnd.
   Written write_through(OpenFile& open, std::span<const std::byte> bytes, std::uint64_t offset,
                         const Interruptible& interruptible);
+  // Inserts or collapses. 0 or an errno; EBUSY while the kernel uses pages of the file.
+  int shift(OpenFile& open, Cut kind, std::uint64_t offset, std::uint64_t length,
+            const Interruptible& interruptible);
+  // The kernel has written back and dropped what it held of the file when this was called. False if it would
+  // not, or not within limits::kRecallMax. Blocks.
+  bool recall(Node& node);
   // Sets the size of a file. 0 or an errno.
   int resize(Node& node, FileImpl& file, std::uint64_t size, const Interruptible& interruptible);
   void answer_written(fuse_req_t request, Node& node, const Written& written);
-  // Answers after the kernel has dropped what it holds of `bytes`, if there is a ticket for that.
+  // Answers after the kernel has dropped what it holds of `bytes`, if there is a ticket for that. A template, so
+  // that a write of which the kernel holds nothing allocates nothing for its answer.
   template <class Reply>
   void drop_then(Node& node, ByteRange bytes, std::uint64_t ticket, const Reply& reply);
   void finish_open(OpenFile* open) noexcept;
@@ -196,11 +204,14 @@ class FileSystem {
   void control_stats(fuse_req_t request, std::span<const std::byte> in);
   void control_files(fuse_req_t request, std::span<const std::byte> in);
   void control_write_back(fuse_req_t request, std::span<const std::byte> in);
+  void control_shift(fuse_req_t request, OpenFile* open, std::span<const std::byte> in);
 
   Parts parts_;
   Notifier* notifier_ = nullptr;
   Describe describe_;
   sync::Atomic<bool> discards_{false};
+  // Shifts that wait for the kernel. Bounded, since it needs workers to write back by.
+  sync::Atomic<unsigned> recalling_{0};
   // Bytes of write-backs that would have undone a later write.
   sync::Atomic<std::uint64_t> kernel_bytes_kept_{0};
 
@@ -209,6 +220,20 @@ class FileSystem {
   std::list<OpenDirectory*> open_directories_ GUARDED_BY(mutex_);
   std::string end_socket_ GUARDED_BY(mutex_);
 };
+
+template <class Reply>
+void FileSystem::drop_then(Node& node, ByteRange bytes, std::uint64_t ticket, const Reply& reply) {
+  if (ticket == 0) {
+    reply();
+    return;
+  }
+  notifier_->drop(parts_.nodes.number(node), bytes,
+                  [&pages = node.file().kernel_pages(), bytes, ticket, reply](int number) {
+                    // Answered after: until then the kernel keeps the node.
+                    pages.dropped(bytes, ticket, number == 0 || number == ENOENT);
+                    reply();
+                  });
+}
 
 // The text of control::Files and its like.
 std::size_t format_failures(const std::vector<OpenFiles::Failure>& failures, char* text,

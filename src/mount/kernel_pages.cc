@@ -26,6 +26,19 @@ bool KernelPages::is_granted(std::uint64_t page) const {
   return it != pieces_.end() && it->second->test(page % limits::kGrantPiecePages);
 }
 
+std::uint64_t KernelPages::next_held(std::uint64_t page, std::uint64_t end) const {
+  if (everything_ || page >= end) return std::min(page, end);
+  std::uint64_t next = end;
+  if (const auto marked = overwritten_.lower_bound(page); marked != overwritten_.end()) {
+    next = std::min(next, marked->first);
+  }
+  if (const auto piece = pieces_.lower_bound(page / limits::kGrantPiecePages);
+      piece != pieces_.end()) {
+    next = std::min(next, std::max(page, piece->first * limits::kGrantPiecePages));
+  }
+  return next;
+}
+
 void KernelPages::set_granted(std::uint64_t page, bool granted) {
   if (everything_) return;
   auto it = pieces_.find(page / limits::kGrantPiecePages);
@@ -44,6 +57,7 @@ void KernelPages::set_granted(std::uint64_t page, bool granted) {
 void KernelPages::granted(ByteRange bytes) {
   QUIRE_DCHECK(bytes.begin <= bytes.end);
   sync::MutexLock lock(mutex_);
+  ++grants_;
   for (std::uint64_t page = first_page(bytes); page < end_page(bytes); ++page) {
     set_granted(page, true);
   }
@@ -57,7 +71,9 @@ std::uint64_t KernelPages::written(ByteRange bytes) {
   if (!any()) return 0;
   sync::MutexLock lock(mutex_);
   std::uint64_t ticket = 0;
-  for (std::uint64_t page = first_page(bytes); page < end_page(bytes); ++page) {
+  const std::uint64_t end = end_page(bytes);
+  for (std::uint64_t page = next_held(first_page(bytes), end); page < end;
+       page = next_held(page + 1, end)) {
     if (!is_granted(page) && !overwritten_.contains(page)) continue;
     if (ticket == 0) ticket = ++tickets_;
     overwritten_[page].push_back(
@@ -106,6 +122,21 @@ void KernelPages::cut(std::uint64_t size) {
   const std::uint64_t page = (size + kPage - 1) / kPage;
   sync::MutexLock lock(mutex_);
   overwritten_.erase(overwritten_.lower_bound(page), overwritten_.end());
+}
+
+std::uint64_t KernelPages::grants() const {
+  sync::MutexLock lock(mutex_);
+  return grants_;
+}
+
+bool KernelPages::dropped_all(std::uint64_t grants) {
+  sync::MutexLock lock(mutex_);
+  if (grants_ != grants) return false;
+  pieces_.clear();
+  overwritten_.clear();
+  everything_ = false;
+  any_.store(false);
+  return true;
 }
 
 bool KernelPages::any() const {

@@ -61,7 +61,13 @@ class KernelPages {
   // The kernel has dropped what lies at or after `size`: the file was cut there.
   void cut(std::uint64_t size);
 
-  // Something was granted, ever.
+  // How often something was granted.
+  std::uint64_t grants() const;
+  // The kernel was asked to drop the whole file after grants() gave `grants`, and did. True if nothing was
+  // granted since: it holds nothing then. REQUIRES: the whole file is held exclusively.
+  bool dropped_all(std::uint64_t grants);
+
+  // Something was granted since it last held nothing.
   bool any() const;
 
  private:
@@ -72,6 +78,8 @@ class KernelPages {
   };
 
   bool is_granted(std::uint64_t page) const REQUIRES(mutex_);
+  // The first page in [page, end) that may be granted or overwritten; `end` if there is none.
+  std::uint64_t next_held(std::uint64_t page, std::uint64_t end) const REQUIRES(mutex_);
   void set_granted(std::uint64_t page, bool granted) REQUIRES(mutex_);
 
   mutable sync::Mutex mutex_;
@@ -81,6 +89,7 @@ class KernelPages {
   sync::Atomic<bool> any_{false};
   std::map<std::uint64_t, std::vector<Mark>> overwritten_ GUARDED_BY(mutex_);
   std::uint64_t tickets_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t grants_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace quire::mount

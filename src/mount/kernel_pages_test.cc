@@ -99,5 +99,35 @@ TEST(KernelPages, BeyondItsMemoryEveryPageCountsAsHeld) {
   EXPECT_NE(pages.written({far, far + 1}), 0U);
 }
 
+// A hole of a terabyte is punched into a file of which the kernel holds two pages. Fails, by its time, if
+// written() looks at every page.
+TEST(KernelPages, WhatIsCutMayBeLarge) {
+  KernelPages pages;
+  const std::uint64_t far = std::uint64_t{1} << 40;
+  pages.granted({kPage, 2 * kPage});
+  pages.granted({far, far + kPage});
+  const std::uint64_t ticket = pages.written({0, far + 1});
+  EXPECT_NE(ticket, 0u);
+  EXPECT_EQ(pages.may_write({kPage, 2 * kPage}), (std::vector<ByteRange>{}));
+  EXPECT_EQ(pages.may_write({far, far + kPage}), (std::vector<ByteRange>{{far + 1, far + kPage}}));
+  pages.dropped({0, far + 1}, ticket, true);
+  EXPECT_EQ(pages.written({0, far + 1}), 0u);
+}
+
+// Fails if a grant since the recall does not count, or if what was dropped is remembered.
+TEST(KernelPages, ARecalledFileIsHeldNoMoreUnlessItWasGrantedSince) {
+  KernelPages pages;
+  pages.granted({0, kPage});
+  (void)pages.written({0, 10});
+  const std::uint64_t before = pages.grants();
+  pages.granted({kPage, 2 * kPage});
+  EXPECT_FALSE(pages.dropped_all(before));
+  EXPECT_TRUE(pages.any());
+  EXPECT_TRUE(pages.dropped_all(pages.grants()));
+  EXPECT_FALSE(pages.any());
+  EXPECT_EQ(pages.written({0, 2 * kPage}), 0u);
+  EXPECT_EQ(pages.may_write({0, kPage}), (std::vector<ByteRange>{{0, kPage}}));
+}
+
 }  // namespace
 }  // namespace quire::mount

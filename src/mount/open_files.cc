@@ -83,6 +83,11 @@ Answer<FileImpl*> OpenFiles::use(Node& node, bool write) {
   const int full = make_room();
   NodeFile& file = node.file();
   sync::MutexLock lock(file.mutex_);
+  if (FileImpl* const any = any_of(file); any != nullptr && any->broken() && file.users_ == 0) {
+    lock.unlock();
+    mend(file);
+    lock.lock();
+  }
   FileImpl* found = file.write_ != nullptr ? file.write_.get() : write ? nullptr : file.read_.get();
   if (found == nullptr) {
     if (write && full != 0) return fails(full);
@@ -92,6 +97,11 @@ Answer<FileImpl*> OpenFiles::use(Node& node, bool write) {
   }
   begin_use(file);
   return found;
+}
+
+void OpenFiles::mend(NodeFile& file) {
+  write_back(file);
+  (void)close(file, false);
 }
 
 Answer<FileImpl*> OpenFiles::use_created(Node& node, store::Fd fd, std::string_view name) {

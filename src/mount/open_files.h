@@ -96,6 +96,8 @@ class OpenFiles {
   // Of a file that is off the list, and stays so unless it is used meanwhile. Not for a while after that failed
   // for any.
   void write_back(NodeFile& file);
+  // Closes a file that is in the error state and that no program has open, so that it is opened anew.
+  void mend(NodeFile& file);
   // Closes a file that is off the lists, or puts it back: if something of it is unwritten that somebody can
   // still read, unless this is the end. False if it is in use again, or back.
   bool close(NodeFile& file, bool at_end);

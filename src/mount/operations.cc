@@ -149,10 +149,11 @@ fuse_lowlevel_ops make_operations() {
   ops.removexattr = [](fuse_req_t r, fuse_ino_t number, const char* name) {
     of(r).remove_xattr(r, node_of(r, number), name);
   };
-  ops.ioctl = [](fuse_req_t r, fuse_ino_t /*number*/, unsigned command, void* /*argument*/,
-                 fuse_file_info* /*info*/, unsigned /*flags*/, const void* in, std::size_t in_size,
-                 std::size_t out_size) {
-    of(r).control(r, command, {static_cast<const std::byte*>(in), in_size}, out_size);
+  ops.ioctl = [](fuse_req_t r, fuse_ino_t number, unsigned command, void* /*argument*/,
+                 fuse_file_info* info, unsigned /*flags*/, const void* in, std::size_t in_size,
+                 std::size_t /*out_size*/) {
+    OpenFile* const open = node_of(r, number).is_regular() ? open_file(info) : nullptr;
+    of(r).control(r, open, command, {static_cast<const std::byte*>(in), in_size});
   };
   return ops;
 }

@@ -427,6 +427,42 @@ void cuts_do_what_they_say(Probe& probe) {
   }
 }
 
+// One cut that the store claims to have, of an object of 8 pages. Where it must be refused it must have changed
+// nothing.
+void expect_cut(Probe& probe, Cut kind, std::uint64_t offset, std::uint64_t length, bool refused) {
+  if ((probe.store().traits().cuts & (1u << static_cast<unsigned>(kind))) == 0) return;
+  const ObjectHandle object = probe.open(fmt::format("{}-{}", cut_name(kind), offset));
+  auto bytes = probe_pattern(8 * kPage, 16);
+  probe.write(object, 0, bytes);
+  const ProbeRequestPtr cut =
+      probe.start([&](IoDone& done) { probe.store().cut(object, kind, offset, length, done); });
+  if (!probe.wait(cut)) return;
+  const std::string what = fmt::format("{} of {} bytes at {} in an object of {}", cut_name(kind),
+                                       length, offset, bytes.size());
+  if (refused) {
+    probe.expect(static_cast<bool>(cut->error()), what + " succeeds");
+  } else {
+    probe.expect(!cut->error(), what + ": " + cut->error().message());
+    const std::size_t end = std::min<std::size_t>(offset + length, bytes.size());
+    for (std::size_t at = offset; at < end; ++at) bytes[at] = std::byte{0};
+  }
+  const auto seen = probe.stat(object).size_bytes;
+  probe.expect(seen == bytes.size(), fmt::format("{}: the size is {} afterwards", what, seen));
+  probe.expect_bytes(object, 0, bytes, "after " + what);
+}
+
+// What the cache relies on: it rounds and clips nothing for the store.
+void cuts_end_where_they_should(Probe& probe) {
+  for (const Cut kind : {Cut::kPunch, Cut::kZero}) {
+    expect_cut(probe, kind, 7 * kPage, 8 * kPage, false);  // over the end: the size stays
+    expect_cut(probe, kind, 16 * kPage, kPage, false);
+  }
+  expect_cut(probe, Cut::kInsert, 100, kPage, true);
+  expect_cut(probe, Cut::kInsert, 9 * kPage, kPage, true);
+  expect_cut(probe, Cut::kCollapse, 100, kPage, true);
+  expect_cut(probe, Cut::kCollapse, 7 * kPage, 2 * kPage, true);
+}
+
 void reserving_changes_nothing(Probe& probe) {
   const ObjectHandle object = probe.open();
   const auto bytes = probe_pattern(2 * kPage, 15);
@@ -494,6 +530,7 @@ constexpr ConformanceCheck kChecks[] = {
     {"opens-as-asked", 0, opens_as_asked, nothing},
     {"truncate-sets-the-size", 0, truncate_sets_the_size, nothing},
     {"cuts-do-what-they-say", 0, cuts_do_what_they_say, nothing},
+    {"cuts-end-where-they-should", 0, cuts_end_where_they_should, nothing},
     {"reserving-changes-nothing", 0, reserving_changes_nothing, nothing},
     {"time-stamps-are-kept", 0, time_stamps_are_kept, nothing},
 };

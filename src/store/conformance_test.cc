@@ -458,6 +458,21 @@ TEST(Conformance, PunchesTooMuch) {
   expect_fails<PunchesTooMuch>("cuts-do-what-they-say");
 }
 
+// As fallocate(2) does without FALLOC_FL_KEEP_SIZE.
+struct ZeroingGrows : Forwarding {
+  void cut(ObjectHandle object, Cut kind, std::uint64_t offset, std::uint64_t length,
+           IoDone& done) noexcept override {
+    const std::uint64_t size = size_of(object);
+    inner_->cut(object, kind, offset, length, done);
+    if (kind == Cut::kZero && offset + length > size) {
+      put(object, offset + length - 1, std::vector<std::byte>(1));
+    }
+  }
+};
+TEST(Conformance, ZeroingGrows) {
+  expect_fails<ZeroingGrows>("cuts-end-where-they-should");
+}
+
 struct CutsWithoutSayingSo : Forwarding {
   StoreTraits traits() const noexcept override {
     StoreTraits traits = inner_->traits();

@@ -288,34 +288,32 @@ void MemoryStoreImpl::submit(ObjectHandle handle, Request request) {
 void MemoryStoreImpl::carry_out(Request& request) const {
   MemoryObject& object = *request.object;
   request.carried_out = true;
-  if (request.verdict.error) {
-    if (request.op == StoreOp::kSync && request.verdict.drop_unsynced) object.revert();
-    request.outcome = {request.verdict.error, 0};
-    return;
-  }
+  const StoreVerdict& verdict = request.verdict;
+  if (verdict.error && request.op == StoreOp::kSync && verdict.drop_unsynced) object.revert();
+  if (!verdict.error || verdict.change_then_fail) request.outcome = outcome_of(request);
+  if (verdict.error) request.outcome = {verdict.error, 0};
+}
+
+IoOutcome MemoryStoreImpl::outcome_of(const Request& request) {
+  MemoryObject& object = *request.object;
   switch (request.op) {
     case StoreOp::kRead:
-      request.outcome = object.read(request.offset, request.into);
-      return;
+      return object.read(request.offset, request.into);
     case StoreOp::kWrite:
-      request.outcome = object.write(request.offset, request.from);
-      return;
+      return object.write(request.offset, request.from);
     case StoreOp::kTruncate:
-      request.outcome = object.truncate(request.offset);
-      return;
+      return object.truncate(request.offset);
     case StoreOp::kSync:
-      request.outcome = object.sync(request.sync);
-      return;
+      return object.sync(request.sync);
     case StoreOp::kCut:
-      request.outcome = object.cut(request.cut, request.offset, request.length);
-      return;
+      return object.cut(request.cut, request.offset, request.length);
     case StoreOp::kReserve:
-      request.outcome = object.reserve(request.offset, request.length);
-      return;
+      return object.reserve(request.offset, request.length);
     case StoreOp::kOpen:
       break;
   }
   QUIRE_CHECK(false && "an open is no request");
+  return {};
 }
 
 // By value: io_done may end the store, and nothing of it is touched afterwards.

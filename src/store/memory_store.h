@@ -93,6 +93,7 @@ class MemoryStoreImpl final : public MemoryStore {
 
   void submit(ObjectHandle handle, Request request);
   void carry_out(Request& request) const;
+  static IoOutcome outcome_of(const Request& request);
   void answer(Request request) const;
   StoreVerdict ask_hook(StoreOp op, const std::string& path, std::uint64_t offset,
                         std::uint64_t length, IoMode mode) const;

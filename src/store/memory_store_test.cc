@@ -293,6 +293,18 @@ TEST(MemoryStore, AnAnswerAloneCanBeHeld) {
   EXPECT_EQ(memory, pattern(10, 1));
 }
 
+TEST(MemoryStore, ARequestMayFailWhenItHasChangedThings) {
+  auto store = MemoryStore::create();
+  Opened object(store, "a");
+  ASSERT_FALSE(write(*store, object.handle(), 0, pattern(2 * kPage, 1)));
+  const auto bad = code(std::errc::io_error);
+  store->set_hook(
+      [&](const StoreRequest&) { return StoreVerdict{.error = bad, .change_then_fail = true}; });
+  EXPECT_EQ(cut(*store, object.handle(), Cut::kCollapse, 0, kPage), bad);
+  EXPECT_EQ(store->contents("a").size(), kPage);
+  store->set_hook({});
+}
+
 TEST(MemoryStore, CapacityIsCountedInPages) {
   auto store = MemoryStore::create({.capacity_bytes = 4 * kPage});
   Opened object(store, "a");

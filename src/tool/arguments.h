@@ -6,6 +6,7 @@
 #include <string>
 
 #include "quire/limits.h"
+#include "quire/store.h"
 #include "quire/store_host.h"
 
 namespace quire::tool {
@@ -31,6 +32,14 @@ struct StatsArguments {
   bool json = false;
   bool prometheus = false;
   bool watch = false;
+};
+
+struct FallocateArguments {
+  std::string file;
+  Cut kind = Cut::kPunch;
+  bool keep_size = false;  // of kZero
+  std::uint64_t offset = 0;
+  std::uint64_t length_bytes = 0;
 };
 
 struct DoctorArguments {

@@ -22,6 +22,7 @@ struct Parsed {
   MountArguments mount;
   UnmountArguments unmount;
   StatsArguments stats;
+  FallocateArguments fallocate;
   DoctorArguments doctor;
 };
 
@@ -55,16 +56,24 @@ constexpr const char* kStatsNotes =
     "  quire stats /mnt/data --watch\n"
     "  quire stats /mnt/data --prometheus >/var/lib/node_exporter/quire.prom";
 
+constexpr const char* kFallocateNotes =
+    "Examples:\n"
+    "  quire fallocate /mnt/data/disk.img --punch 1G 64M\n"
+    "  quire fallocate /mnt/data/log --collapse 0 16M\n\n"
+    "OFFSET and LENGTH are bytes, or numbers followed by K, M, G or T (powers of 1024). Inserting "
+    "and\n"
+    "collapsing take multiples of the source's block, and a source that can: ext4 and XFS.";
+
 constexpr const char* kDoctorNotes =
     "Examples:\n"
     "  quire doctor\n"
     "  quire doctor /srv/data --json\n\n"
     "The exit status is 0 if a mount would work, 1 if not.";
 
-// An option whose value is a size in [min, max].
-void add_size(CLI::App& command, const std::string& name, std::uint64_t& bytes, std::uint64_t min,
-              std::uint64_t max, const std::string& help) {
-  command
+// An option, or an argument, whose value is a size in [min, max].
+CLI::Option* add_size(CLI::App& command, const std::string& name, std::uint64_t& bytes,
+                      std::uint64_t min, std::uint64_t max, const std::string& help) {
+  return command
       .add_option_function<std::string>(
           name,
           [&bytes, name, min, max](const std::string& text) {
@@ -81,14 +90,14 @@ void add_size(CLI::App& command, const std::string& name, std::uint64_t& bytes, 
       ->type_name("SIZE");
 }
 
-// An existing directory is not asked for here: a mount point whose daemon hangs cannot be looked at.
+// An existing directory or file is not asked for here: a mount point whose daemon hangs cannot be looked at.
 void add_place(CLI::App& command, const std::string& name, std::string& place,
-               const std::string& help) {
+               const std::string& help, const std::string& what = "directory") {
   command
       .add_option_function<std::string>(
           name,
-          [&place, name](const std::string& text) {
-            if (text.empty()) throw CLI::ValidationError(name, "is empty: name a directory");
+          [&place, name, what](const std::string& text) {
+            if (text.empty()) throw CLI::ValidationError(name, "is empty: name a " + what);
             place = text;
           },
           help)
@@ -161,6 +170,34 @@ CLI::App* add_stats(CLI::App& app, StatsArguments& stats) {
   return command;
 }
 
+CLI::App* add_fallocate(CLI::App& app, FallocateArguments& fallocate) {
+  CLI::App* const command = app.add_subcommand(
+      "fallocate", "Cut a file of a mount: what fallocate(2) does, and what it cannot do on FUSE.");
+  command->footer(kFallocateNotes);
+  add_place(*command, "FILE", fallocate.file, "A file in a mount of Quire.", "file");
+  add_size(*command, "OFFSET", fallocate.offset, 0, limits::kFileSizeMaxBytes, "Where it begins.")
+      ->type_name("");
+  add_size(*command, "LENGTH", fallocate.length_bytes, 1, limits::kFileSizeMaxBytes,
+           "How many bytes.")
+      ->type_name("");
+  CLI::Option_group* const kinds = command->add_option_group("What to do");
+  const auto add_kind = [&](const std::string& name, Cut kind, const std::string& help) {
+    return kinds->add_flag_callback(
+        name, [&fallocate, kind] { fallocate.kind = kind; }, help);
+  };
+  add_kind("--punch", Cut::kPunch, "Make the bytes zero, and give their space back.");
+  CLI::Option* const zero =
+      add_kind("--zero", Cut::kZero, "Make the bytes zero; the file may become longer.");
+  add_kind("--insert", Cut::kInsert, "Put zero bytes in; what is there and behind moves up.");
+  add_kind("--collapse", Cut::kCollapse, "Take the bytes out; what is behind moves down.");
+  kinds->require_option(1);
+  command
+      ->add_flag("--keep-size", fallocate.keep_size,
+                 "With --zero: the file stays as long as it is.")
+      ->needs(zero);
+  return command;
+}
+
 CLI::App* add_doctor(CLI::App& app, DoctorArguments& doctor) {
   CLI::App* const command = app.add_subcommand(
       "doctor", "Say what this machine allows, and for each \"no\" what Quire does instead.");
@@ -216,8 +253,9 @@ Result<Command> parse_command_line(int argc, const char* const* argv) {
   CLI::App* const mount = add_mount(app, parsed.mount);
   CLI::App* const unmount = add_unmount(app, parsed.unmount);
   CLI::App* const stats = add_stats(app, parsed.stats);
+  CLI::App* const fallocate = add_fallocate(app, parsed.fallocate);
   CLI::App* const doctor = add_doctor(app, parsed.doctor);
-  const std::initializer_list<CLI::App*> with_place = {mount, unmount, stats};
+  const std::initializer_list<CLI::App*> with_place = {mount, unmount, stats, fallocate};
   add_version(app);
   for (CLI::App* const command : with_place) {
     for (CLI::Option* const option : command->get_options()) {
@@ -241,6 +279,7 @@ Result<Command> parse_command_line(int argc, const char* const* argv) {
   if (&used() == mount) return Command(parsed.mount);
   if (&used() == unmount) return Command(parsed.unmount);
   if (&used() == stats) return Command(parsed.stats);
+  if (&used() == fallocate) return Command(parsed.fallocate);
   if (&used() == doctor) return Command(parsed.doctor);
   return Command(VersionArguments{});
 }

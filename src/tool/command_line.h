@@ -17,8 +17,8 @@ struct Shown {
   std::string text;
 };
 
-using Command = std::variant<MountArguments, UnmountArguments, StatsArguments, DoctorArguments,
-                             VersionArguments, Shown>;
+using Command = std::variant<MountArguments, UnmountArguments, StatsArguments, FallocateArguments,
+                             DoctorArguments, VersionArguments, Shown>;
 
 // An error's context is one line: what is wrong, and what to do.
 Result<Command> parse_command_line(int argc, const char* const* argv);

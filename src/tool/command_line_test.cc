@@ -84,6 +84,29 @@ TEST(CommandLineTest, TheOthers) {
   parsed<VersionArguments>({"version"});
 }
 
+TEST(CommandLineTest, Fallocate) {
+  const auto insert = parsed<FallocateArguments>({"fallocate", "f", "--insert", "64K", "1M"});
+  EXPECT_EQ(insert.file, "f");
+  EXPECT_EQ(insert.kind, Cut::kInsert);
+  EXPECT_EQ(insert.offset, 65536u);
+  EXPECT_EQ(insert.length_bytes, 1048576u);
+  EXPECT_EQ(parsed<FallocateArguments>({"fallocate", "--collapse", "f", "0", "1"}).kind,
+            Cut::kCollapse);
+  EXPECT_EQ(parsed<FallocateArguments>({"fallocate", "f", "0", "1", "--punch"}).kind, Cut::kPunch);
+  const auto zero = parsed<FallocateArguments>({"fallocate", "f", "--zero", "0", "1"});
+  EXPECT_EQ(zero.kind, Cut::kZero);
+  EXPECT_FALSE(zero.keep_size);
+  EXPECT_TRUE(
+      parsed<FallocateArguments>({"fallocate", "f", "--zero", "--keep-size", "0", "1"}).keep_size);
+  EXPECT_THAT(refused({"fallocate", "f", "0", "1"}), HasSubstr("--punch"));
+  EXPECT_THAT(refused({"fallocate", "f", "--punch", "--zero", "0", "1"}), HasSubstr("--zero"));
+  EXPECT_THAT(refused({"fallocate", "f", "--punch", "--keep-size", "0", "1"}), HasSubstr("--zero"));
+  EXPECT_THAT(refused({"fallocate", "f", "--punch", "0"}), HasSubstr("LENGTH"));
+  EXPECT_THAT(refused({"fallocate", "f", "--punch", "0", "0"}), HasSubstr("out of range"));
+  EXPECT_THAT(refused({"fallocate", "f", "--punch", "here", "1"}), HasSubstr("'here' is no size"));
+  EXPECT_THAT(refused({"fallocate", "", "--punch", "0", "1"}), HasSubstr("name a file"));
+}
+
 TEST(CommandLineTest, WhatIsMissingIsNamed) {
   EXPECT_THAT(refused({}), HasSubstr("subcommand"));
   EXPECT_THAT(refused({"mount"}), HasSubstr("SOURCE"));
@@ -119,7 +142,7 @@ TEST(CommandLineTest, SizesAreChecked) {
 
 TEST(CommandLineTest, HelpOfEveryCommandHasExamplesAndItsArguments) {
   EXPECT_THAT(shown({"--help"}), HasSubstr("quire mount /srv/data /mnt/data"));
-  for (const std::string name : {"mount", "unmount", "stats", "doctor", "version"}) {
+  for (const std::string name : {"mount", "unmount", "stats", "fallocate", "doctor", "version"}) {
     EXPECT_THAT(shown({"--help"}), HasSubstr("  " + name + " "));
     const std::string help = shown({name.c_str(), "--help"});
     EXPECT_THAT(help, HasSubstr("Example"));

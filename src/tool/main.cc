@@ -6,6 +6,7 @@
 #include "tool/command_line.h"
 #include "tool/doctor.h"
 #include "tool/exit_status.h"
+#include "tool/fallocate.h"
 #include "tool/message.h"
 #include "tool/mount.h"
 #include "tool/stats.h"
@@ -20,6 +21,7 @@ struct Run {
   int operator()(const MountArguments& arguments) const { return mount(arguments); }
   int operator()(const UnmountArguments& arguments) const { return unmount(arguments); }
   int operator()(const StatsArguments& arguments) const { return stats(arguments); }
+  int operator()(const FallocateArguments& arguments) const { return fallocate(arguments); }
   int operator()(const DoctorArguments& arguments) const { return doctor(arguments); }
   int operator()(const VersionArguments& arguments) const { return version(arguments); }
   int operator()(const Shown& shown) const {

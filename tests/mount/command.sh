@@ -111,6 +111,41 @@ case $case in
     expect 1 "$quire" stats "$mnt"
     ;;
 
+  fallocate)
+    expect 0 "$quire" mount "$src" "$mnt"
+    pages() { local p; for p in "$@"; do head -c 4096 /dev/zero | tr '\0' "$p"; done; }
+    pages a b c d >"$mnt/file"
+    pages a '\0' c d >"$work/expected"
+    expect 0 "$quire" fallocate "$mnt/file" --punch 4K 4096
+    cmp "$mnt/file" "$work/expected" || fails "other bytes after --punch"
+    expect 0 "$quire" fallocate "$mnt/file" --zero --keep-size 12K 8K
+    expect 0 "$quire" fallocate "$mnt/file" --zero 16K 4K
+    pages a '\0' c '\0' '\0' >"$work/expected"
+    cmp "$mnt/file" "$work/expected" || fails "other bytes after --zero"
+    expect 2 "$quire" fallocate "$mnt/file" --zero --punch 0 4K
+    expect 2 "$quire" fallocate "$mnt/file" --insert 0
+    expect 1 "$quire" fallocate "$mnt/none" --insert 0 4K
+    has "No such file"
+    expect 1 "$quire" fallocate "$work/expected" --insert 0 4K
+    has "does not lie in a mount of Quire"
+    pages a b >"$src.probe"
+    if fallocate --insert-range --offset 0 --length 4096 "$src.probe" 2>/dev/null; then
+      expect 0 "$quire" fallocate "$mnt/file" --insert 8K 4K
+      expect 0 "$quire" fallocate "$mnt/file" --collapse 0 4K
+      pages '\0' '\0' c '\0' '\0' >"$work/expected"
+      expect 1 "$quire" fallocate "$mnt/file" --collapse 0 20K
+      has "before the end of the file, which has 20480 bytes"
+      expect 1 "$quire" fallocate "$mnt/file" --insert 1 4K
+      has "multiples of 4096"
+    else
+      expect 1 "$quire" fallocate "$mnt/file" --insert 8K 4K
+      has "nothing was changed"
+    fi
+    cmp "$mnt/file" "$work/expected" || fails "other bytes after --insert and --collapse"
+    expect 0 "$quire" unmount "$mnt"
+    cmp "$src/file" "$work/expected" || fails "other bytes on the source"
+    ;;
+
   foreground)
     "$quire" mount "$src" "$mnt" --foreground 2>"$work/said" &
     pid=$!

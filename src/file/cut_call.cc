@@ -1,0 +1,29 @@
+#include "file/cut_call.h"
+
+namespace quire::file {
+
+std::error_code CutCall::run(CutCall* call, const sync::WaitLimit& limit) {
+  const std::shared_ptr<Inode> inode = call->inode_;
+  std::error_code error = call->prepare(limit);
+  if (error) {
+    delete call;
+    inode->end_request();
+    return error;
+  }
+  call->down_->hand_over();
+  call->io_done({}, 0);  // as if a request before the first had ended
+  error = wait_and_disown(call, limit);
+  if (!error) inode->after_flush();
+  return error;
+}
+
+void CutCall::ended(std::error_code error) noexcept {
+  if (error) {
+    failed(error);
+  } else {
+    done();
+  }
+  down_.reset();
+}
+
+}  // namespace quire::file

@@ -1,0 +1,284 @@
+#include "file/reshape.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "cache/page_write.h"
+#include "file/cut_call.h"
+#include "file/sync_file.h"
+#include "quire/error.h"
+
+namespace quire::file {
+namespace {
+
+using cache::page_index;
+using cache::page_offset;
+
+const std::error_code kInvalid = std::make_error_code(std::errc::invalid_argument);
+
+bool supports(Inode& inode, Cut kind) {
+  return (inode.cache().traits().cuts & (1u << static_cast<unsigned>(kind))) != 0;
+}
+
+// What stores answer before they begin: nothing has changed.
+bool refused(std::error_code error) {
+  constexpr std::array kRefusals = {
+      std::errc::invalid_argument,       std::errc::operation_not_supported,
+      std::errc::function_not_supported, std::errc::file_too_large,
+      std::errc::bad_file_descriptor,    std::errc::operation_not_permitted,
+      std::errc::permission_denied,      std::errc::text_file_busy,
+      std::errc::no_such_device,
+  };
+  return error == Errc::kBusy || std::any_of(kRefusals.begin(), kRefusals.end(),
+                                             [&](std::errc refusal) { return error == refusal; });
+}
+
+class ClearCall final : public CutCall {
+ public:
+  ClearCall(const std::shared_ptr<Inode>& inode, Cut kind, std::uint64_t offset, std::uint64_t end,
+            bool keep_size)
+      : CutCall(inode),
+        kind_(kind),
+        offset_(offset),
+        end_(end),
+        keep_size_(keep_size),
+        first_page_(cache::pages_of(offset)),
+        end_page_(page_index(end)) {}
+
+ private:
+  enum class Step : std::uint8_t { kSettle, kCut, kGrow, kDone };
+
+  std::error_code prepare(const sync::WaitLimit& limit) override;
+  bool next() noexcept override;
+  void done() noexcept override;
+  void failed(std::error_code error) noexcept override;
+
+  bool whole_pages() const noexcept { return first_page_ < end_page_; }
+  bool grows(std::uint64_t size) const noexcept {
+    return kind_ == Cut::kZero && !keep_size_ && end_ > size;
+  }
+  // The last page of the file is one of the whole pages.
+  bool takes_the_end(std::uint64_t size) const noexcept {
+    return whole_pages() && page_offset(end_page_) >= size;
+  }
+  std::error_code clear_edges(const sync::WaitLimit& limit);
+  // Zeroes [from, to), which lies in one page, as far as it lies in the file.
+  std::error_code clear_part(std::uint64_t from, std::uint64_t to, const sync::WaitLimit& limit);
+
+  const Cut kind_;
+  const std::uint64_t offset_;
+  const std::uint64_t end_;
+  const bool keep_size_;
+  const std::uint64_t first_page_;  // the whole pages
+  const std::uint64_t end_page_;
+  bool settles_ = false;
+  bool grows_ = false;
+  Step step_ = Step::kSettle;
+};
+
+std::error_code ClearCall::prepare(const sync::WaitLimit& limit) {
+  std::error_code error = lock_bytes(
+      [&](std::uint64_t size) {
+        if (grows(size)) return Bytes{std::min(offset_, size), kLast};
+        // Nobody may make the file longer while we tell the store how long it is.
+        return Bytes{offset_, takes_the_end(size) ? kLast : end_ - 1};
+      },
+      limit);
+  if (error) return error;
+  const std::uint64_t size = inode_->size_bytes();
+  grows_ = grows(size);
+  error = clear_edges(limit);
+  if (error || !whole_pages()) return error;
+  error = lock_pages(first_page_, end_page_ - 1, limit);
+  if (error || grows_ || size == 0 || !takes_the_end(size)) return error;
+  const cache::PageWord* const last = inode_->find(page_index(size - 1));
+  settles_ = last != nullptr && last->load().dirty();
+  return {};
+}
+
+std::error_code ClearCall::clear_edges(const sync::WaitLimit& limit) {
+  const std::uint64_t edge = page_offset(first_page_);
+  std::error_code error;
+  if (offset_ < edge) error = clear_part(offset_, std::min(edge, end_), limit);
+  const std::uint64_t last = std::max(page_offset(end_page_), offset_);
+  if (!error && edge <= last && last < end_) error = clear_part(last, end_, limit);
+  inode_->cache().balance_dirty();
+  return error;
+}
+
+std::error_code ClearCall::clear_part(std::uint64_t from, std::uint64_t to,
+                                      const sync::WaitLimit& limit) {
+  // The part of the file that we hold neither grows nor shrinks.
+  to = std::min(to, inode_->size_bytes());
+  if (from >= to) return {};
+  const std::uint64_t index = page_index(from);
+  const std::size_t in_page = from & (limits::kPageBytes - 1);
+  cache::DirtyBudget& dirty = inode_->cache().dirty();
+  std::error_code error = dirty.take(1, limit);
+  if (error) return error;
+  cache::PageWrite page(*inode_);
+  error = page.begin(index, in_page, in_page + (to - from), limit);
+  if (error) {
+    dirty.give(1);
+    return error;
+  }
+  std::memset(page.bytes() + in_page, 0, to - from);
+  inode_->stamp_change();
+  page.finish(to);
+  if (in_page == 0 && to == inode_->size_bytes()) inode_->unsynced().overwritten(index);
+  return {};
+}
+
+bool ClearCall::next() noexcept {
+  switch (step_) {
+    case Step::kSettle:
+      step_ = Step::kCut;
+      if (settles_) {
+        store().truncate(handle(), inode_->size_bytes(), *this);
+        return true;
+      }
+      [[fallthrough]];
+    case Step::kCut:
+      step_ = Step::kGrow;
+      if (whole_pages()) {
+        store().cut(handle(), kind_, page_offset(first_page_), page_offset(end_page_ - first_page_),
+                    *this);
+        return true;
+      }
+      [[fallthrough]];
+    case Step::kGrow:
+      step_ = Step::kDone;
+      if (grows_) {
+        // At the store too: nothing that is written back later would make the object as long.
+        store().truncate(handle(), end_, *this);
+        return true;
+      }
+      [[fallthrough]];
+    case Step::kDone:
+      return false;
+  }
+  return false;
+}
+
+void ClearCall::done() noexcept {
+  inode_->stamp_change();
+  if (!whole_pages() && !grows_) return;
+  inode_->note_changed();
+  if (grows_) inode_->set_size_bytes(end_);
+  if (!whole_pages()) return;
+  down_->pages().drop_from(first_page_);
+  inode_->unsynced().forget_range(first_page_, end_page_);
+}
+
+void ClearCall::failed(std::error_code error) noexcept {
+  inode_->note_changed();
+  if (!refused(error)) down_->pages().drop_clean();
+}
+
+class ShiftCall final : public CutCall {
+ public:
+  ShiftCall(const std::shared_ptr<Inode>& inode, Cut kind, std::uint64_t offset,
+            std::uint64_t length)
+      : CutCall(inode), kind_(kind), offset_(offset), length_(length) {}
+
+ private:
+  enum class Step : std::uint8_t { kSettle, kShift, kDone };
+
+  std::error_code prepare(const sync::WaitLimit& limit) override;
+  bool next() noexcept override;
+  void done() noexcept override;
+  void failed(std::error_code error) noexcept override;
+
+  std::error_code check(std::uint64_t size) const noexcept;
+
+  const Cut kind_;
+  const std::uint64_t offset_;
+  const std::uint64_t length_;
+  bool settles_ = false;
+  Step step_ = Step::kSettle;
+};
+
+std::error_code ShiftCall::check(std::uint64_t size) const noexcept {
+  if (offset_ >= size) return kInvalid;
+  if (kind_ == Cut::kCollapse) return length_ >= size - offset_ ? kInvalid : std::error_code();
+  return length_ > limits::kFileSizeMaxBytes - size
+             ? std::make_error_code(std::errc::file_too_large)
+             : std::error_code();
+}
+
+std::error_code ShiftCall::prepare(const sync::WaitLimit& limit) {
+  std::error_code error = check(inode_->size_bytes());
+  // What a failed sync is about must be written again while it is known where it belongs.
+  if (!error) error = rewrite_failed(*inode_, limit);
+  if (!error) error = lock_bytes([&](std::uint64_t) { return Bytes{offset_, kLast}; }, limit);
+  if (!error) error = check(inode_->size_bytes());
+  if (!error) error = lock_pages(page_index(offset_), kLast, limit);
+  if (!error) error = ShotDown::write(down_, limit);
+  if (error) return error;
+  const Result<ObjectStat> there = store().stat(handle());
+  if (!there.ok()) return there.code();
+  settles_ = there->size_bytes < inode_->size_bytes();
+  return {};
+}
+
+bool ShiftCall::next() noexcept {
+  switch (step_) {
+    case Step::kSettle:
+      step_ = Step::kShift;
+      if (settles_) {
+        store().truncate(handle(), inode_->size_bytes(), *this);
+        return true;
+      }
+      [[fallthrough]];
+    case Step::kShift:
+      step_ = Step::kDone;
+      store().cut(handle(), kind_, offset_, length_, *this);
+      return true;
+    case Step::kDone:
+      return false;
+  }
+  return false;
+}
+
+void ShiftCall::done() noexcept {
+  const std::uint64_t first = page_index(offset_);
+  const std::uint64_t end = page_index(offset_ + length_);
+  const std::uint64_t size = inode_->size_bytes();
+  inode_->stamp_change();
+  inode_->note_changed();
+  down_->pages().drop_from(first);
+  if (kind_ == Cut::kInsert) {
+    inode_->unsynced().inserted(first, end);
+    inode_->set_size_bytes(size + length_);
+  } else {
+    inode_->unsynced().collapsed(first, end);
+    inode_->set_size_bytes(size - length_);
+  }
+}
+
+void ShiftCall::failed(std::error_code error) noexcept {
+  inode_->note_changed();
+  // Before the shift itself was asked for, or refused by the store: all is where it was.
+  if (step_ != Step::kDone || refused(error)) return;
+  inode_->set_broken();
+  down_->pages().drop_from(page_index(offset_));
+}
+
+}  // namespace
+
+std::error_code clear(const std::shared_ptr<Inode>& inode, Cut kind, std::uint64_t offset,
+                      std::uint64_t end, bool keep_size, const sync::WaitLimit& limit) {
+  if (!supports(*inode, kind)) return std::make_error_code(std::errc::operation_not_supported);
+  return CutCall::run(new ClearCall(inode, kind, offset, end, keep_size), limit);
+}
+
+std::error_code shift(const std::shared_ptr<Inode>& inode, Cut kind, std::uint64_t offset,
+                      std::uint64_t length, const sync::WaitLimit& limit) {
+  if (!supports(*inode, kind)) return std::make_error_code(std::errc::operation_not_supported);
+  constexpr std::uint64_t in_page = limits::kPageBytes - 1;
+  if ((offset & in_page) != 0 || (length & in_page) != 0 || length == 0) return kInvalid;
+  return CutCall::run(new ShiftCall(inode, kind, offset, length), limit);
+}
+
+}  // namespace quire::file

@@ -1,0 +1,921 @@
+// Punch, zero, insert and collapse against whoever is at the pages already, and readahead and fadvise
+// against every cut, by chosen interleavings and under all locking strategies. Each test names the change
+// to the code that makes it fail.
+#include "file/reshape.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "cache/fill.h"
+#include "cache/page_write.h"
+#include "file/shoot_down.h"
+#include "file/test_cache.h"
+#include "file/test_engine.h"
+#include "quire/cache.h"
+
+namespace quire::file {
+namespace {
+
+using sync::GateSide;
+using Bytes = std::vector<std::byte>;
+
+constexpr std::uint64_t kLast = ~std::uint64_t{0};
+const std::error_code kInvalid = std::make_error_code(std::errc::invalid_argument);
+
+StoreVerdict held_answer() {
+  StoreVerdict v = held();
+  v.hold_answer_only = true;
+  return v;
+}
+StoreVerdict failing_midway(std::errc code) {
+  StoreVerdict v = failing(code);
+  v.change_then_fail = true;
+  return v;
+}
+
+std::error_code cut(const std::shared_ptr<Inode>& inode, Cut kind, std::uint64_t offset,
+                    std::uint64_t length, const sync::WaitLimit& limit = {}) {
+  if (kind == Cut::kPunch || kind == Cut::kZero) {
+    return clear(inode, kind, offset, offset + length, true, limit);
+  }
+  return shift(inode, kind, offset, length, limit);
+}
+
+// What a cut makes of bytes.
+Bytes cut_model(Bytes bytes, Cut kind, std::size_t offset, std::size_t length) {
+  const std::size_t begin = std::min(offset, bytes.size());
+  const std::size_t end = std::min(offset + length, bytes.size());
+  const auto at = bytes.begin() + static_cast<std::ptrdiff_t>(begin);
+  switch (kind) {
+    case Cut::kPunch:
+    case Cut::kZero:
+      std::fill(at, bytes.begin() + static_cast<std::ptrdiff_t>(end), std::byte{0});
+      break;
+    case Cut::kInsert:
+      bytes.insert(at, length, std::byte{0});
+      break;
+    case Cut::kCollapse:
+      bytes.erase(at, bytes.begin() + static_cast<std::ptrdiff_t>(end));
+      break;
+  }
+  return bytes;
+}
+
+class Reshape : public testing::TestWithParam<Locking> {
+ protected:
+  void make(std::size_t initial_pages) {
+    engine_.emplace(EngineOptions{.initial_bytes = initial_pages * kPage,
+                                  .frames = 64,
+                                  .dirty_max_pages = 16,
+                                  .locking = GetParam()});
+    // Nothing is written but by the test.
+    engine_->pages->flusher().stop();
+  }
+  std::error_code cut(Cut kind, std::uint64_t offset, std::uint64_t length,
+                      const sync::WaitLimit& limit = {}) {
+    return file::cut(inode(), kind, offset, length, limit);
+  }
+  const std::shared_ptr<Inode>& inode() { return engine_->inode; }
+  cache::PageValue value(std::uint64_t index) { return engine_->value(index); }
+  std::uint64_t size() { return inode()->size_bytes(); }
+  Bytes stored() { return engine_->store->contents("f"); }
+  std::size_t held_requests() { return engine_->store->held(); }
+  void release(std::size_t count = ~std::size_t{0}) { engine_->store->release_held(count); }
+  // Pages of 'a', 'b', ... , written and on the store, and none of them cached.
+  void write_letters(std::size_t pages) {
+    for (std::size_t i = 0; i < pages; ++i) {
+      engine_->write(i * kPage, kPage, static_cast<char>('a' + i));
+    }
+    engine_->sync();
+    cache::drop_clean(*inode(), 0, kLast);
+  }
+  char letter(std::uint64_t page) {
+    const Bytes got = engine_->read(page * kPage, kPage);
+    EXPECT_EQ(got, Bytes(kPage, got.at(0))) << "page " << page << " is torn";
+    return static_cast<char>(got.at(0));
+  }
+  // Counts the requests of a kind, and answers them as `verdict` says.
+  void count(StoreOp op, StoreVerdict verdict = {}) {
+    engine_->store->set_hook([this, op, verdict](const StoreRequest& request) {
+      if (request.op != op) return StoreVerdict{};
+      counted_.fetch_add(1);
+      return verdict;
+    });
+  }
+  // Somebody waits for the write range, or at the lock to block or, under `inode`, to write.
+  bool waits_for_range() {
+    return inode()->ranges().waiting_count() == 1 ||
+           inode()->lock().waiting_count(GateSide::kBlock) == 1;
+  }
+  // The cache and the store, after a sync, have these bytes.
+  void expect_all(const Bytes& bytes) {
+    EXPECT_EQ(size(), bytes.size());
+    EXPECT_TRUE(engine_->read(0, bytes.size() + kPage) == bytes);
+    engine_->sync();
+    EXPECT_TRUE(stored() == bytes);
+    EXPECT_TRUE(engine_->store->durable_contents("f") == bytes);
+    cache::drop_clean(*inode(), 0, kLast);
+    EXPECT_TRUE(engine_->read(0, bytes.size() + kPage) == bytes);
+  }
+
+  std::optional<Engine> engine_;
+  sync::Atomic<int> counted_{0};
+};
+
+std::string strategy_name(const testing::TestParamInfo<Locking>& tested) {
+  return cache::name(tested.param);
+}
+const auto kStrategies =
+    testing::Values(Locking::kGate, Locking::kRange, Locking::kInvalidate, Locking::kInode);
+
+INSTANTIATE_TEST_SUITE_P(Strategies, Reshape, kStrategies, strategy_name);
+
+// Over pages that are absent, clean and dirty, within pages and over their edges, up to the end of the file
+// and past it. Fails if the edges are rounded another way, or if done() drops too little or too much.
+TEST_P(Reshape, CutsMatchAModel) {
+  struct Case {
+    Cut kind;
+    std::size_t offset, length;
+  };
+  const Case cases[] = {
+      {Cut::kPunch, 100, 200},
+      {Cut::kPunch, 0, kPage},
+      {Cut::kPunch, kPage - 1, 2},
+      {Cut::kPunch, kPage + 100, 3 * kPage},
+      {Cut::kPunch, 2 * kPage, 3 * kPage + 1},
+      {Cut::kPunch, 5 * kPage + 50, 1},
+      {Cut::kPunch, 5 * kPage + 50, 10 * kPage},
+      {Cut::kPunch, 5 * kPage, kPage},
+      {Cut::kPunch, 9 * kPage, kPage},
+      {Cut::kZero, 100, 4 * kPage},
+      {Cut::kZero, 4 * kPage, 4 * kPage},
+      {Cut::kInsert, 0, kPage},
+      {Cut::kInsert, 2 * kPage, 3 * kPage},
+      {Cut::kInsert, 5 * kPage, kPage},
+      {Cut::kCollapse, 0, kPage},
+      {Cut::kCollapse, kPage, 4 * kPage},
+      {Cut::kCollapse, 4 * kPage, kPage},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(testing::Message()
+                 << "cut " << static_cast<int>(c.kind) << " of " << c.length << " at " << c.offset);
+    make(0);
+    write_letters(5);
+    engine_->write(5 * kPage, 100, 'f');  // a tail
+    (void)engine_->read(kPage, kPage);
+    engine_->write(2 * kPage + 10, 10, 'x');
+    engine_->write(4 * kPage, kPage, 'y');
+    const Bytes before = engine_->read(0, 6 * kPage);
+    ASSERT_EQ(before.size(), 5 * kPage + 100);
+    ASSERT_FALSE(cut(c.kind, c.offset, c.length));
+    expect_all(cut_model(before, c.kind, c.offset, c.length));
+  }
+}
+
+// Fails if grows() forgets keep_size, or done() or next() the new size.
+TEST_P(Reshape, ZeroExtendsUnlessTheSizeIsKept) {
+  make(1);
+  ASSERT_FALSE(clear(inode(), Cut::kZero, 100, 3 * kPage + 7, true, {}));
+  EXPECT_EQ(size(), kPage);
+  Bytes expected = filled(kPage, 'i');
+  std::fill(expected.begin() + 100, expected.end(), std::byte{0});
+  expect_all(expected);
+  ASSERT_FALSE(clear(inode(), Cut::kZero, 2 * kPage, 3 * kPage + 7, false, {}));
+  expected.resize(3 * kPage + 7);
+  expect_all(expected);
+  ASSERT_FALSE(clear(inode(), Cut::kZero, 3 * kPage + 8, 3 * kPage + 9, false, {}));
+  expected.resize(3 * kPage + 9);
+  expect_all(expected);
+}
+
+// invalidate-zeroes-partial: a part of a page is zeroed, and nothing else, whatever state the page is in;
+// the store is asked for no cut. Fails if clear_part() zeroes to the end of the page, or if the whole pages
+// are rounded outwards.
+TEST_P(Reshape, InvalidateZeroesPartial) {
+  make(4);
+  (void)engine_->read(kPage, kPage);      // 0 absent, 1 clean
+  engine_->write(2 * kPage, kPage, 'd');  // 2 dirty
+  engine_->write(4 * kPage, 50, 't');     // 4 the tail, dirty
+  Bytes expected = engine_->read(kPage, 3 * kPage + 50);
+  expected.insert(expected.begin(), kPage, std::byte{'i'});
+  cache::drop_clean(*inode(), 0, 0);
+  count(StoreOp::kCut);
+  for (const std::uint64_t page : {0u, 1u, 2u, 4u}) {
+    ASSERT_FALSE(cut(Cut::kPunch, page * kPage + 10, 20));
+    std::fill_n(expected.begin() + static_cast<std::ptrdiff_t>(page * kPage + 10), 20,
+                std::byte{0});
+  }
+  EXPECT_EQ(counted_.load(), 0);
+  expect_all(expected);
+}
+
+// sub-page-punch vs buffered write: somebody stores into another part of the page; both are there in the
+// end. Fails if clear_part() does not take the page as a writer does: if begin_write() takes pages that are
+// being written.
+TEST_P(Reshape, SubPagePunchVsBufferedWrite) {
+  make(1);
+  ASSERT_FALSE(engine_->pages->dirty().take(1, {}));
+  cache::PageWrite page(*inode());
+  ASSERT_FALSE(page.begin(0, 200, 300, {}));
+  sync::lock_rank::handed_over(sync::Rank::kPage, inode()->find(0));
+  sync::Thread puncher = start_thread("puncher", [&] { EXPECT_FALSE(cut(Cut::kPunch, 100, 100)); });
+  until([&] { return value(0).waiters(); });
+  std::memset(page.bytes() + 200, 'w', 100);
+  page.finish(0);
+  puncher.join();
+  Bytes expected = filled(kPage, 'i');
+  std::fill_n(expected.begin() + 100, 100, std::byte{0});
+  std::fill_n(expected.begin() + 200, 100, std::byte{'w'});
+  expect_all(expected);
+}
+
+// A write into the range waits for the whole cut, one beside it for nothing. Fails if prepare() locks other
+// bytes than those that are cut.
+TEST_P(Reshape, AWriteIntoTheRangeWaits) {
+  make(4);
+  count(StoreOp::kCut, held());
+  sync::Thread puncher =
+      start_thread("puncher", [&] { EXPECT_FALSE(cut(Cut::kPunch, kPage, 2 * kPage)); });
+  until([&] { return held_requests() == 1; });
+  sync::Thread writer = start_thread("writer", [&] { engine_->write(2 * kPage, kPage, 'w'); });
+  until([&] { return waits_for_range(); });
+  release();
+  puncher.join();
+  writer.join();
+  EXPECT_EQ(letter(1), 0);
+  EXPECT_EQ(letter(2), 'w');
+  EXPECT_EQ(letter(3), 'i');
+}
+
+// size-vs-writeback: the end of the file was dirty and is punched away; the store must be told how long the
+// file is, or it will be shorter when it is opened next. And not while it has the answer to a later size.
+// Fails without settles_.
+TEST_P(Reshape, SizeVsWriteback) {
+  for (const Cut kind : {Cut::kPunch, Cut::kZero}) {
+    make(0);
+    engine_->write(0, 2 * kPage + 100, 'w');
+    ASSERT_FALSE(cut(kind, kPage, 2 * kPage));
+    EXPECT_EQ(stored().size(), 2 * kPage + 100);
+    Bytes expected = filled(kPage, 'w');
+    expected.resize(2 * kPage + 100);
+    expect_all(expected);
+  }
+}
+
+// While the store is told the size nobody makes the file longer. Fails if prepare() locks to the end of the
+// range alone where that is the end of the file.
+TEST_P(Reshape, SizeVsWritebackOfAnAppend) {
+  make(0);
+  engine_->write(0, 2 * kPage, 'w');
+  count(StoreOp::kTruncate, held());
+  sync::Thread puncher =
+      start_thread("puncher", [&] { EXPECT_FALSE(cut(Cut::kPunch, kPage, kPage)); });
+  until([&] { return held_requests() == 1; });
+  sync::Thread appender = start_thread("appender", [&] {
+    EXPECT_EQ(engine_->write(kAtEnd, kPage, 'n'), 2 * kPage);
+    EXPECT_FALSE(write_back(*inode(), {}));
+  });
+  until([&] { return waits_for_range(); });
+  release();
+  puncher.join();
+  appender.join();
+  Bytes expected = filled(kPage, 'w');
+  expected.resize(2 * kPage);
+  expected.resize(3 * kPage, std::byte{'n'});
+  expect_all(expected);
+}
+
+// The store's object is shorter than the file, and a shift beyond its end refused. Fails without settles_.
+TEST_P(Reshape, TheStoresSizeIsSettledBeforeAShift) {
+  make(4);
+  (void)engine_->read(0, 4 * kPage);
+  engine_->store->poke("f", filled(kPage, 'i'));
+  ASSERT_FALSE(cut(Cut::kInsert, 2 * kPage, kPage));
+  EXPECT_EQ(stored().size(), 5 * kPage);
+  EXPECT_EQ(size(), 5 * kPage);
+}
+
+// A page is under writeback: its blocks are not given back before the request has ended. Fails if
+// begin_seal() takes pages under writeback.
+TEST_P(Reshape, PunchVsWriteback) {
+  make(2);
+  engine_->write(0, kPage, 'w');
+  std::vector<StoreOp> order;
+  engine_->store->set_hook([&](const StoreRequest& request) {
+    order.push_back(request.op);
+    return request.op == StoreOp::kWrite ? held() : StoreVerdict{};
+  });
+  sync::Thread syncer = start_thread("syncer", [&] { EXPECT_FALSE(write_back(*inode(), {})); });
+  until([&] { return held_requests() == 1; });
+  sync::Thread puncher = start_thread("puncher", [&] { EXPECT_FALSE(cut(Cut::kPunch, 0, kPage)); });
+  until([&] { return value(0).waiters(); });
+  EXPECT_EQ(order, std::vector{StoreOp::kWrite});
+  release();
+  syncer.join();
+  puncher.join();
+  EXPECT_EQ(letter(0), 0);
+}
+
+// pinned-page-across-punch: who reads a page keeps the cut waiting, as long as the cut's caller allows, and
+// then nothing has changed; it never answers EBUSY. Fails if wait_users() does not wait.
+TEST_P(Reshape, PinnedPageAcrossPunch) {
+  make(2);
+  {
+    cache::PinnedRun run;
+    ASSERT_FALSE(cache::fill_run(*inode(), 0, 1, {}, run));
+    EXPECT_EQ(cut(Cut::kPunch, 0, kPage, at_once()), Errc::kTimedOut);
+    EXPECT_EQ(cut(Cut::kCollapse, 0, kPage, at_once()), Errc::kTimedOut);
+    EXPECT_FALSE(value(0).sealed());
+    EXPECT_EQ(stored(), filled(2 * kPage, 'i'));
+  }
+  EXPECT_FALSE(cut(Cut::kPunch, 0, kPage));
+  EXPECT_EQ(letter(0), 0);
+}
+
+// The caller leaves while the store works: the cut keeps its locks, and is finished by whoever ends the
+// request. Fails if run() gives the locks back when the caller leaves, or if done() is left to the caller.
+TEST_P(Reshape, LeftBehindItIsFinishedByTheStore) {
+  for (const Cut kind : {Cut::kPunch, Cut::kZero, Cut::kInsert, Cut::kCollapse}) {
+    make(0);
+    write_letters(4);
+    const Bytes before = engine_->read(0, 4 * kPage);
+    count(StoreOp::kCut, held());
+    EXPECT_EQ(cut(kind, kPage, kPage, at_once()), Errc::kTimedOut);
+    EXPECT_EQ(cut(kind, kPage, kPage, at_once()), Errc::kTimedOut);
+    EXPECT_EQ(held_requests(), 1u);
+    EXPECT_TRUE(value(2).sealed() || kind == Cut::kPunch || kind == Cut::kZero);
+    engine_->store->set_hook({});
+    release();
+    expect_all(cut_model(before, kind, kPage, kPage));
+  }
+}
+
+// collapse-vs-truncate: the truncate waits, and cuts what the collapse left. Fails if done() publishes no
+// size, or publishes it after the write range was given back.
+TEST_P(Reshape, CollapseVsTruncate) {
+  make(0);
+  write_letters(4);
+  count(StoreOp::kCut, held());
+  sync::Thread collapser =
+      start_thread("collapser", [&] { EXPECT_FALSE(cut(Cut::kCollapse, kPage, kPage)); });
+  until([&] { return held_requests() == 1; });
+  sync::Thread truncater = start_thread("truncater", [&] { engine_->truncate(2 * kPage); });
+  until([&] { return waits_for_range(); });
+  release();
+  collapser.join();
+  truncater.join();
+  Bytes expected = filled(2 * kPage, 'a');
+  std::fill_n(expected.begin() + kPage, kPage, std::byte{'c'});
+  expect_all(expected);
+}
+
+// truncate-vs-collapse: the file is shorter when the collapse has its locks, and it is refused without
+// asking the store. Fails if prepare() looks at the size before it has the range alone.
+TEST_P(Reshape, TruncateVsCollapse) {
+  make(0);
+  write_letters(4);
+  int cuts = 0;
+  engine_->store->set_hook([&](const StoreRequest& request) {
+    if (request.op == StoreOp::kCut) ++cuts;
+    return request.op == StoreOp::kTruncate ? held() : StoreVerdict{};
+  });
+  sync::Thread truncater = start_thread("truncater", [&] { engine_->truncate(2 * kPage); });
+  until([&] { return held_requests() == 1; });
+  sync::Thread collapser =
+      start_thread("collapser", [&] { EXPECT_EQ(cut(Cut::kCollapse, kPage, kPage), kInvalid); });
+  until([&] { return waits_for_range(); });
+  release();
+  truncater.join();
+  collapser.join();
+  EXPECT_EQ(cuts, 0);
+  EXPECT_EQ(size(), 2 * kPage);
+}
+
+// append-aio-vs-fallocate: an append that waits for a cut goes to the end that the cut made. Fails if
+// ClearCall locks no more than its range where it makes the file longer, or ShiftCall less than to the end.
+TEST_P(Reshape, AppendAioVsFallocate) {
+  const auto against = [&](StoreOp op, std::uint64_t end, auto act) {
+    make(2);
+    count(op, held());
+    sync::Thread cutter = start_thread("cutter", [&] { EXPECT_FALSE(act()); });
+    until([&] { return held_requests() == 1; });
+    std::uint64_t went_to = 0;
+    sync::Thread appender =
+        start_thread("appender", [&] { went_to = engine_->write(kAtEnd, 100, 'n'); });
+    until([&] { return waits_for_range(); });
+    engine_->store->set_hook({});
+    release();
+    cutter.join();
+    appender.join();
+    EXPECT_EQ(went_to, end);
+    engine_->sync();
+    EXPECT_EQ(stored().size(), end + 100);
+    EXPECT_EQ(stored()[end], std::byte{'n'});
+  };
+  against(StoreOp::kCut, 3 * kPage,
+          [&] { return clear(inode(), Cut::kZero, 0, 3 * kPage, false, {}); });
+  against(StoreOp::kCut, 3 * kPage, [&] { return cut(Cut::kInsert, kPage, kPage); });
+  against(StoreOp::kCut, kPage, [&] { return cut(Cut::kCollapse, 0, kPage); });
+}
+
+// A read of pages that move waits for the shift and sees what is there afterwards; one of the pages in
+// front waits for nothing under `gate` and `range` where it hits. Fails if lock_pages() begins no Block.
+TEST_P(Reshape, AReadOfWhatMovesWaits) {
+  make(0);
+  write_letters(4);
+  count(StoreOp::kCut, held());
+  sync::Thread collapser =
+      start_thread("collapser", [&] { EXPECT_FALSE(cut(Cut::kCollapse, kPage, kPage)); });
+  until([&] { return held_requests() == 1; });
+  sync::Thread reader = start_thread("reader", [&] { EXPECT_EQ(letter(2), 'd'); });
+  until([&] { return inode()->lock().waiting_count(GateSide::kAdd) == 1; });
+  release();
+  collapser.join();
+  reader.join();
+  EXPECT_EQ(size(), 3 * kPage);
+}
+
+// ... and if the shift fails midway he gets the error, and not what is there then. Fails if read_at() does not
+// look when it has copied.
+TEST_P(Reshape, AReaderWhoWaitedForAShiftThatFails) {
+  make(0);
+  write_letters(4);
+  StoreVerdict late = failing_midway(std::errc::io_error);
+  late.hold = true;
+  count(StoreOp::kCut, late);
+  sync::Thread collapser =
+      start_thread("collapser", [&] { EXPECT_EQ(cut(Cut::kCollapse, kPage, kPage), kEio); });
+  until([&] { return held_requests() == 1; });
+  sync::Thread reader = start_thread("reader", [&] {
+    SharedReadahead readahead(0);
+    Bytes page(kPage);
+    EXPECT_EQ(read_at(*inode(), readahead, page, 2 * kPage, {}).error, kEio);
+  });
+  until([&] { return inode()->lock().waiting_count(GateSide::kAdd) == 1; });
+  release();
+  collapser.join();
+  reader.join();
+  EXPECT_TRUE(inode()->broken());
+}
+
+// What a sync has taken moves with the bytes: the sync fails after an insert, the page is no longer cached,
+// and lost where it is now; writing it there cures it. Fails if done() does not move what is unsynced.
+TEST_P(Reshape, ASyncThatFailsAfterAShiftKnowsThePlace) {
+  make(8);
+  engine_->write(5 * kPage, kPage, 'w');
+  StoreVerdict late = failing(std::errc::io_error);
+  late.hold = true;
+  engine_->store->set_hook(when(StoreOp::kSync, late));
+  ASSERT_FALSE(write_back(*inode(), {}));
+  begin_sync(inode());
+  ASSERT_EQ(held_requests(), 1u);
+  ASSERT_FALSE(cut(Cut::kInsert, 4 * kPage, 2 * kPage));
+  engine_->store->set_hook({});
+  release();
+  EXPECT_EQ(sync_all(inode(), SyncKind::kAll, {}), kEio);
+  std::uint64_t first = 0;
+  EXPECT_EQ(inode()->unsynced().lost(0, kLast, &first), 1u);
+  EXPECT_EQ(first, 7u);
+  engine_->write(7 * kPage, kPage, 'w');
+  engine_->sync();
+}
+
+// Fails if forget_range() is not called.
+TEST_P(Reshape, PunchingALostPageCuresIt) {
+  make(4);
+  engine_->write(kPage, kPage, 'w');
+  ASSERT_FALSE(write_and_invalidate(inode(), 0, kLast, {}));
+  engine_->store->set_hook(when(StoreOp::kSync, failing(std::errc::io_error)));
+  EXPECT_EQ(sync_all(inode(), SyncKind::kAll, {}), kEio);
+  engine_->store->set_hook({});
+  EXPECT_EQ(sync_all(inode(), SyncKind::kAll, {}), kEio);
+  ASSERT_FALSE(cut(Cut::kPunch, kPage, kPage));
+  engine_->sync();
+}
+
+// A punch that fails after it zeroed some: what was clean is what the store has, what was dirty is kept.
+// Fails without drop_clean() in failed(): then a byte changes when its page is evicted.
+TEST_P(Reshape, PunchFailsMidway) {
+  make(3);
+  (void)engine_->read(0, 3 * kPage);
+  engine_->write(kPage, kPage, 'w');
+  engine_->store->set_hook(when(StoreOp::kCut, failing_midway(std::errc::io_error)));
+  EXPECT_EQ(cut(Cut::kPunch, 0, 2 * kPage), kEio);
+  engine_->store->set_hook({});
+  EXPECT_EQ(letter(0), 0);
+  EXPECT_EQ(letter(1), 'w');
+  engine_->sync();
+  cache::drop_clean(*inode(), 0, kLast);
+  EXPECT_EQ(letter(1), 'w');
+  EXPECT_EQ(letter(2), 'i');
+}
+
+// A store that refuses: nothing has changed, no page was dropped, the file is sound. Fails if refused() does
+// not know the error.
+TEST_P(Reshape, ARefusalChangesNothing) {
+  for (const Cut kind : {Cut::kPunch, Cut::kZero, Cut::kInsert, Cut::kCollapse}) {
+    make(4);
+    (void)engine_->read(0, 4 * kPage);
+    engine_->write(2 * kPage, kPage, 'w');
+    const Bytes before = engine_->read(0, 4 * kPage);
+    engine_->store->set_hook(when(StoreOp::kCut, failing(std::errc::operation_not_supported)));
+    EXPECT_EQ(cut(kind, kPage, 2 * kPage), std::errc::operation_not_supported);
+    engine_->store->set_hook({});
+    EXPECT_EQ(inode()->resident_pages(), 4u);
+    EXPECT_FALSE(inode()->broken());
+    expect_all(before);
+  }
+}
+
+// What is dirty behind the shift cannot be written: nothing is asked of the store, nothing has changed.
+// Fails if prepare() passes over the error of write().
+TEST_P(Reshape, AShiftWhosePagesCannotBeWritten) {
+  make(4);
+  engine_->write(2 * kPage, kPage, 'w');
+  int cuts = 0;
+  engine_->store->set_hook([&](const StoreRequest& request) {
+    if (request.op == StoreOp::kCut) ++cuts;
+    return request.op == StoreOp::kWrite ? failing(std::errc::no_space_on_device) : StoreVerdict{};
+  });
+  EXPECT_EQ(cut(Cut::kInsert, kPage, kPage), std::errc::no_space_on_device);
+  EXPECT_EQ(cuts, 0);
+  EXPECT_FALSE(inode()->broken());
+  engine_->store->set_hook({});
+  EXPECT_EQ(size(), 4 * kPage);
+  EXPECT_EQ(letter(2), 'w');
+}
+
+// mtime and ctime change. Fails without stamp_change() in done() and clear_part().
+TEST_P(Reshape, CutsStamp) {
+  make(4);
+  const TimeSpec old{1000, 0};
+  const auto stamps_after = [&](Cut kind, std::uint64_t offset, std::uint64_t length) {
+    EXPECT_TRUE(inode()->set_times(nullptr, &old).ok());
+    EXPECT_FALSE(cut(kind, offset, length));
+    return inode()->stamps().mtime;
+  };
+  EXPECT_NE(stamps_after(Cut::kPunch, 10, 10), old);
+  EXPECT_NE(stamps_after(Cut::kPunch, 0, kPage), old);
+  EXPECT_NE(stamps_after(Cut::kZero, 0, kPage), old);
+  EXPECT_NE(stamps_after(Cut::kInsert, 0, kPage), old);
+  EXPECT_NE(stamps_after(Cut::kCollapse, 0, kPage), old);
+}
+
+// ---- Readahead and fadvise against every cut ----
+
+// One of the five, of page 1 and, where it moves or cuts it away, of what is behind.
+struct AnyCut {
+  const char* name;
+  StoreOp op;
+  std::function<std::error_code(const std::shared_ptr<Inode>&)> run;
+  // What pages 0, 1, ... of "abcd" are afterwards; a blank: zeros.
+  std::string letters;
+};
+const AnyCut kCuts[] = {
+    {"punch", StoreOp::kCut, [](auto& inode) { return cut(inode, Cut::kPunch, kPage, kPage); },
+     "a cd"},
+    {"zero", StoreOp::kCut, [](auto& inode) { return cut(inode, Cut::kZero, kPage, kPage); },
+     "a cd"},
+    {"insert", StoreOp::kCut, [](auto& inode) { return cut(inode, Cut::kInsert, kPage, kPage); },
+     "a bcd"},
+    {"collapse", StoreOp::kCut,
+     [](auto& inode) { return cut(inode, Cut::kCollapse, kPage, kPage); }, "acd"},
+    {"truncate", StoreOp::kTruncate, [](auto& inode) { return truncate(inode, kPage, {}); }, "a"},
+};
+
+class AdviceVsCut : public testing::TestWithParam<std::tuple<Locking, int>> {
+ protected:
+  void SetUp() override {
+    engine_.emplace(EngineOptions{
+        .frames = 64, .dirty_max_pages = 16, .locking = std::get<Locking>(GetParam())});
+    engine_->pages->flusher().stop();
+    for (const char letter : {'a', 'b', 'c', 'd'}) engine_->write(kAtEnd, kPage, letter);
+    engine_->sync();
+    cache::drop_clean(*engine_->inode, 0, kLast);
+  }
+  const AnyCut& tested() { return kCuts[std::get<int>(GetParam())]; }
+  sync::Thread start_cut() {
+    return start_thread("cutter", [this] { EXPECT_FALSE(tested().run(engine_->inode)); });
+  }
+  // Holds the requests of one kind that reach past page 0.
+  void hold(StoreOp op, StoreVerdict verdict) {
+    engine_->store->set_hook([op, verdict](const StoreRequest& request) {
+      return request.op == op ? verdict : StoreVerdict{};
+    });
+  }
+  std::size_t held_requests() { return engine_->store->held(); }
+  void release() {
+    engine_->store->set_hook({});
+    engine_->store->release_held();
+  }
+  bool cut_waits() {
+    return engine_->value(1).waiters() ||
+           engine_->inode->lock().waiting_count(GateSide::kBlock) == 1;
+  }
+  // The cache, and after a sync the store, have what the cut leaves.
+  void expect_cut() {
+    Bytes expected;
+    for (const char letter : tested().letters) {
+      expected.insert(expected.end(), kPage, std::byte(letter == ' ' ? 0 : letter));
+    }
+    EXPECT_TRUE(engine_->read(0, 8 * kPage) == expected);
+    engine_->sync();
+    EXPECT_TRUE(engine_->store->durable_contents("f") == expected);
+    cache::drop_clean(*engine_->inode, 0, kLast);
+    EXPECT_TRUE(engine_->read(0, 8 * kPage) == expected);
+  }
+  std::optional<Engine> engine_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Strategies, AdviceVsCut,
+                         testing::Combine(kStrategies, testing::Range(0, 5)),
+                         [](const auto& tested) {
+                           return std::string(cache::name(std::get<0>(tested.param))) + "_" +
+                                  kCuts[std::get<1>(tested.param)].name;
+                         });
+
+// punch-vs-readahead, and the same of the others: a read of advise(kWillNeed) has taken the old bytes from
+// the store and not yet brought them. The cut waits for it, and what it brought is gone. Fails if a sealer
+// passes over filling pages.
+TEST_P(AdviceVsCut, ReadaheadInFlight) {
+  hold(StoreOp::kRead, held_answer());
+  will_need(*engine_->inode, 0, 3);
+  ASSERT_GE(held_requests(), 1u);
+  ASSERT_EQ(engine_->value(1).state(), cache::PageState::kFilling);
+  sync::Thread cutter = start_cut();
+  until([&] { return cut_waits(); });
+  release();
+  cutter.join();
+  expect_cut();
+}
+
+// The store works on the cut: advise(kWillNeed) of the range gives up at once, and brings nothing back.
+// Fails if lock_pages() begins no Block.
+TEST_P(AdviceVsCut, ReadaheadBegunMeanwhile) {
+  hold(tested().op, held());
+  sync::Thread cutter = start_cut();
+  until([&] { return held_requests() == 1; });
+  will_need(*engine_->inode, 1, 3);
+  EXPECT_TRUE(engine_->value(1).absent());
+  release();
+  cutter.join();
+  expect_cut();
+}
+
+// ... nor does the readahead of a reader who goes on in front of the range. Fails as the one before.
+TEST_P(AdviceVsCut, AReadersReadaheadMeanwhile) {
+  hold(tested().op, held());
+  sync::Thread cutter = start_cut();
+  until([&] { return held_requests() == 1; });
+  {
+    cache::CacheLock::Operation reading;
+    if (reading.try_begin(engine_->inode->lock(), sync::RwMode::kRead)) {
+      EXPECT_TRUE(cache::start_fill(*engine_->inode, 1, 3, cache::Marker::kFirst).refused);
+    }
+    EXPECT_TRUE(engine_->value(1).absent());
+  }
+  release();
+  cutter.join();
+  expect_cut();
+}
+
+// advise(kDontNeed) writes a page back, and a cut comes: it waits until the write has ended, so that this is
+// of no other's blocks. Fails if begin_seal() takes pages under writeback.
+TEST_P(AdviceVsCut, DontNeedInFlight) {
+  engine_->write(kPage, kPage, 'b');
+  hold(StoreOp::kWrite, held());
+  sync::Thread adviser =
+      start_thread("adviser", [&] { EXPECT_FALSE(drop_behind(engine_->inode, 0, kLast)); });
+  until([&] { return held_requests() == 1; });
+  sync::Thread cutter = start_cut();
+  until([&] { return cut_waits(); });
+  EXPECT_EQ(held_requests(), 1u);
+  release();
+  adviser.join();
+  cutter.join();
+  expect_cut();
+}
+
+// The store works on the cut, and advise(kDontNeed) comes for the same pages, one of them dirty: none is
+// written to where it was. Fails if begin_writeback() takes sealed pages.
+TEST_P(AdviceVsCut, DontNeedMeanwhile) {
+  (void)engine_->read(0, 4 * kPage);
+  engine_->write(kPage, kPage, 'b');
+  int writes = 0;
+  engine_->store->set_hook([&](const StoreRequest& request) {
+    if (request.op == StoreOp::kWrite) ++writes;
+    return request.op == tested().op ? held() : StoreVerdict{};
+  });
+  sync::Thread cutter = start_cut();
+  until([&] { return held_requests() == 1; });
+  const int before = writes;  // a shift writes what is dirty first
+  sync::Atomic<bool> done{false};
+  sync::Thread adviser = start_thread("adviser", [&] {
+    EXPECT_FALSE(drop_behind(engine_->inode, 0, kLast));
+    done.store(true);
+  });
+  // For a dirty page that goes it waits; those of a shift are clean by now.
+  until([&] { return done.load() || engine_->value(1).waiters(); });
+  EXPECT_EQ(writes, before);
+  EXPECT_TRUE(engine_->value(1).sealed());
+  release();
+  cutter.join();
+  adviser.join();
+  expect_cut();
+}
+
+// ---- The error state, by the public calls ----
+
+class BrokenFile : public testing::TestWithParam<Locking> {
+ protected:
+  void SetUp() override {
+    store_ = MemoryStore::create();
+    store_->poke("f", filled(4 * kPage, 'i'));
+    cache_ = std::move(
+        Cache::create(store_, {.memory_bytes = limits::kMemoryMinBytes, .locking = GetParam()})
+            .value());
+    file_ = std::move(cache_->open("f", OpenFlags::kReadWrite).value());
+  }
+  void TearDown() override {
+    store_->set_hook({});
+    store_->release_held();
+    (void)file_.close();
+    EXPECT_TRUE(cache_->close().ok());
+  }
+  void break_it() {
+    store_->set_hook(when(StoreOp::kCut, failing_midway(std::errc::io_error)));
+    EXPECT_EQ(file_.insert(kPage, kPage).code(), kEio);
+    store_->set_hook({});
+  }
+
+  std::shared_ptr<MemoryStore> store_;
+  std::unique_ptr<Cache> cache_;
+  File file_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Strategies, BrokenFile, kStrategies, strategy_name);
+
+// insert-fails-midway: nothing of a half shift is shown, and the text says what to do; what was written in
+// front of it is not lost; opened again the file is what the store has. Fails if failed() does not break
+// the file, if read_at() or FileImpl::sync() do not look, or without mend().
+TEST_P(BrokenFile, InsertFailsMidway) {
+  ASSERT_TRUE(file_.write(filled(100, 'w'), 0).ok());
+  File other = std::move(cache_->open("f", OpenFlags::kReadWrite).value());
+  break_it();
+  Bytes buffer(kPage);
+  for (File* const file : {&file_, &other}) {
+    EXPECT_EQ(file->read(buffer, 0).code(), kEio);
+    EXPECT_EQ(file->write(buffer, 0).code(), kEio);
+    EXPECT_EQ(file->truncate(0).code(), kEio);
+    EXPECT_EQ(file->punch(0, kPage).code(), kEio);
+    EXPECT_EQ(file->collapse(0, kPage).code(), kEio);
+    const Status synced = file->sync();
+    EXPECT_EQ(synced.code(), kEio);
+    EXPECT_NE(synced.error().message().find("open it again"), std::string::npos)
+        << synced.error().message();
+  }
+  EXPECT_EQ(file_.stat()->size_bytes, 5 * kPage);
+  EXPECT_TRUE(file_.close().ok());
+  EXPECT_TRUE(other.close().ok());
+  file_ = std::move(cache_->open("f", OpenFlags::kReadWrite).value());
+  EXPECT_EQ(file_.stat()->size_bytes, 5 * kPage);
+  Bytes expected = filled(5 * kPage, 'i');
+  std::fill_n(expected.begin(), 100, std::byte{'w'});
+  std::fill_n(expected.begin() + kPage, kPage, std::byte{0});
+  Bytes all(6 * kPage);
+  ASSERT_EQ(file_.read(all, 0).value(), 5 * kPage);
+  all.resize(5 * kPage);
+  EXPECT_TRUE(all == expected);
+  EXPECT_TRUE(file_.sync().ok());
+  EXPECT_TRUE(store_->durable_contents("f") == expected);
+}
+
+// A truncate at the open is a cut too: of a file that is mended first.
+TEST_P(BrokenFile, OpenedToBeTruncated) {
+  break_it();
+  EXPECT_TRUE(file_.close().ok());
+  file_ = std::move(cache_->open("f", OpenFlags::kReadWrite | OpenFlags::kTruncate).value());
+  EXPECT_EQ(file_.stat()->size_bytes, 0u);
+  EXPECT_TRUE(file_.write(filled(10, 'n'), 0).ok());
+  EXPECT_TRUE(file_.sync().ok());
+  EXPECT_EQ(store_->durable_contents("f"), filled(10, 'n'));
+}
+
+// ---- The public calls: what they refuse, and the submitted forms ----
+
+TEST(ReshapeApi, WhatFallocateRefuses) {
+  auto store = MemoryStore::create();
+  auto cache = std::move(Cache::create(store, {.memory_bytes = limits::kMemoryMinBytes}).value());
+  File f = std::move(cache->open("f", kRw).value());
+  ASSERT_TRUE(f.write(filled(3 * kPage, 'a'), 0).ok());
+  constexpr std::uint64_t max = limits::kFileSizeMaxBytes;
+  const std::error_code too_large = std::make_error_code(std::errc::file_too_large);
+  EXPECT_EQ(f.punch(0, 0).code(), kInvalid);
+  EXPECT_EQ(f.punch(kLast, 2).code(), kInvalid);
+  EXPECT_EQ(f.punch(max, 1).code(), too_large);
+  EXPECT_EQ(f.zero(0, max + 1).code(), too_large);
+  EXPECT_EQ(f.insert(1, kPage).code(), kInvalid);
+  EXPECT_EQ(f.insert(0, 512).code(), kInvalid);
+  EXPECT_EQ(f.insert(3 * kPage, kPage).code(), kInvalid);
+  EXPECT_EQ(f.insert(kPage, max / kPage * kPage - kPage).code(), too_large);
+  EXPECT_EQ(f.collapse(1, kPage).code(), kInvalid);
+  EXPECT_EQ(f.collapse(2 * kPage, kPage).code(), kInvalid);
+  EXPECT_EQ(f.collapse(0, 3 * kPage).code(), kInvalid);
+  File reading = std::move(cache->open("f", OpenFlags::kRead).value());
+  EXPECT_EQ(reading.punch(0, 1).code(), std::errc::bad_file_descriptor);
+  EXPECT_TRUE(f.sync().ok());
+  EXPECT_EQ(store->contents("f"), filled(3 * kPage, 'a'));
+  EXPECT_TRUE(f.close().ok());
+  EXPECT_EQ(f.punch(0, 1).code(), Errc::kClosed);
+  EXPECT_EQ(f.zero(0, 1).code(), Errc::kClosed);
+  EXPECT_EQ(f.insert(0, kPage).code(), Errc::kClosed);
+  EXPECT_EQ(f.collapse(0, kPage).code(), Errc::kClosed);
+}
+
+TEST(ReshapeApi, SubmittedForms) {
+  auto store = MemoryStore::create({.reserves_space = true});
+  auto cache = std::move(Cache::create(store, {.memory_bytes = limits::kMemoryMinBytes}).value());
+  File f = std::move(cache->open("f", kRw).value());
+  ASSERT_TRUE(f.write(filled(4 * kPage, 'a'), 0).ok());
+  sync::Atomic<int> ended{0};
+  const auto run = [&](const Op& op) {
+    const int before = ended.load();
+    ASSERT_TRUE(f.submit(op, [&](const Result<std::size_t>& result) {
+                   EXPECT_TRUE(result.ok());
+                   ended.fetch_add(1);
+                 }).ok());
+    until([&] { return ended.load() > before; });
+  };
+  run(CutOp{.kind = Cut::kPunch, .offset = 10, .length = 10});
+  run(CutOp{.kind = Cut::kInsert, .offset = 0, .length = kPage});
+  run(CutOp{.kind = Cut::kCollapse, .offset = 2 * kPage, .length = kPage});
+  run(CutOp{.kind = Cut::kZero, .offset = 4 * kPage, .length = 100});
+  run(AllocateOp{.offset = 0, .length = 6 * kPage, .keep_size = true});
+  EXPECT_EQ(f.stat()->size_bytes, 4 * kPage + 100);
+  run(AllocateOp{.offset = 0, .length = 5 * kPage});
+  EXPECT_EQ(f.stat()->size_bytes, 5 * kPage);
+  EXPECT_TRUE(f.sync().ok());
+  Bytes expected(kPage);
+  expected.resize(4 * kPage, std::byte{'a'});
+  std::fill_n(expected.begin() + kPage + 10, 10, std::byte{0});
+  expected.resize(5 * kPage);
+  EXPECT_TRUE(store->contents("f") == expected);
+}
+
+// A store that has no cuts: the file is intact, whatever was asked of it. Fails if supports() is not asked
+// before the edges are zeroed.
+TEST(ReshapeApi, WhereTheStoreCannot) {
+  class NoCuts final : public Store {
+   public:
+    explicit NoCuts(std::shared_ptr<MemoryStore> memory) : memory_(std::move(memory)) {}
+    StoreTraits traits() const noexcept override {
+      StoreTraits traits = memory_->traits();
+      traits.cuts = 0;
+      return traits;
+    }
+    Result<OpenedObject> open(std::string_view path, OpenFlags flags, std::uint32_t mode) override {
+      return memory_->open(path, flags, mode);
+    }
+    Status close(ObjectHandle object) override { return memory_->close(object); }
+    Result<ObjectStat> stat(ObjectHandle object) override { return memory_->stat(object); }
+    void read(ObjectHandle object, std::uint64_t offset, std::span<const Buffer> buffers,
+              IoMode mode, IoDone& done) noexcept override {
+      memory_->read(object, offset, buffers, mode, done);
+    }
+    void write(ObjectHandle object, std::uint64_t offset, std::span<const ConstBuffer> buffers,
+               IoMode mode, IoDone& done) noexcept override {
+      memory_->write(object, offset, buffers, mode, done);
+    }
+    void truncate(ObjectHandle object, std::uint64_t size_bytes, IoDone& done) noexcept override {
+      memory_->truncate(object, size_bytes, done);
+    }
+    void sync(ObjectHandle object, SyncKind kind, IoDone& done) noexcept override {
+      memory_->sync(object, kind, done);
+    }
+
+   private:
+    const std::shared_ptr<MemoryStore> memory_;
+  };
+  auto memory = MemoryStore::create();
+  auto cache = std::move(
+      Cache::create(std::make_shared<NoCuts>(memory), {.memory_bytes = limits::kMemoryMinBytes})
+          .value());
+  File f = std::move(cache->open("f", kRw).value());
+  ASSERT_TRUE(f.write(filled(3 * kPage, 'a'), 0).ok());
+  const std::error_code unsupported = std::make_error_code(std::errc::operation_not_supported);
+  EXPECT_EQ(f.punch(10, 2 * kPage).code(), unsupported);
+  EXPECT_EQ(f.zero(10, 2 * kPage).code(), unsupported);
+  EXPECT_EQ(f.insert(0, kPage).code(), unsupported);
+  EXPECT_EQ(f.collapse(0, kPage).code(), unsupported);
+  EXPECT_TRUE(f.sync().ok());
+  EXPECT_EQ(memory->contents("f"), filled(3 * kPage, 'a'));
+}
+
+}  // namespace
+}  // namespace quire::file
