@@ -23,15 +23,20 @@ ShotDown::~ShotDown() {
 
 std::error_code ShotDown::lock(std::uint64_t first_page, std::uint64_t last_page,
                                const sync::WaitLimit& limit) {
-  first_page_ = first_page;
-  last_page_ = last_page;
   sync::WaitStatus status = operation_.begin(inode_->lock(), sync::RwMode::kWrite, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   // Whole pages, so that no writer of a part of one has it while we wait for it.
   status = inode_->lock_range(range_, cache::page_offset(first_page), last_byte(last_page), limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   range_held_ = true;
-  status = block_.begin(inode_->lock(), first_page, last_page, limit);
+  return lock_pages(first_page, last_page, limit);
+}
+
+std::error_code ShotDown::lock_pages(std::uint64_t first_page, std::uint64_t last_page,
+                                     const sync::WaitLimit& limit) {
+  first_page_ = first_page;
+  last_page_ = last_page;
+  const sync::WaitStatus status = block_.begin(inode_->lock(), first_page, last_page, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   return pages_.seal(first_page, last_page, limit, limits::kPinnedWaitMax);
 }
@@ -39,7 +44,7 @@ std::error_code ShotDown::lock(std::uint64_t first_page, std::uint64_t last_page
 std::error_code ShotDown::write(const std::shared_ptr<ShotDown>& self,
                                 const sync::WaitLimit& limit) {
   self->operation_.hand_over();
-  self->inode_->ranges().hand_over();
+  if (self->range_held_) self->inode_->ranges().hand_over();
   self->block_.hand_over();
   return cache::write_sealed(*self->inode_, self->first_page_, self->last_page_, self, limit);
 }

@@ -38,6 +38,9 @@ class ShotDown {
   // for longer than limits::kPinnedWaitMax, Errc::kTimedOut, Errc::kInterrupted.
   std::error_code lock(std::uint64_t first_page, std::uint64_t last_page,
                        const sync::WaitLimit& limit);
+  // The same for who keeps an exclusive Operation and the write range of these pages for at least as long.
+  std::error_code lock_pages(std::uint64_t first_page, std::uint64_t last_page,
+                             const sync::WaitLimit& limit);
   // Writes what is dirty. `self` is this. From here on the locks are the operation's, not this thread's.
   // Errors: the store's, Errc::kTimedOut, Errc::kInterrupted.
   static std::error_code write(const std::shared_ptr<ShotDown>& self, const sync::WaitLimit& limit);

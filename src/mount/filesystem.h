@@ -185,6 +185,8 @@ class FileSystem {
   // Writes for a program, at `offset` or file::kAtEnd.
   Written write_through(OpenFile& open, std::span<const std::byte> bytes, std::uint64_t offset,
                         const Interruptible& interruptible);
+  // Says in the log why direct IO was refused: the program learns no more than EINVAL.
+  void note_refusal(IoPath path, const Error& error);
   // Sets the size of a file. 0 or an errno.
   int resize(Node& node, FileImpl& file, std::uint64_t size, const Interruptible& interruptible);
   void answer_written(fuse_req_t request, Node& node, const Written& written);
@@ -203,6 +205,8 @@ class FileSystem {
   sync::Atomic<bool> discards_{false};
   // Bytes of write-backs that would have undone a later write.
   sync::Atomic<std::uint64_t> kernel_bytes_kept_{0};
+
+  sync::Atomic<bool> direct_refused_{false};  // and logged
 
   mutable sync::Mutex mutex_;
   std::list<OpenFile*> opens_ GUARDED_BY(mutex_);
