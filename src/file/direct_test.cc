@@ -271,6 +271,24 @@ TEST_P(Direct, OverlappingWritesDoNotMix) {
   EXPECT_EQ(read_direct(kPiece, 2 * kPiece), filled(2 * kPiece, 'b'));
 }
 
+// Two that share a page and no byte: a store promises nothing for two requests within one page at once. Fails if
+// direct_write takes the bytes and not the pages.
+TEST_P(Direct, WritesWithinOnePageQueue) {
+  make(1);
+  store().set_hook(when(StoreOp::kWrite, held()));
+  sync::Thread a = start_thread("a", [&] { write_direct(0, 512, 'a'); });
+  until([&] { return store().held() == 1; });
+  sync::Thread b = start_thread("b", [&] { write_direct(512, 512, 'b'); });
+  until([&] { return waiting() == 1 || store().held() == 2; });
+  EXPECT_EQ(store().held(), 1u);
+  store().set_hook({});
+  store().release_held();
+  a.join();
+  b.join();
+  EXPECT_EQ(read_direct(0, 512), filled(512, 'a'));
+  EXPECT_EQ(read_direct(512, 512), filled(512, 'b'));
+}
+
 // A large write keeps readers out of the pages of one piece, not of the whole: between two pieces they come in.
 // (Under `inode` they wait for all of it.) Fails if shoot_down() takes the pages of the whole write.
 TEST_P(Direct, LargeWritesBlockPieceByPiece) {
