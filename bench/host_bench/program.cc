@@ -10,6 +10,7 @@
 #include <fstream>
 #include <regex>
 
+#include "host_bench/chart.h"
 #include "host_bench/machine.h"
 
 namespace quire::bench {
@@ -20,6 +21,7 @@ constexpr unsigned kRoundsQuick = 3;
 struct Options {
   std::string directory = "/var/tmp";
   std::string json;
+  std::string chart;
   std::string only;
   bool quick = false;
 };
@@ -62,6 +64,13 @@ RowResult measure_one(const RowMaker& maker, const Context& context, unsigned ro
   return result;
 }
 
+bool write_file(const std::string& path, const std::string& text) {
+  std::ofstream file(path);
+  file << text << std::flush;
+  if (!file) fmt::print(stderr, "cannot write {}\n", path);
+  return file.good();
+}
+
 int run(const Program& program, const Options& options) {
   const std::regex only(options.only);
   std::vector<RowMaker> makers;
@@ -98,15 +107,9 @@ int run(const Program& program, const Options& options) {
     scratch.clear();
   }
   print_summary(results);
-  if (!options.json.empty()) {
-    std::ofstream file(options.json);
-    file << json.dump(2) << "\n";
-    if (!file) {
-      fmt::print(stderr, "cannot write {}\n", options.json);
-      return 1;
-    }
-  }
-  return 0;
+  const bool written = (options.json.empty() || write_file(options.json, json.dump(2) + "\n")) &&
+                       (options.chart.empty() || write_file(options.chart, draw_chart(results)));
+  return written ? 0 : 1;
 }
 
 }  // namespace
@@ -120,6 +123,9 @@ int run_program(const Program& program, int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--only", options.only, "Rows whose name matches this regular expression");
   app.add_option("--json", options.json, "Write the results here as well");
+  if (program.draws_chart) {
+    app.add_option("--chart", options.chart, "Draw the results here, as SVG");
+  }
   app.add_flag("--quick", options.quick, "Small and short, to see that everything runs");
   try {
     app.parse(argc, argv);

@@ -14,6 +14,7 @@ struct Program {
   std::string about;  // for --help
   unsigned rounds;
   std::vector<RowMaker> rows;
+  bool draws_chart = false;  // has --chart
 };
 
 // Returns the exit status: 0, 1 for what went wrong, 2 for what was asked wrongly.

@@ -43,9 +43,13 @@ struct CacheStats {
   std::uint64_t write_requests = 0;     // ... in this many requests to the store
   std::uint64_t read_requests = 0;      // requests to the store that read
   std::uint64_t writeback_errors = 0;   // requests of writeback that failed
-  std::uint64_t reclaims = 0;           // searches for pages to give up
-  std::uint64_t empty_reclaims = 0;     // ... that found none
-  std::uint64_t memory_bytes = 0;       // the budget
+  std::uint64_t direct_read_bytes = 0;  // past the cache
+  std::uint64_t direct_write_bytes = 0;
+  std::uint64_t direct_fallbacks =
+      0;                             // direct writes that went through the cache for a page in use
+  std::uint64_t reclaims = 0;        // searches for pages to give up
+  std::uint64_t empty_reclaims = 0;  // ... that found none
+  std::uint64_t memory_bytes = 0;    // the budget
   std::uint64_t memory_used_bytes = 0;  // of it in use: pages, tree nodes, descriptors, IO buffers
   std::uint64_t cached_pages = 0;
   std::uint64_t dirty_pages = 0;      // those under writeback too

@@ -8,6 +8,23 @@
 // overlapping writes never mix. A read sees each page (4 KiB) whole: all of a write to that page or
 // nothing of it; a read of several pages may see some of them before and some after a write.
 //
+// Direct IO: a read, write or append of a file opened with OpenFlags::kDirect, or for which
+// CallOptions::path says so, moves the bytes between the caller's memory and the store. It is coherent with
+// everything that goes through the cache: a direct read sees every write that has ended, a direct write is
+// seen by every read that begins after it, and what is said of atomicity holds. It reads nothing ahead and
+// leaves nothing in the cache; of a direct write the pages that it touches, whole, leave it. Like every
+// write it is durable after sync().
+//   Offset and length of each buffer must be multiples of what the store asks for
+//   (StoreTraits::io_alignment_bytes; a host directory: 4096), also where a read passes the end of the file;
+//   and so must the buffer's place in memory, unless the call can be left. Else EINVAL, and the text names
+//   what is wrong and the number. So does an append to a file whose end is no multiple of it.
+//   A call that can be left, by a deadline or a stop token, is copied through memory of the cache's, so that
+//   the store has none of the caller's then; one that cannot be left lasts until the store has answered.
+//   A write that the store fails in the middle returns what went before in pieces of
+//   limits::kDirectPieceBytes; the rest of that piece holds old bytes or new ones.
+//   A direct write to a page that somebody uses for longer than limits::kPinnedWaitMax goes through the
+//   cache, and to the store from there, before it returns.
+//
 // Errors that every call can give, beside those it names: Errc::kForked in the child of a fork,
 // Errc::kClosed after close(), Errc::kInterrupted and Errc::kTimedOut as the CallOptions ask.
 #ifndef QUIRE_FILE_H_
@@ -32,6 +49,13 @@ namespace quire {
 
 class FileImpl;
 
+// How a read, write or append gets at the bytes.
+enum class IoPath {
+  kAsOpened,  // kDirect for files opened with OpenFlags::kDirect, else kCached
+  kCached,
+  kDirect,  // see "Direct IO" above
+};
+
 // A way out of any wait. The defaults wait for as long as it takes.
 struct CallOptions {
   // The call gives up with Errc::kInterrupted soon after a stop is requested, even if the store
@@ -39,6 +63,8 @@ struct CallOptions {
   std::stop_token stop = {};
   // The call gives up with Errc::kTimedOut at this time.
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+  // Of reads, writes and appends, submitted ones too; nothing to other calls.
+  IoPath path = IoPath::kAsOpened;
 };
 
 struct FileStat {
@@ -114,7 +140,8 @@ class QUIRE_EXPORT File {
 
   // Reads up to buffer.size() bytes from `offset`. Returns fewer only at the end of the file or past
   // limits::kTransferMaxBytes; 0 at or after the end. Errors: EBADF if not open for reading, EIO and
-  // whatever else the store gives, EINVAL if offset + size exceeds limits::kFileSizeMaxBytes.
+  // whatever else the store gives, EINVAL if offset + size exceeds limits::kFileSizeMaxBytes, or where a
+  // direct read is not aligned. Beyond what was read, a direct one may have stored into the buffer.
   // Each page is read whole, as one write left it. Readahead belongs to the File: threads that read
   // different parts of a file one after the other should open it once each.
   Result<std::size_t> read(std::span<std::byte> buffer, std::uint64_t offset,
@@ -124,7 +151,7 @@ class QUIRE_EXPORT File {
 
   // Writes all of `buffer` at `offset` (with kAppend: at the end). Returns fewer bytes than asked
   // only when something failed after a part was written. Errors: EBADF if not open for writing, EFBIG
-  // past limits::kFileSizeMaxBytes, and the store's error (ENOSPC, EIO) when so much is dirty that
+  // past limits::kFileSizeMaxBytes, EINVAL where a direct write is not aligned, and the store's error (ENOSPC, EIO) when so much is dirty that
   // cannot be written that there is no room for more. Space is not reserved at the write: a full disk
   // shows there, at sync() and at close().
   Result<std::size_t> write(std::span<const std::byte> buffer, std::uint64_t offset,

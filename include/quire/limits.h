@@ -25,6 +25,10 @@ inline constexpr std::size_t kStoreIoMaxBytes = std::size_t{1} << 20;
 // ... in at most this many pieces of memory.
 inline constexpr std::size_t kStoreIoMaxPieces = kStoreIoMaxBytes / kPageBytes;
 
+// Direct IO goes to the store in pieces of this much at most. A direct write keeps others out of the
+// cache's pages of one piece at a time. Smaller pieces, a sixteenth of the cache, where the call can be left.
+inline constexpr std::size_t kDirectPieceBytes = kStoreIoMaxBytes;
+
 // Requests that Quire's own stores hold at once; further ones are answered with Errc::kBusy.
 inline constexpr std::size_t kStoreRequestsMax = std::size_t{1} << 16;
 

@@ -64,6 +64,7 @@ enum class OpenFlags : std::uint32_t {
   kAppend = 1u << 5,     // O_APPEND: every write goes to the end, whatever its offset
   kSync = 1u << 6,       // O_SYNC: a write returns after its data and all metadata are stored
   kDataSync = 1u << 7,   // O_DSYNC: ... its data, and the metadata needed to read it back
+  kDirect = 1u << 8,     // O_DIRECT: reads and writes pass the cache by, see file.h
 };
 constexpr OpenFlags operator|(OpenFlags a, OpenFlags b) {
   return static_cast<OpenFlags>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));
@@ -159,8 +160,8 @@ class QUIRE_EXPORT Store {
   virtual StoreTraits traits() const noexcept = 0;
 
   // Opens (with kCreate: makes, with permission bits `mode`) the object at `path`, which is relative
-  // to the store's root. Blocks. kAppend, kSync and kDataSync are the cache's business and are
-  // ignored. Errors: ENOENT, EEXIST, EISDIR, EACCES, ENAMETOOLONG, Errc::kPathEscapes, EMFILE, ELOOP,
+  // to the store's root. Blocks. kAppend, kSync, kDataSync and kDirect are the cache's business and
+  // are ignored. Errors: ENOENT, EEXIST, EISDIR, EACCES, ENAMETOOLONG, Errc::kPathEscapes, EMFILE, ELOOP,
   // EINVAL for what is not a regular file, the medium's own (host: EXDEV below a mount point).
   virtual Result<OpenedObject> open(std::string_view path, OpenFlags flags, std::uint32_t mode) = 0;
   // REQUIRES: no request in flight on `object`. Blocks. The handle is gone whatever is returned.

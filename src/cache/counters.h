@@ -38,7 +38,10 @@ class Counters {
   sync::Atomic<std::uint64_t> writeback_errors{0};
   sync::Atomic<std::uint64_t> cached_pages{0};
   sync::Atomic<std::uint64_t> writeback_pages{0};  // now: taken for writing, and not written yet
-  WaitCount range_waits;                           // for write ranges
+  sync::Atomic<std::uint64_t> direct_read_bytes{0};
+  sync::Atomic<std::uint64_t> direct_write_bytes{0};
+  sync::Atomic<std::uint64_t> direct_fallbacks{0};  // direct writes that went through the cache
+  WaitCount range_waits;                            // for write ranges
 
  private:
   struct alignas(64) Padded {

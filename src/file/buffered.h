@@ -43,6 +43,8 @@ class Gather {
   explicit Gather(std::span<const std::span<const std::byte>> pieces) : pieces_(pieces) {}
   // Copies the next out.size() bytes. REQUIRES: there are as many.
   void copy(std::span<std::byte> out) noexcept;
+  // Passes over the next bytes. REQUIRES: there are as many.
+  void skip(std::size_t bytes) noexcept;
 
  private:
   std::span<const std::span<const std::byte>> pieces_;
@@ -60,6 +62,9 @@ constexpr std::uint64_t given_offset(std::uint64_t offset) {
 // where they went. Excludes every other operation on the range; readers see each page whole.
 Transfer write_at(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t* offset,
                   const sync::WaitLimit& limit);
+// The same for who holds the locks of the write (write_locks.h) already.
+Transfer write_locked(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t offset,
+                      const sync::WaitLimit& limit);
 
 // Starts to read [first, last] into the cache, as far as memory is free, without waiting.
 void will_need(Inode& inode, std::uint64_t first_page, std::uint64_t last_page);

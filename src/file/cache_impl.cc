@@ -253,6 +253,9 @@ CacheStats CacheImpl::stats() const {
   s.write_requests = c.write_requests.load();
   s.read_requests = c.read_requests.load();
   s.writeback_errors = c.writeback_errors.load();
+  s.direct_read_bytes = c.direct_read_bytes.load();
+  s.direct_write_bytes = c.direct_write_bytes.load();
+  s.direct_fallbacks = c.direct_fallbacks.load();
   s.reclaims = pages_->memory().reclaims();
   s.empty_reclaims = pages_->memory().empty_reclaims();
   s.memory_bytes = pages_->budget().memory_bytes;

@@ -12,6 +12,7 @@
 
 #include "cache/page_cache.h"
 #include "file/buffered.h"
+#include "file/direct.h"
 #include "file/fork_guard.h"
 #include "file/inode.h"
 #include "file/inode_table.h"
@@ -194,6 +195,15 @@ class FileImpl {
   Result<file::Transfer> write_part(std::span<const std::span<const std::byte>> buffers,
                                     std::uint64_t* offset, const CallOptions& call);
   bool appends() const noexcept { return has(flags_, OpenFlags::kAppend); }
+  bool is_direct(const CallOptions& call) const noexcept {
+    return call.path == IoPath::kDirect ||
+           (call.path == IoPath::kAsOpened && has(flags_, OpenFlags::kDirect));
+  }
+  // A read past the cache. REQUIRES: ready for reading.
+  Result<std::size_t> read_direct(std::span<const std::span<std::byte>> buffers,
+                                  std::uint64_t offset, const CallOptions& call);
+  // EINVAL for direct IO that the store does not take; `what`: "reading", "writing".
+  Error misaligned(file::Misaligned what_is, std::string_view what, std::uint64_t offset) const;
 
   const std::shared_ptr<CacheImpl> owner_;
   const std::shared_ptr<file::Inode> inode_;

@@ -1,7 +1,8 @@
 // The engine under the simulation's schedules: fibers that read, write, append, cut and sync one small
 // file through a cache of few frames, over a store whose requests take time and end in any order.
 //
-// Every write fills whole pages, or one record, with a stamp of its own. So a page that a reader sees
+// Reads and writes go through the cache or past it, as it falls (torn-dio, direct-read-straddles-truncate,
+// read-inserts-after-dio-invalidate). Every write fills whole pages, or one record, with a stamp of its own. So a page that a reader sees
 // must be of one stamp, or zero where the file was cut or never written (torn-read-vs-write); and at
 // the end the store must hold what the last of the operations, by any order of those that overlapped,
 // left there.
@@ -44,6 +45,20 @@ EngineOptions slow(std::size_t initial_bytes = 0) {
   return {.initial_bytes = initial_bytes,
           .latency = std::chrono::microseconds(100),
           .locking = static_cast<Locking>(below(4))};
+}
+
+// A write or a read of the engine's, by either way; past the cache with the caller's memory or through
+// frames of the cache, as it falls.
+sync::WaitLimit patient() {
+  if (below(2) == 0) return {};
+  return {sync::deadline_after(std::chrono::hours(1)), {}};
+}
+std::uint64_t write_somehow(Engine& engine, std::uint64_t offset, std::size_t bytes, char with) {
+  return below(2) == 0 ? engine.write(offset, bytes, with)
+                       : engine.write_direct(offset, bytes, with, patient());
+}
+std::vector<std::byte> read_somehow(Engine& engine, std::uint64_t offset, std::size_t bytes) {
+  return below(2) == 0 ? engine.read(offset, bytes) : engine.read_direct(offset, bytes, patient());
 }
 
 bool all_of_one(std::span<const std::byte> bytes) {
@@ -100,7 +115,7 @@ SIM_TEST(EngineSim, ReadersSeeWholePagesOfWritesThatSomeOrderExplains) {
         const Cut kind = below(2) == 0 ? Cut::kPunch : Cut::kZero;
         EXPECT_FALSE(clear(engine.inode, kind, first * kPage, (first + count) * kPage, true, {}));
       } else {
-        engine.write(first * kPage, count * kPage, stamp);
+        write_somehow(engine, first * kPage, count * kPage, stamp);
       }
       const std::uint64_t ended = ++events;
       for (std::size_t p = 0; p < count; ++p) history[first + p].writes[at[p]].ended = ended;
@@ -119,7 +134,7 @@ SIM_TEST(EngineSim, ReadersSeeWholePagesOfWritesThatSomeOrderExplains) {
       const std::uint64_t first = below(kPages);
       const std::size_t count = 1 + below(std::min<std::size_t>(4, kPages - first));
       const std::uint64_t began = ++events;
-      const auto got = engine.read(first * kPage, count * kPage);
+      const auto got = read_somehow(engine, first * kPage, count * kPage);
       const std::uint64_t ended = ++events;
       ASSERT_EQ(got.size(), count * kPage);
       for (std::size_t p = 0; p < count; ++p) {
@@ -149,7 +164,7 @@ SIM_TEST(EngineSim, AppendsCutsAndGrowthNeverShowWhatWasCut) {
   Engine engine(slow());
   char next_stamp = 1;
   const auto append_some = [&] {
-    for (int i = 0; i < 3; ++i) engine.write(kAtEnd, kRecord, next_stamp++);
+    for (int i = 0; i < 3; ++i) write_somehow(engine, kAtEnd, kRecord, next_stamp++);
   };
   const auto cut_some = [&] {
     for (int i = 0; i < 3; ++i) {
@@ -164,7 +179,7 @@ SIM_TEST(EngineSim, AppendsCutsAndGrowthNeverShowWhatWasCut) {
   const auto read_some = [&] {
     for (int i = 0; i < 4; ++i) {
       const std::uint64_t at = below(4) * kPage;
-      const auto got = engine.read(at, kPage);
+      const auto got = read_somehow(engine, at, kPage);
       // Within one page, each record's part is of one stamp or zero.
       for (std::size_t b = 0; b < got.size();) {
         const std::size_t in_record = kRecord - (at + b) % kRecord;
@@ -259,10 +274,10 @@ SIM_TEST(EngineSim, DisjointAppendsKeepEachOthersBytes) {
   const auto append_some = [&] {
     for (int i = 0; i < 6; ++i) {
       const char stamp = next_stamp++;
-      records.emplace_back(engine.write(kAtEnd, kRecord, stamp), stamp);
+      records.emplace_back(write_somehow(engine, kAtEnd, kRecord, stamp), stamp);
       if (below(3) == 0) {
         const auto [at, mine] = records[below(records.size())];
-        engine.write(at, kRecord, mine);  // in place, with what is there
+        write_somehow(engine, at, kRecord, mine);  // in place, with what is there
       }
       if (below(4) == 0) cache::drop_clean(*engine.inode, 0, 100);
       if (below(4) == 0) engine.sync();
@@ -311,7 +326,7 @@ SIM_TEST(EngineSim, GiveUpsLoseNothing) {
       std::vector<std::byte> buffer(2 * kPage, std::byte{'w'});
       const std::uint64_t at = below(7) * kPage;
       std::error_code error;
-      switch (below(7)) {
+      switch (below(9)) {
         case 0: {
           SharedReadahead readahead(4);
           error = read_at(*engine.inode, readahead, buffer, at, limit).error;
@@ -337,6 +352,17 @@ SIM_TEST(EngineSim, GiveUpsLoseNothing) {
         case 5:
           error = shift(engine.inode, Cut::kCollapse, 2 * kPage, kPage, limit);
           break;
+        case 6: {
+          const std::span<std::byte> piece = buffer;
+          error = direct_read(engine.inode, {&piece, 1}, buffer.size(), at, limit).error;
+          break;
+        }
+        case 7: {
+          const std::span<const std::byte> piece = buffer;
+          std::uint64_t offset = at;
+          error = direct_write(engine.inode, {&piece, 1}, buffer.size(), &offset, limit).error;
+          break;
+        }
         default:
           error = sync_all(engine.inode, SyncKind::kAll, limit);
       }

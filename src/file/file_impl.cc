@@ -81,6 +81,8 @@ Result<std::size_t> FileImpl::read(std::span<std::byte> buffer, std::uint64_t of
                    buffer.size());
   }
   if (buffer.size() > limits::kTransferMaxBytes) buffer = buffer.first(limits::kTransferMaxBytes);
+  if (is_direct(call)) [[unlikely]]
+    return read_direct({&buffer, 1}, offset, call);
   const std::size_t hit = file::read_hits(*inode_, buffer, offset);
   if (hit == buffer.size()) return hit;
   file::Transfer moved =
@@ -89,6 +91,48 @@ Result<std::size_t> FileImpl::read(std::span<std::byte> buffer, std::uint64_t of
   if (moved.error && moved.bytes == 0) {
     return fail_at(moved.error, "reading", offset, buffer.size());
   }
+  return moved.bytes;
+}
+
+Error FileImpl::misaligned(file::Misaligned what_is, std::string_view what,
+                           std::uint64_t offset) const {
+  const std::uint32_t alignment = owner_->pages().traits().io_alignment_bytes;
+  std::string why;
+  switch (what_is) {
+    case file::Misaligned::kNothing:
+      break;
+    case file::Misaligned::kOffset:
+      why = fmt::format("offset {} is", offset);
+      break;
+    case file::Misaligned::kLength:
+      why = "the length of a buffer is";
+      break;
+    case file::Misaligned::kMemory:
+      why = "the address of a buffer is";
+      break;
+  }
+  return fail(std::make_error_code(std::errc::invalid_argument),
+              fmt::format("direct {}: {} not a multiple of {}, as the store needs it:", what, why,
+                          alignment));
+}
+
+Result<std::size_t> FileImpl::read_direct(std::span<const std::span<std::byte>> buffers,
+                                          std::uint64_t offset, const CallOptions& call) {
+  std::size_t bytes = 0;
+  for (const auto& buffer : buffers) {
+    if (buffer.size() > limits::kFileSizeMaxBytes - offset - bytes) {
+      return fail_at(std::make_error_code(std::errc::invalid_argument), "reading", offset,
+                     buffer.size());
+    }
+    bytes = std::min(bytes + std::min(buffer.size(), limits::kTransferMaxBytes),
+                     limits::kTransferMaxBytes);
+  }
+  const sync::WaitLimit limit = to_limit(call);
+  const auto wrong = file::misaligned(owner_->pages().traits().io_alignment_bytes, offset, buffers,
+                                      !file::may_leave(limit));
+  if (wrong != file::Misaligned::kNothing) return misaligned(wrong, "reading", offset);
+  const file::Transfer moved = file::direct_read(inode_, buffers, bytes, offset, limit);
+  if (moved.error && moved.bytes == 0) return fail_at(moved.error, "reading", offset, bytes);
   return moved.bytes;
 }
 
@@ -106,6 +150,9 @@ Result<std::size_t> FileImpl::readv(std::span<const std::span<std::byte>> buffer
     return Error(std::errc::invalid_argument,
                  fmt::format("reading {}: {} buffers, at most {}", inode_->path(), buffers.size(),
                              limits::kVectorMax));
+  }
+  if (is_direct(call) && ready(OpenFlags::kRead) && offset <= limits::kFileSizeMaxBytes) {
+    return read_direct(buffers, offset, call);
   }
   std::size_t moved = 0;
   for (const std::span<std::byte> buffer : buffers) {
@@ -142,8 +189,20 @@ Result<file::Transfer> FileImpl::write_part(std::span<const std::span<const std:
   if (bytes == 0) return file::Transfer{};
 
   const sync::WaitLimit limit = to_limit(call);
-  file::Gather from(buffers);
-  file::Transfer moved = file::write_at(*inode_, from, bytes, offset, limit);
+  file::Transfer moved;
+  if (is_direct(call)) [[unlikely]] {
+    const bool at_end = *offset == file::kAtEnd;
+    const auto wrong = file::misaligned(owner_->pages().traits().io_alignment_bytes,
+                                        at_end ? 0 : *offset, buffers, !file::may_leave(limit));
+    if (wrong != file::Misaligned::kNothing) return misaligned(wrong, "writing", *offset);
+    moved = file::direct_write(inode_, buffers, bytes, offset, limit);
+    if (moved.error == std::errc::invalid_argument && moved.bytes == 0 && at_end) {
+      return misaligned(file::Misaligned::kOffset, "appending", *offset);
+    }
+  } else {
+    file::Gather from(buffers);
+    moved = file::write_at(*inode_, from, bytes, offset, limit);
+  }
   if (moved.error && moved.bytes == 0) return fail_at(moved.error, "writing", *offset, bytes);
   // Without a failure only the largest size of a file makes a write shorter.
   if (!moved.error && moved.bytes < bytes) {

@@ -17,12 +17,11 @@ std::int64_t tick_of(const TimeSpec& time) {
 }  // namespace
 
 sync::WaitStatus Inode::lock_range(sync::RangeLock::Hold& hold, std::uint64_t first,
-                                   std::uint64_t last, const sync::WaitLimit& limit) {
-  if (ranges_.try_lock(hold, first, last, sync::RangeMode::kExclusive)) {
-    return sync::WaitStatus::kReady;
-  }
+                                   std::uint64_t last, const sync::WaitLimit& limit,
+                                   sync::RangeMode mode) {
+  if (ranges_.try_lock(hold, first, last, mode)) return sync::WaitStatus::kReady;
   const cache::WaitCount::Timer timer(cache().counters().range_waits);
-  return ranges_.lock(hold, first, last, sync::RangeMode::kExclusive, limit);
+  return ranges_.lock(hold, first, last, mode, limit);
 }
 
 Stamps Inode::stamps() const {

@@ -45,7 +45,8 @@ class Inode final : public cache::FilePages {
   sync::RangeLock& ranges() noexcept { return ranges_; }
   // Locks a write range, and counts it if that takes waiting.
   sync::WaitStatus lock_range(sync::RangeLock::Hold& hold, std::uint64_t first, std::uint64_t last,
-                              const sync::WaitLimit& limit);
+                              const sync::WaitLimit& limit,
+                              sync::RangeMode mode = sync::RangeMode::kExclusive);
   Unsynced& unsynced() noexcept { return unsynced_; }
   const Unsynced& unsynced() const noexcept { return unsynced_; }
   // Held, as the whole range, by the one sync of the store's that is under way: a store tells an error

@@ -42,7 +42,8 @@ class ShotDown {
   // is broken (Inode::broken). Given back and taken again, if need be.
   std::error_code lock_bytes(std::uint64_t first, std::uint64_t last, const sync::WaitLimit& limit);
   void unlock_bytes() noexcept;
-  // Then the pages, in these bytes. EBUSY where somebody uses a page for longer than `users_wait`.
+  // Then the pages, in these bytes, or in a write range that is held elsewhere for at least as long with an
+  // exclusive Operation. EBUSY where somebody uses a page for longer than `users_wait`.
   std::error_code lock_pages(std::uint64_t first_page, std::uint64_t last_page,
                              const sync::WaitLimit& limit,
                              sync::Clock::duration users_wait = limits::kPinnedWaitMax);

@@ -15,6 +15,7 @@
 #include "cache/page_cache.h"
 #include "cache/test_pages.h"
 #include "file/buffered.h"
+#include "file/direct.h"
 #include "file/inode.h"
 #include "file/resize.h"
 #include "file/sync_file.h"
@@ -77,6 +78,25 @@ class Engine {
     const std::span<const std::byte> piece = data;
     Gather from({&piece, 1});
     const Transfer moved = write_at(*inode, from, bytes, &offset, {});
+    EXPECT_FALSE(moved.error) << moved.error.message();
+    EXPECT_EQ(moved.bytes, bytes);
+    return offset;
+  }
+  // The same past the cache.
+  std::vector<std::byte> read_direct(std::uint64_t offset, std::size_t bytes,
+                                     const sync::WaitLimit& limit = {}) {
+    std::vector<std::byte> out(bytes);
+    const std::span<std::byte> buffer = out;
+    const Transfer moved = direct_read(inode, {&buffer, 1}, bytes, offset, limit);
+    EXPECT_FALSE(moved.error) << moved.error.message();
+    out.resize(moved.bytes);
+    return out;
+  }
+  std::uint64_t write_direct(std::uint64_t offset, std::size_t bytes, char with,
+                             const sync::WaitLimit& limit = {}) {
+    const std::vector<std::byte> data = cache::filled(bytes, with);
+    const std::span<const std::byte> buffer = data;
+    const Transfer moved = direct_write(inode, {&buffer, 1}, bytes, &offset, limit);
     EXPECT_FALSE(moved.error) << moved.error.message();
     EXPECT_EQ(moved.bytes, bytes);
     return offset;

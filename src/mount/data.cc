@@ -38,6 +38,11 @@ int write_all(FileImpl& file, std::span<const std::byte> bytes, std::uint64_t of
   return 0;
 }
 
+// As the program has the file open now: O_DIRECT comes and goes with fcntl(2).
+IoPath io_path(const fuse_file_info& info) {
+  return (info.flags & O_DIRECT) != 0 ? IoPath::kDirect : IoPath::kCached;
+}
+
 OpenFlags open_flags(int flags) {
   return (flags & O_ACCMODE) == O_RDONLY ? OpenFlags::kRead : OpenFlags::kReadWrite;
 }
@@ -107,6 +112,12 @@ void FileSystem::close_handles() {
   for (OpenFile* open : left) finish_open(open);
 }
 
+void FileSystem::note_refusal(IoPath path, const Error& error) {
+  if (path != IoPath::kDirect || error.code != std::errc::invalid_argument) return;
+  if (direct_refused_.exchange(true)) return;
+  parts_.cache.log(LogLevel::kWarning, error.message() + " (O_DIRECT; said once)");
+}
+
 void FileSystem::read(fuse_req_t request, OpenFile& open, std::size_t size, std::uint64_t offset,
                       const fuse_file_info& info) {
   std::byte* const buffer = reply_buffer();
@@ -115,10 +126,11 @@ void FileSystem::read(fuse_req_t request, OpenFile& open, std::size_t size, std:
   int number = 0;
   // Only a program's own read carries a lock owner: the others fill the kernel's cache for a mapping.
   const bool grants = info.lock_owner == 0;
+  const IoPath path = grants ? IoPath::kCached : io_path(info);
   // What is in the cache waits for nothing, and there is nothing to interrupt.
-  if (!grants) moved = open.file->read_hits({buffer, size}, offset);
+  if (!grants && path == IoPath::kCached) moved = open.file->read_hits({buffer, size}, offset);
   if (grants || moved < size) {
-    const Interruptible interruptible(request);
+    const Interruptible interruptible(request, path);
     const auto read = [&] {
       const auto result =
           open.file->read({buffer + moved, size - moved}, offset + moved, interruptible.call());
@@ -126,6 +138,7 @@ void FileSystem::read(fuse_req_t request, OpenFile& open, std::size_t size, std:
         moved += *result;
       } else if (moved == 0) {
         number = errno_of(result.code());
+        note_refusal(path, result.error());
       }
     };
     if (!grants) {
@@ -235,7 +248,7 @@ void FileSystem::write(fuse_req_t request, OpenFile& open, std::span<const std::
   drop_privileges(request, open.node);
   Written written;
   {
-    const Interruptible interruptible(request);
+    const Interruptible interruptible(request, io_path(info));
     written = write_through(open, bytes, (info.flags & O_APPEND) != 0 ? file::kAtEnd : offset,
                             interruptible);
     if (written.error == 0 && (info.flags & (O_SYNC | O_DSYNC)) != 0) {
@@ -261,6 +274,7 @@ FileSystem::Written FileSystem::write_through(OpenFile& open, std::span<const st
     const auto written = file.writev({&bytes, 1}, &at, interruptible.call());
     if (!written.ok()) {
       result.error = errno_of(written.code());
+      note_refusal(interruptible.call().path, written.error());
       return;
     }
     result.bytes = {at, at + *written};

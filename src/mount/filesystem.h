@@ -192,6 +192,8 @@ class FileSystem {
   // The kernel has written back and dropped what it held of the file when this was called. False if it would
   // not, or not within limits::kRecallMax. Blocks.
   bool recall(Node& node);
+  // Says in the log why direct IO was refused: the program learns no more than EINVAL.
+  void note_refusal(IoPath path, const Error& error);
   // Sets the size of a file. 0 or an errno.
   int resize(Node& node, FileImpl& file, std::uint64_t size, const Interruptible& interruptible);
   void answer_written(fuse_req_t request, Node& node, const Written& written);
@@ -214,6 +216,8 @@ class FileSystem {
   sync::Atomic<unsigned> recalling_{0};
   // Bytes of write-backs that would have undone a later write.
   sync::Atomic<std::uint64_t> kernel_bytes_kept_{0};
+
+  sync::Atomic<bool> direct_refused_{false};  // and logged
 
   mutable sync::Mutex mutex_;
   std::list<OpenFile*> opens_ GUARDED_BY(mutex_);

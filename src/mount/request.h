@@ -24,8 +24,10 @@ bool is_dying(pid_t thread);
 
 class Interruptible {
  public:
-  explicit Interruptible(fuse_req_t request) : request_(request) {
+  // `path`: how the engine's calls shall get at the bytes.
+  explicit Interruptible(fuse_req_t request, IoPath path = IoPath::kCached) : request_(request) {
     call_.stop = source_.get_token();
+    call_.path = path;
     fuse_req_interrupt_func(request_, &Interruptible::interrupted, this);
   }
   ~Interruptible() { fuse_req_interrupt_func(request_, nullptr, nullptr); }

@@ -15,6 +15,7 @@
 #include "quire/store.h"
 #include "store/fd.h"
 #include "store/host_directory.h"
+#include "store/host_file.h"
 #include "tool/mount_table.h"
 #include "tool/units.h"
 
@@ -81,12 +82,16 @@ Check direct_io(int file) {
             stat.stx_dio_mem_align <= kBlock;
     found = stat.stx_dio_offset_align == 0
                 ? "the file system says no"
-                : fmt::format("aligned to {} in the file and {} in memory",
+                : fmt::format("the file system's is aligned to {} in the file and {} in memory",
                               counted(stat.stx_dio_offset_align, "byte"),
                               counted(stat.stx_dio_mem_align, "byte"));
   } else if (there) {
-    found = "the file system does not say which alignment; 4096 is used";
+    found = "the file system does not say which alignment it needs";
   }
+  if (!found.empty()) found += "; ";
+  // The store's, whatever the file system does with it (store/host_file.h).
+  found += fmt::format("O_DIRECT through Quire needs offsets and lengths that are multiples of {}",
+                       counted(store::kDirectAlignmentBytes, "byte"));
   ::fcntl(file, F_SETFL, 0);
   return make_check("direct IO", there, found,
                     "data passes through the kernel's cache and is dropped there",

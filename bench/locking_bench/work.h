@@ -1,0 +1,35 @@
+// How the rows run: operations drawn beforehand, on threads that start together.
+#ifndef QUIRE_BENCH_LOCKING_BENCH_WORK_H_
+#define QUIRE_BENCH_LOCKING_BENCH_WORK_H_
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "host_bench/row.h"
+
+namespace quire::bench {
+
+// What a thread does over and over: its `count`th operation of this round.
+using Load = std::function<void(std::uint64_t count)>;
+
+// Runs each load on a thread of its own for about `seconds`. How many each did, and the nanoseconds.
+struct Done {
+  std::vector<std::uint64_t> operations;
+  double nanoseconds = 0;
+
+  NanosecondsPerOp each(std::size_t load) const {
+    return nanoseconds / static_cast<double>(operations[load]);
+  }
+  NanosecondsPerOp all() const;
+};
+Done run_together(double seconds, const std::vector<Load>& loads);
+
+// 1 and 2 threads, and 16 where the machine has as many processors.
+std::vector<unsigned> thread_counts();
+
+}  // namespace quire::bench
+
+#endif  // QUIRE_BENCH_LOCKING_BENCH_WORK_H_

@@ -1,0 +1,47 @@
+#include "file/write_locks.h"
+
+#include <algorithm>
+
+#include "file/buffered.h"
+
+namespace quire::file {
+namespace {
+
+constexpr std::uint64_t kLastByte = ~std::uint64_t{0};
+constexpr std::uint64_t kInPage = limits::kPageBytes - 1;
+
+}  // namespace
+
+std::error_code WriteLocks::lock(std::uint64_t* offset, std::size_t bytes, Extent extent,
+                                 const sync::WaitLimit& limit) {
+  const sync::WaitStatus began = operation_.begin(inode_.lock(), sync::RwMode::kWrite, limit);
+  if (began != sync::WaitStatus::kReady) return sync::to_error(began);
+  const bool append = *offset == kAtEnd;
+  for (;;) {
+    const std::uint64_t size = inode_.size_bytes();
+    const bool extends = append || *offset + bytes > size;
+    std::uint64_t first = append ? size : extends ? std::min(*offset, size) : *offset;
+    std::uint64_t last = extends ? kLastByte : *offset + bytes - 1;
+    if (extent == Extent::kPages) {
+      first &= ~kInPage;
+      last |= kInPage;
+    }
+    const sync::WaitStatus status = inode_.lock_range(hold_, first, last, limit);
+    if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+    held_ = true;
+    // A shift that we waited for may have failed midway.
+    if (inode_.broken()) return std::make_error_code(std::errc::io_error);
+    // The file may have shrunk while we waited: then what we hold is not all that we change.
+    const std::uint64_t now = inode_.size_bytes();
+    const bool enough =
+        extends ? std::min(append ? now : *offset, now) >= first : *offset + bytes <= now;
+    if (enough) {
+      if (append) *offset = now;
+      return {};
+    }
+    inode_.ranges().unlock(hold_);
+    held_ = false;
+  }
+}
+
+}  // namespace quire::file

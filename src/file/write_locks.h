@@ -1,0 +1,54 @@
+// WriteLocks: what a write holds while it lasts: its Operation, and its write range. That is the bytes, or
+// the pages, that it stores into; for one that extends the file everything from the old end on, so that
+// nobody else changes the size. For an append the offset is chosen under the lock.
+//
+// Who calls: buffered and direct writes, holding nothing. Stays where it is; after hand_over() any thread
+// may end it.
+#ifndef QUIRE_FILE_WRITE_LOCKS_H_
+#define QUIRE_FILE_WRITE_LOCKS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <system_error>
+
+#include "cache/cache_lock.h"
+#include "file/inode.h"
+#include "sync/range_lock.h"
+#include "sync/wait.h"
+
+namespace quire::file {
+
+class WriteLocks {
+ public:
+  enum class Extent : std::uint8_t {
+    kBytes,
+    kPages,  // the whole of every page that the bytes touch
+  };
+
+  explicit WriteLocks(Inode& inode) : inode_(inode) {}
+  ~WriteLocks() {
+    if (held_) inode_.ranges().unlock(hold_);
+  }
+  WriteLocks(const WriteLocks&) = delete;
+  WriteLocks& operator=(const WriteLocks&) = delete;
+
+  // For `bytes` bytes at `*offset`, or at the end of the file where that is kAtEnd: it is set then. REQUIRES:
+  // bytes > 0. Errors: EIO if the file is broken (Inode::broken); Errc::kTimedOut, Errc::kInterrupted.
+  std::error_code lock(std::uint64_t* offset, std::size_t bytes, Extent extent,
+                       const sync::WaitLimit& limit);
+  // What is held belongs to an operation from now on.
+  void hand_over() noexcept {
+    operation_.hand_over();
+    inode_.ranges().hand_over();
+  }
+
+ private:
+  Inode& inode_;
+  cache::CacheLock::Operation operation_;
+  sync::RangeLock::Hold hold_;
+  bool held_ = false;
+};
+
+}  // namespace quire::file
+
+#endif  // QUIRE_FILE_WRITE_LOCKS_H_
