@@ -254,7 +254,7 @@ TEST_P(Direct, WhatAFailedExtensionLeftIsCutOff) {
 // piece.
 TEST_P(Direct, OverlappingWritesDoNotMix) {
   constexpr std::size_t kPiece = limits::kDirectPieceBytes;
-  make(0);
+  make(3 * kPiece / kPage);  // neither extends the file
   store().set_hook(when(StoreOp::kWrite, held()));
   sync::Thread first = start_thread("first", [&] { write_direct(0, 2 * kPiece, 'a'); });
   until([&] { return store().held() == 1; });
