@@ -36,6 +36,8 @@
 
 namespace quire::cache {
 
+// Of an offset: the bits that lie in its page.
+inline constexpr std::uint64_t kInPage = limits::kPageBytes - 1;
 inline constexpr std::uint64_t page_index(std::uint64_t offset) {
   return offset >> limits::kPageShift;
 }

@@ -12,7 +12,8 @@
 namespace quire::file {
 namespace {
 
-constexpr std::uint64_t kInPage = limits::kPageBytes - 1;
+using cache::kInPage;
+
 
 // What a direct read holds: by it, and by its requests, for as long as they last.
 class ReadLocks {

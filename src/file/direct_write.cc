@@ -16,9 +16,9 @@
 namespace quire::file {
 namespace {
 
+using cache::kInPage;
 using cache::page_index;
 
-constexpr std::uint64_t kInPage = limits::kPageBytes - 1;
 const std::error_code kBusy = std::make_error_code(std::errc::device_or_resource_busy);
 
 // What a direct write holds for the whole of it: by it, and by its requests, for as long as they last.

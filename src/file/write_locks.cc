@@ -7,8 +7,8 @@
 namespace quire::file {
 namespace {
 
+using cache::kInPage;
 constexpr std::uint64_t kLastByte = ~std::uint64_t{0};
-constexpr std::uint64_t kInPage = limits::kPageBytes - 1;
 
 }  // namespace
 
