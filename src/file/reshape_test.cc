@@ -137,7 +137,8 @@ const auto kStrategies =
 INSTANTIATE_TEST_SUITE_P(Strategies, Reshape, kStrategies, strategy_name);
 
 // Over pages that are absent, clean and dirty, within pages and over their edges, up to the end of the file
-// and past it. Fails if the edges are rounded another way, or if done() drops too little or too much.
+// and past it. Fails if the edges are rounded another way, or if done() drops too little or too much, or
+// publishes another size.
 TEST_P(Reshape, CutsMatchAModel) {
   struct Case {
     Cut kind;
@@ -236,7 +237,7 @@ TEST_P(Reshape, SubPagePunchVsBufferedWrite) {
 }
 
 // A write into the range waits for the whole cut, one beside it for nothing. Fails if prepare() locks other
-// bytes than those that are cut.
+// bytes than those that are cut (hangs).
 TEST_P(Reshape, AWriteIntoTheRangeWaits) {
   make(4);
   count(StoreOp::kCut, held());
@@ -356,8 +357,8 @@ TEST_P(Reshape, LeftBehindItIsFinishedByTheStore) {
   }
 }
 
-// collapse-vs-truncate: the truncate waits, and cuts what the collapse left. Fails if done() publishes no
-// size, or publishes it after the write range was given back.
+// collapse-vs-truncate: the truncate waits, and cuts what the collapse left. Fails (hangs) if ShiftCall locks
+// less than to the end.
 TEST_P(Reshape, CollapseVsTruncate) {
   make(0);
   write_letters(4);
@@ -397,8 +398,8 @@ TEST_P(Reshape, TruncateVsCollapse) {
   EXPECT_EQ(size(), 2 * kPage);
 }
 
-// append-aio-vs-fallocate: an append that waits for a cut goes to the end that the cut made. Fails if
-// ClearCall locks no more than its range where it makes the file longer, or ShiftCall less than to the end.
+// append-aio-vs-fallocate: an append that waits for a cut goes to the end that the cut made. Fails (hangs) if
+// ShiftCall locks less than to the end.
 TEST_P(Reshape, AppendAioVsFallocate) {
   const auto against = [&](StoreOp op, std::uint64_t end, auto act) {
     make(2);
@@ -422,6 +423,27 @@ TEST_P(Reshape, AppendAioVsFallocate) {
           [&] { return clear(inode(), Cut::kZero, 0, 3 * kPage, false, {}); });
   against(StoreOp::kCut, 3 * kPage, [&] { return cut(Cut::kInsert, kPage, kPage); });
   against(StoreOp::kCut, kPage, [&] { return cut(Cut::kCollapse, 0, kPage); });
+}
+
+// Two that make the file longer, and have no byte in common: the longer one wins, whichever is first. Fails
+// (hangs) if ClearCall locks no more than its range where it makes the file longer.
+TEST_P(Reshape, ThoseWhoExtendWaitForEachOther) {
+  make(2);
+  count(StoreOp::kCut, held());
+  sync::Thread nearer = start_thread(
+      "nearer", [&] { EXPECT_FALSE(clear(inode(), Cut::kZero, 3 * kPage, 4 * kPage, false, {})); });
+  until([&] { return held_requests() == 1; });
+  sync::Thread farther = start_thread("farther", [&] {
+    EXPECT_FALSE(clear(inode(), Cut::kZero, 8 * kPage, 9 * kPage, false, {}));
+  });
+  until([&] { return waits_for_range(); });
+  engine_->store->set_hook({});
+  release();
+  nearer.join();
+  farther.join();
+  Bytes expected = filled(2 * kPage, 'i');
+  expected.resize(9 * kPage);
+  expect_all(expected);
 }
 
 // A read of pages that move waits for the shift and sees what is there afterwards; one of the pages in
