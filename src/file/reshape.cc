@@ -190,7 +190,7 @@ class ShiftCall final : public CutCall {
   void done() noexcept override;
   void failed(std::error_code error) noexcept override;
 
-  std::error_code check(std::uint64_t size) const noexcept;
+  std::error_code refusal(std::uint64_t size) const noexcept;
 
   const Cut kind_;
   const std::uint64_t offset_;
@@ -199,7 +199,7 @@ class ShiftCall final : public CutCall {
   Step step_ = Step::kSettle;
 };
 
-std::error_code ShiftCall::check(std::uint64_t size) const noexcept {
+std::error_code ShiftCall::refusal(std::uint64_t size) const noexcept {
   if (offset_ >= size) return kInvalid;
   if (kind_ == Cut::kCollapse) return length_ >= size - offset_ ? kInvalid : std::error_code();
   return length_ > limits::kFileSizeMaxBytes - size
@@ -208,11 +208,11 @@ std::error_code ShiftCall::check(std::uint64_t size) const noexcept {
 }
 
 std::error_code ShiftCall::prepare(const sync::WaitLimit& limit) {
-  std::error_code error = check(inode_->size_bytes());
+  std::error_code error = refusal(inode_->size_bytes());
   // What a failed sync is about must be written again while it is known where it belongs.
   if (!error) error = rewrite_failed(*inode_, limit);
   if (!error) error = lock_bytes([&](std::uint64_t) { return Bytes{offset_, kLast}; }, limit);
-  if (!error) error = check(inode_->size_bytes());
+  if (!error) error = refusal(inode_->size_bytes());
   if (!error) error = lock_pages(page_index(offset_), kLast, limit);
   if (!error) error = ShotDown::write(down_, limit);
   if (error) return error;

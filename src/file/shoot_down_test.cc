@@ -19,8 +19,6 @@ namespace {
 
 using sync::GateSide;
 
-constexpr std::uint64_t kLast = ~std::uint64_t{0};
-
 class ShootDown : public testing::TestWithParam<Locking> {
  protected:
   void make(std::size_t initial_pages) {

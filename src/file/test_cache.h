@@ -31,6 +31,7 @@ using cache::when;
 
 inline constexpr auto kRw = OpenFlags::kReadWrite | OpenFlags::kCreate;
 inline constexpr std::size_t kPage = limits::kPageBytes;
+inline constexpr std::uint64_t kLast = ~std::uint64_t{0};  // page
 inline const std::error_code kEio = std::make_error_code(std::errc::io_error);
 inline const std::error_code kStale(ESTALE, std::generic_category());
 
