@@ -1,5 +1,6 @@
 #!/bin/bash
-# Builds and runs the benchmarks of the host store, of the mount and of the locks: scripts/bench.sh --help.
+# Builds and runs the benchmarks of the host store, of the mount, of the locks and of the strategies that use
+# them: scripts/bench.sh --help.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/common.sh
@@ -7,25 +8,27 @@ source scripts/build.sh
 
 if [[ ${1:-} == --help ]]; then
   cat <<'TEXT'
-usage: scripts/bench.sh [--help | [host | mount | gate] [OPTION...]]
+usage: scripts/bench.sh [--help | [host | mount | gate | locking] [OPTION...]]
 
 Builds optimised and runs, in this order, unless one of them is named:
   host   the host store beside memcpy, the kernel's page cache and fio
   mount  a mounted directory beside one that a do-nothing daemon serves, and beside the disk's own file
          system; where libfuse3 is installed
   gate   the locks; not if --only chooses rows
+  locking  the four locking strategies of a cache; not if --only chooses rows, unless it is named. Draws
+         out/locking.svg
 
-Prints a table; the JSON goes to out/bench.json and out/mount_bench.json unless --json names another file,
-and to out/gate.json. Needs fio for the rows of misses, the right to make a memory cgroup for the passes,
+Prints a table; the JSON goes to out/bench.json, out/mount_bench.json and out/locking.json unless --json
+names another file, and to out/gate.json. Needs fio for the rows of misses, the right to make a memory cgroup for the passes,
 and root or fusermount3 for the mount. About twenty minutes, on a machine with nothing else to do.
 
-The options go to the first two:
+The options go to all but gate:
 TEXT
 fi
 
-sections=(host mount gate)
+sections=(host mount gate locking)
 case ${1:-} in
-  host | mount | gate)
+  host | mount | gate | locking)
     sections=("$1")
     shift
     ;;
@@ -34,7 +37,7 @@ json=yes
 for option in "$@"; do
   case $option in
     --json*) json=no ;;
-    --only*) sections=("${sections[@]/gate/}") ;;
+    --only*) ((${#sections[@]} == 1)) || sections=(host mount) ;;
   esac
 done
 
@@ -57,12 +60,16 @@ gate_verdict() {
     /^ *"name": / {name = $0}
     /^ *"real_time": / && name ~ /one_side<GateLock, kAdd>\/threads:1"/ {gate = $2}
     /^ *"real_time": / && name ~ /one_side<SignedCounter, kAdd>\/threads:1"/ {counter = $2}
+    /^ *"real_time": / && name ~ /one_side<StripedGate, kAdd>\/threads:1"/ {striped = $2}
+    /^ *"cpu_time": / && name ~ /one_side<StripedGate, kAdd>\/threads:2"/ {striped_2 = $2}
     END {
       if (!gate || !counter) {print "gate: the rows of the add pair are not in the file"; exit 1}
       printf "gate add pair at 1 thread: %.1f ns, target 15: ", gate
       if (gate <= 15) print "reached"
       else printf "SHORT; two locked instructions on one cache line take %.1f ns here, the rest is %.1f\n", \
         counter, gate - counter
+      printf "with stripes, as a file gets them when many add at once: %.1f ns at 1 thread, ", striped
+      printf "%.1f at 2, target 20: %s\n", striped_2, striped_2 <= 20 ? "reached" : "SHORT"
     }' "$1"
 }
 
@@ -90,6 +97,11 @@ for section in "${sections[@]}"; do
       printf '\nThe gate: an add pair at 1 thread shall take at most 15 ns.\n'
       "$(build_dir release)/bin/gate_bench" --benchmark_out=out/gate.json
       gate_verdict out/gate.json
+      ;;
+    locking)
+      build release quire_locking_bench
+      printf '\nThe locking strategies.\n'
+      table quire_locking_bench out/locking.json --chart out/locking.svg "$@"
       ;;
   esac
 done

@@ -21,20 +21,18 @@ build_dir() {
 # build PRESET [TARGET...]: everything, or only the targets. Configures again each time: that is
 # quick, and notices new files.
 build() {
-  local preset=$1 dir unity=$precompiled
+  local preset=$1 dir
   shift
   dir=$(build_dir "$preset")
-  # The simulation's tests bear each other's names, and its build shows that each source compiles alone.
-  [[ $preset != sim ]] || unity=OFF
   configure "$dir" --preset "$preset" -DQUIRE_PRECOMPILED="$precompiled" \
-    -DQUIRE_UNITY="$unity" && compile "$dir" "$@"
+    -DQUIRE_UNITY="$precompiled" && compile "$dir" "$@"
 }
 
 # Clang's own look at everything: its warnings, its thread-safety analysis, and a static libquire.
 # Without optimisation, since that is not what it is for.
 build_clang() {
   configure build/clang --preset release -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=None \
-    -DBUILD_SHARED_LIBS=OFF -DQUIRE_UNITY=ON && compile build/clang
+    -DBUILD_SHARED_LIBS=OFF -DQUIRE_UNITY=ON && compile build/clang all benchmarks
 }
 # Only to read how each source is compiled.
 configure_tidy() {

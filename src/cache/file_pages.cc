@@ -1,5 +1,6 @@
 #include "cache/file_pages.h"
 
+#include "fault/planted.h"
 #include "sync/check.h"
 
 namespace quire::cache {
@@ -154,11 +155,12 @@ bool FilePages::leave_leaf(const PageWord& word) noexcept {
   return cache_.memory().pool().descriptor(leaf_frame(word)).leaf_pages.fetch_sub(1) == 1;
 }
 
-void FilePages::forget_page(std::uint64_t /*index*/, PageWord& word, FrameNumber frame) noexcept {
+void FilePages::forget_page(std::uint64_t index, PageWord& word, FrameNumber frame) noexcept {
   Memory& memory = cache_.memory();
   memory.exclude_eviction([&] {
     if (leave_leaf(word)) memory.unused_leaves_.fetch_add(1);
   });
+  if (fault::planted(fault::Planted::kLoseAFrame) && index % 16 == 0) return;
   memory.release(frame);
 }
 

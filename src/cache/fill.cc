@@ -7,6 +7,7 @@
 #include <new>
 #include <span>
 
+#include "fault/planted.h"
 #include "sync/parker.h"
 
 namespace quire::cache {
@@ -108,7 +109,9 @@ void FillRequest::publish(std::error_code error, std::size_t bytes, unsigned pin
     }
     const std::size_t begin = i * limits::kPageBytes;
     const std::size_t have = std::clamp(valid, begin, begin + limits::kPageBytes) - begin;
-    std::memset(memory.bytes(frames_[i]) + have, 0, limits::kPageBytes - have);
+    if (!fault::planted(fault::Planted::kFillSkipsZeros)) {
+      std::memset(memory.bytes(frames_[i]) + have, 0, limits::kPageBytes - have);
+    }
     const std::uint64_t flags = first_ + i == marker_index_ ? PageValue::kMarker : 0;
     pages_->wake(first_ + i, page.end_fill(pins, flags));
   }

@@ -14,6 +14,7 @@
 #include <span>
 
 #include "cache/file_pages.h"
+#include "fault/planted.h"
 
 namespace quire::cache {
 
@@ -38,7 +39,9 @@ inline PageCopy copy_from_frame(FilePages& pages, FrameNumber frame, std::uint64
   if (offset >= size) [[unlikely]]
     return {PageLook::kEnd, 0};
   const std::size_t n =
-      static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), size - offset));
+      fault::planted(fault::Planted::kReadPastEnd)
+          ? out.size()
+          : static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), size - offset));
   const std::size_t in_page = offset & (limits::kPageBytes - 1);
   std::memcpy(out.data(), pages.cache().memory().bytes(frame) + in_page, n);
   return {PageLook::kCopied, n};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "fault/planted.h"
 #include "sync/check.h"
 
 namespace quire::cache {
@@ -140,7 +141,7 @@ std::error_code invalidate_pages(FilePages& pages, std::uint64_t first, std::uin
       if (error) return false;
     }
     // A sealed page stays as dirty as it is.
-    const bool dirty = value.dirty();
+    const bool dirty = value.dirty() && !fault::planted(fault::Planted::kDropDirtyOnInvalidate);
     if (!dirty) error = wait_users(pages, index, word, limit, users_wait);
     if (!error && !dirty) {
       (void)drop_page(pages, index, word);

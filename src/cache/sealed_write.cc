@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "fault/planted.h"
 #include "sync/check.h"
 #include "sync/mutex.h"
 #include "sync/parker.h"
@@ -112,6 +113,7 @@ void SealedWrite::io_done(std::error_code error, std::size_t bytes) noexcept {
 
 std::error_code write_sealed(FilePages& pages, std::uint64_t first, std::uint64_t last,
                              const std::shared_ptr<void>& owner, const sync::WaitLimit& limit) {
+  if (fault::planted(fault::Planted::kInvalidateSkipsDirty)) return {};
   const bool may_leave = limit.stop.stop_possible() || limit.deadline != sync::Clock::kNever;
   for (;;) {
     const auto batch = std::make_shared<Batch>();

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "fault/planted.h"
 #include "sync/check.h"
 #include "sync/mutex.h"
 #include "sync/parker.h"
@@ -124,6 +125,7 @@ sync::WaitStatus WriteRequest::append(const DirtyPage& page,
   QUIRE_DCHECK(size > begins);
   bytes_ =
       at + static_cast<std::size_t>(std::min<std::uint64_t>(size - begins, limits::kPageBytes));
+  if (fault::planted(fault::Planted::kWriteWholeTail)) bytes_ = at + limits::kPageBytes;
   pages.wake(page.index, word.unpin());
   pages_.push_back(page);
   return sync::WaitStatus::kReady;
@@ -149,7 +151,10 @@ void WriteRequest::io_done(std::error_code error, std::size_t bytes) noexcept {
     job_->pages().note_written(pages_.front().index, pages_.size());
   }
   cache.dirty().note_written(error);
-  for (const DirtyPage& page : pages_) end_page(job_->pages(), page, error);
+  const bool early = fault::planted(fault::Planted::kClearWritebackEarly);
+  for (const DirtyPage& page : pages_) {
+    end_page(job_->pages(), page, early ? std::error_code() : error);
+  }
   if (!error) job_->pages().dirty().note_written(pages_.size());
   cache.snapshots().release(buffer_);
   job_->pages().end_request();
@@ -166,6 +171,10 @@ void send(const std::shared_ptr<FlushJob>& job, std::vector<DirtyPage>& taken,
           const sync::WaitLimit& limit) {
   std::sort(taken.begin(), taken.end(),
             [](const DirtyPage& a, const DirtyPage& b) { return a.index < b.index; });
+  if (fault::planted(fault::Planted::kForgetADirtyPage) && taken.size() > 1) {
+    end_page(job->pages(), taken.back(), {});
+    taken.pop_back();
+  }
   SnapshotPool& snapshots = job->pages().cache().snapshots();
   const std::size_t run_max = snapshots.buffer_bytes() / limits::kPageBytes;
   const bool may_leave = limit.stop.stop_possible() || limit.deadline != sync::Clock::kNever;

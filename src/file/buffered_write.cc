@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "cache/page_write.h"
+#include "fault/planted.h"
 #include "file/buffered.h"
 #include "file/write_locks.h"
 
@@ -77,7 +78,9 @@ Transfer write_locked(Inode& inode, Gather& from, std::size_t bytes, std::uint64
     if (moved.error) break;
     from.copy({page.bytes() + in_page, n});
     // Before the first page can be written back.
-    if (moved.bytes == 0) inode.stamp_change();
+    if (moved.bytes == 0 && !fault::planted(fault::Planted::kWriteKeepsStamps)) {
+      inode.stamp_change();
+    }
     page.finish(at + n);
     --credits;
     moved.bytes += n;
@@ -86,7 +89,7 @@ Transfer write_locked(Inode& inode, Gather& from, std::size_t bytes, std::uint64
       if (whole) inode.unsynced().overwritten(page_index(at));
     }
   }
-  dirty.give(credits);
+  if (!moved.error || !fault::planted(fault::Planted::kLoseACredit)) dirty.give(credits);
   if (moved.bytes > 0) inode.cache().balance_dirty();
   return moved;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "fault/planted.h"
 #include "file/cache_impl.h"
 #include "file/reshape.h"
 #include "file/resize.h"
@@ -156,7 +157,8 @@ Result<std::size_t> FileImpl::readv(std::span<const std::span<std::byte>> buffer
   }
   std::size_t moved = 0;
   for (const std::span<std::byte> buffer : buffers) {
-    auto part = read(buffer, offset + moved, call);
+    const bool restarts = fault::planted(fault::Planted::kVectorRestarts);
+    auto part = read(buffer, restarts ? offset : offset + moved, call);
     if (!part.ok()) {
       if (moved > 0) break;
       return part;
@@ -169,7 +171,7 @@ Result<std::size_t> FileImpl::readv(std::span<const std::span<std::byte>> buffer
 
 Result<file::Transfer> FileImpl::write_part(std::span<const std::span<const std::byte>> buffers,
                                             std::uint64_t* offset, const CallOptions& call) {
-  if (appends()) *offset = file::kAtEnd;
+  if (appends() && !fault::planted(fault::Planted::kIgnoreAppendFlag)) *offset = file::kAtEnd;
   std::size_t bytes = 0;
   if (buffers.size() > limits::kVectorMax) {
     return Error(std::errc::invalid_argument,
@@ -210,7 +212,8 @@ Result<file::Transfer> FileImpl::write_part(std::span<const std::span<const std:
   }
 
   const bool all = has(flags_, OpenFlags::kSync);
-  if (moved.bytes > 0 && (all || has(flags_, OpenFlags::kDataSync))) {
+  const bool syncs = !fault::planted(fault::Planted::kSyncedWriteIsNot);
+  if (moved.bytes > 0 && syncs && (all || has(flags_, OpenFlags::kDataSync))) {
     const std::error_code error = file::sync_pages(inode_, cache::page_index(*offset),
                                                    cache::page_index(*offset + moved.bytes - 1),
                                                    all ? SyncKind::kAll : SyncKind::kData, limit);

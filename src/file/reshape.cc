@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "cache/page_write.h"
+#include "fault/planted.h"
 #include "file/cut_call.h"
 #include "file/sync_file.h"
 #include "quire/error.h"
@@ -98,6 +99,7 @@ std::error_code ClearCall::prepare(const sync::WaitLimit& limit) {
 }
 
 std::error_code ClearCall::clear_edges(const sync::WaitLimit& limit) {
+  if (fault::planted(fault::Planted::kPunchSkipsEdges)) return {};
   const std::uint64_t edge = page_offset(first_page_);
   std::error_code error;
   if (offset_ < edge) error = clear_part(offset_, std::min(edge, end_), limit);
@@ -167,7 +169,7 @@ void ClearCall::done() noexcept {
   inode_->note_changed();
   if (grows_) inode_->set_size_bytes(end_);
   if (!whole_pages()) return;
-  down_->pages().drop_from(first_page_);
+  if (!fault::planted(fault::Planted::kPunchKeepsPages)) down_->pages().drop_from(first_page_);
   inode_->unsynced().forget_range(first_page_, end_page_);
 }
 
@@ -247,7 +249,7 @@ void ShiftCall::done() noexcept {
   const std::uint64_t size = inode_->size_bytes();
   inode_->stamp_change();
   inode_->note_changed();
-  down_->pages().drop_from(first);
+  if (!fault::planted(fault::Planted::kShiftKeepsPages)) down_->pages().drop_from(first);
   if (kind_ == Cut::kInsert) {
     inode_->unsynced().inserted(first, end);
     inode_->set_size_bytes(size + length_);

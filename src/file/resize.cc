@@ -5,6 +5,7 @@
 
 #include "cache/seal.h"
 #include "cache/writeback.h"
+#include "fault/planted.h"
 #include "file/cut_call.h"
 #include "sync/range_lock.h"
 
@@ -40,6 +41,7 @@ std::error_code TruncateCall::prepare(const sync::WaitLimit& limit) {
 bool TruncateCall::next() noexcept {
   if (asked_ || size_bytes_ == inode_->size_bytes()) return false;
   asked_ = true;
+  if (fault::planted(fault::Planted::kPublishSizeFirst)) inode_->set_size_bytes(size_bytes_);
   store().truncate(handle(), size_bytes_, *this);
   return true;
 }
@@ -51,8 +53,12 @@ void TruncateCall::done() noexcept {
   inode_->set_size_bytes(size_bytes_);
   if (!shrinks_) return;
   const std::size_t tail = size_bytes_ & (limits::kPageBytes - 1);
-  down_->pages().drop_from(cache::pages_of(size_bytes_));
-  if (tail != 0) down_->pages().zero_tail_of(cache::page_index(size_bytes_), tail);
+  if (!fault::planted(fault::Planted::kSkipTruncateDrop)) {
+    down_->pages().drop_from(cache::pages_of(size_bytes_));
+  }
+  if (tail != 0 && !fault::planted(fault::Planted::kSkipTailZeroing)) {
+    down_->pages().zero_tail_of(cache::page_index(size_bytes_), tail);
+  }
   inode_->unsynced().forget_from(cache::pages_of(size_bytes_));
 }
 

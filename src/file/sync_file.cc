@@ -8,6 +8,7 @@
 
 #include "cache/page_write.h"
 #include "cache/writeback.h"
+#include "fault/planted.h"
 #include "file/store_call.h"
 #include "sync/range_lock.h"
 
@@ -53,7 +54,7 @@ class SyncCall final : public StoreCall {
  private:
   ~SyncCall() override { release(); }
   void ended(std::error_code error) noexcept override {
-    if (error) {
+    if (error && !fault::planted(fault::Planted::kSyncForgetsError)) {
       inode_->unsynced().failed();
     } else {
       inode_->unsynced().succeeded(taken_);
@@ -147,7 +148,7 @@ std::error_code sync_once(const std::shared_ptr<Inode>& inode, std::uint64_t fir
   // that began while we waited has done our work, so that many who sync at once share a few syncs.
   *again = !error && inode->unsynced().failures() != failures;
   const bool done = kind == SyncKind::kData && !was_durable && inode->unsynced().durable(changes);
-  if (error || *again || done) {
+  if (error || *again || done || fault::planted(fault::Planted::kSyncSkipsStore)) {
     SyncCall::drop(call);
     return error;
   }

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "fault/planted.h"
 #include "quire/limits.h"
 
 namespace quire::file {
@@ -171,7 +172,7 @@ bool Unsynced::rewrite_needed() const {
 
 void Unsynced::lose(std::uint64_t page) {
   sync::MutexLock lock(mutex_);
-  insert(lost_, page, page + 1);
+  if (!fault::planted(fault::Planted::kForgetLostPages)) insert(lost_, page, page + 1);
   remove(rewrite_, page);
   any_lost_.store(true);
 }

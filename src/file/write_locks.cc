@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "fault/planted.h"
 #include "file/buffered.h"
 
 namespace quire::file {
@@ -37,6 +38,9 @@ std::error_code WriteLocks::lock(std::uint64_t* offset, std::size_t bytes, Exten
         extends ? std::min(append ? now : *offset, now) >= first : *offset + bytes <= now;
     if (enough) {
       if (append) *offset = now;
+      if (append && fault::planted(fault::Planted::kLoseAppendOffset)) {
+        *offset -= now % limits::kPageBytes;
+      }
       return {};
     }
     inode_.ranges().unlock(hold_);

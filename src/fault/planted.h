@@ -1,0 +1,61 @@
+// Planted faults: one-line mistakes in the engine that a program built with QUIRE_PLANTED_FAULTS can turn
+// on by name, to see that its tests notice. In every other build planted() is a constant false, and what
+// depends on it is not there.
+//
+//   if (!fault::planted(Planted::kSkipTailZeroing)) zero_the_tail();
+//
+// Who calls: the engine, anywhere. plant(): before the first cache is made, by one thread.
+#ifndef QUIRE_FAULT_PLANTED_H_
+#define QUIRE_FAULT_PLANTED_H_
+
+#include <cstdint>
+
+namespace quire::fault {
+
+enum class Planted : std::uint8_t {
+  kSkipTailZeroing,
+  kPublishSizeFirst,
+  kSkipTruncateDrop,
+  kForgetADirtyPage,
+  kClearWritebackEarly,
+  kWriteWholeTail,
+  kReadPastEnd,
+  kDropDirtyOnInvalidate,
+  kInvalidateSkipsDirty,
+  kLoseAppendOffset,
+  kIgnoreAppendFlag,
+  kVectorRestarts,
+  kSkipPartialRead,
+  kFillSkipsZeros,
+  kSyncForgetsError,
+  kForgetLostPages,
+  kSyncSkipsStore,
+  kSyncedWriteIsNot,
+  kCloseHidesError,
+  kLoseACredit,
+  kLoseAFrame,
+  kWriteKeepsStamps,
+  kPunchKeepsPages,
+  kPunchSkipsEdges,
+  kShiftKeepsPages,
+  kNone,
+};
+
+#ifdef QUIRE_PLANTED_FAULTS
+inline Planted planted_fault = Planted::kNone;
+inline void plant(Planted fault) noexcept {
+  planted_fault = fault;
+}
+inline bool planted(Planted fault) noexcept {
+  return planted_fault == fault;
+}
+#else
+constexpr bool planted(Planted /*fault*/) noexcept {
+  return false;
+}
+static_assert(!planted(Planted::kSkipTailZeroing), "no fault is planted in a normal build");
+#endif
+
+}  // namespace quire::fault
+
+#endif  // QUIRE_FAULT_PLANTED_H_

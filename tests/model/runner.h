@@ -1,0 +1,100 @@
+// Runner: does one operation after the other on the engine and on the model, and compares: result, error,
+// bytes, size, stamps. Where a failure of the store or a caller who leaves makes the outcome one of
+// several, it is the operation's result that says which; and which results there may be, the store's
+// script says, which knows what it did to whom.
+//
+// Throws Mismatch at the first difference.
+//
+// Thread-safety: none, but progress() from any thread.
+#ifndef QUIRE_TESTS_MODEL_RUNNER_H_
+#define QUIRE_TESTS_MODEL_RUNNER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "model/operation.h"
+#include "model/world.h"
+
+namespace quire::model {
+
+class Runner {
+ public:
+  Runner(Locking locking, std::uint64_t seed, bool trace);
+
+  void run_one();
+  // Everything is compared once more.
+  void finish();
+  // Operations so far.
+  std::uint64_t progress() const { return done_.load(); }
+  // The last operations with their results, oldest first, and the library's last messages.
+  std::string history() const;
+
+ private:
+  using Bytes = std::vector<std::byte>;
+
+  void perform(const Operation& operation);
+  void read(const Operation& operation);
+  void write(const Operation& operation);
+  void append(const Operation& operation);
+  void truncate(const Operation& operation);
+  void allocate(const Operation& operation);
+  void cut(const Operation& operation);
+  // A punch or zero failed or was left: reads which of its pages are zero.
+  void see_cleared(const Operation& operation);
+  void sync(const Operation& operation);
+  void advise(const Operation& operation);
+  void invalidate(const Operation& operation);
+  void write_and_invalidate(const Operation& operation);
+  void stat(const Operation& operation);
+  void set_times(const Operation& operation);
+  void reopen(const Operation& operation);
+  void open(const Operation& operation);
+  void close(const Operation& operation);
+  void cache_sync();
+  void lose(const Operation& operation);
+  void cure(const Operation& operation);
+  void verify();
+
+  CallOptions call_options(Way way);
+  Result<std::size_t> submit(File& file, const Op& op, const CallOptions& call);
+  // Notes what was returned, and ends what the store's script does.
+  void ended(std::error_code error, std::uint64_t value = 0);
+  // The caller asked to leave, and did.
+  bool left(const Operation& operation, std::error_code error) const;
+  // An error that writing back or syncing `file` may give now.
+  bool may_fail_to_sync(unsigned file, std::error_code error);
+  // Syncs that failed in this operation, whatever it was.
+  void note_failed_syncs();
+  void note_dropped(TestedFile& file);
+  void note_change(TestedFile& file);
+  void check_stamps(TestedFile& file, const FileStat& now);
+  void expect(bool right, std::string_view what) const;
+  TestedHandle& handle(const Operation& op) { return world_.handle(op.handle); }
+  TestedFile& file(const Operation& op) { return world_.file(handle(op).number); }
+  ModelFile& model(const Operation& op) { return file(op).model; }
+
+  const std::uint64_t seed_;
+  const bool trace_;
+  World world_;
+  std::atomic<std::uint64_t> done_{0};
+  TimeSpec began_;  // the operation, by the clock of stamps
+  std::stop_source stopped_;
+  struct Past {
+    std::uint64_t number;
+    Operation operation;
+    std::string result;
+  };
+  std::deque<Past> past_;
+};
+
+}  // namespace quire::model
+
+#endif  // QUIRE_TESTS_MODEL_RUNNER_H_

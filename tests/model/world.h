@@ -1,0 +1,101 @@
+// World: the engine that is tested, over a memory store, and beside it the models of its files. Looks at
+// both from outside the operations: all bytes through the cache, what the store holds, what survives a
+// crash, and the cache's books.
+//
+// Throws Mismatch where the engine is not what the model is.
+//
+// Thread-safety: none.
+#ifndef QUIRE_TESTS_MODEL_WORLD_H_
+#define QUIRE_TESTS_MODEL_WORLD_H_
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "model/model.h"
+#include "model/operation.h"
+#include "model/store_script.h"
+#include "quire/cache.h"
+#include "quire/store_memory.h"
+
+namespace quire::model {
+
+struct Mismatch : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Time stamps as they were last seen, and whether something has changed them since.
+struct SeenStamps {
+  bool known = false;
+  bool moved = false;
+  TimeSpec mtime, ctime;
+  TimeSpec moved_at;  // mtime is no older, if `moved`
+};
+
+struct TestedFile {
+  ModelFile model;
+  SeenStamps stamps;
+  // A sync may fail with ESTALE, once: the store forgot stamps too, as no file system does, so that an
+  // open found others than the cache had left there.
+  bool may_be_stale = false;
+  ObjectHandle inspected;  // the store's
+};
+
+struct TestedHandle {
+  File file;
+  unsigned number = 0;  // of the file
+  OpenFlags flags{};
+};
+
+class World {
+ public:
+  World(Locking locking, std::uint64_t seed);
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  Cache& cache() { return *cache_; }
+  StoreScript& script() { return *script_; }
+  TestedFile& file(unsigned number) { return files_[number]; }
+  TestedHandle& handle(unsigned number) { return handles_[number]; }
+  std::array<HandleView, kHandles> view() const;
+
+  // One page as the store has it; zeros past its end.
+  PageRef stored(unsigned file, std::uint64_t index);
+  // The store has these pages, and of a sync of the whole file also the size, as the model has them.
+  void check_stored(unsigned file, std::uint64_t first, std::uint64_t last, bool size_too);
+  // Everything that the model knows of the file, read through the cache.
+  void check_contents(unsigned file);
+  // Nothing but clean pages is in use when all is written; nothing is when all is dropped.
+  void check_books();
+  // Cache::sync, and again if ESTALE may have been due.
+  Status sync_all();
+  void read_crowd(std::uint64_t pattern);
+  // Closes the cache, lets the store lose what is volatile, and begins again with what it has then.
+  void crash(bool clean);
+  // The library's last messages.
+  std::string log() const;
+
+ private:
+  void begin_life();
+  void check_survived(unsigned file, bool all);
+
+  const Locking locking_;
+  std::shared_ptr<MemoryStore> store_;
+  std::unique_ptr<StoreScript> script_;
+  std::array<TestedFile, kFiles> files_;
+  mutable std::mutex log_mutex_;
+  std::deque<std::string> log_;
+  std::unique_ptr<Cache> cache_;
+  std::uint64_t nodes_and_fixed_bytes_ = 0;  // of the memory of a cache without pages
+  std::array<TestedHandle, kHandles> handles_;
+};
+
+}  // namespace quire::model
+
+#endif  // QUIRE_TESTS_MODEL_WORLD_H_
