@@ -14,7 +14,6 @@ namespace {
 
 using cache::kInPage;
 
-
 // What a direct read holds: by it, and by its requests, for as long as they last.
 class ReadLocks {
  public:
