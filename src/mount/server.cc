@@ -147,6 +147,7 @@ Status Server::Impl::open_engine() {
 
   CacheOptions cache_options;
   cache_options.memory_bytes = options_.memory_bytes;
+  cache_options.locking = options_.locking;
   cache_options.dirty_max_bytes = options_.dirty_max_bytes;
   cache_options.dirty_background_bytes = options_.dirty_max_bytes / 4;
   cache_options.dirty_age = options_.dirty_age;

@@ -18,6 +18,7 @@
 
 #include "quire/limits.h"
 #include "quire/log.h"
+#include "quire/options.h"
 #include "quire/result.h"
 #include "quire/store_host.h"
 
@@ -30,6 +31,8 @@ struct Options {
   // Where writers wait. 0: the cache's own default.
   std::size_t dirty_max_bytes = 0;
   HostStoreOptions::Engine engine = HostStoreOptions::Engine::kAuto;
+  // Which lock every file uses.
+  Locking locking = CacheOptions().locking;
   // Other users may enter; the kernel checks permissions. Off: only who mounted, not even root.
   bool allow_other = false;
   // Files can be mapped shared, where the kernel can (6.6 and later).

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "quire/limits.h"
+#include "quire/options.h"
 #include "quire/store.h"
 #include "quire/store_host.h"
 
@@ -17,6 +18,7 @@ struct MountArguments {
   std::uint64_t memory_bytes = limits::kMemoryDefaultBytes;
   std::uint64_t dirty_max_bytes = 0;  // 0: the cache's own default
   HostStoreOptions::Engine engine = HostStoreOptions::Engine::kAuto;
+  Locking locking = CacheOptions().locking;
   bool allow_other = false;
   bool shared_mmap = true;
   bool foreground = false;

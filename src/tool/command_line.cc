@@ -134,6 +134,27 @@ CLI::App* add_mount(CLI::App& app, MountArguments& mount) {
           "kernel "
           "allows it (default).")
       ->type_name("WAY");
+  command
+      ->add_option_function<std::string>(
+          "--locking",
+          [&mount](const std::string& text) {
+            static const std::map<std::string, Locking> strategies = {
+                {"gate", Locking::kGate},
+                {"range", Locking::kRange},
+                {"invalidate", Locking::kInvalidate},
+                {"inode", Locking::kInode}};
+            const auto found = strategies.find(text);
+            if (found == strategies.end()) {
+              throw CLI::ValidationError(
+                  "--locking",
+                  fmt::format("'{}' is no locking strategy: write gate, range, invalidate or inode",
+                              text));
+            }
+            mount.locking = found->second;
+          },
+          "How reads are kept out of a file while it is cut or written directly: gate (default), "
+          "range, or, to compare with, invalidate or inode.")
+      ->type_name("STRATEGY");
   command->add_flag("--allow-other", mount.allow_other,
                     "Let other users in; the kernel checks permissions. Not for users unless "
                     "user_allow_other stands in /etc/fuse.conf.");

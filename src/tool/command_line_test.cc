@@ -51,6 +51,7 @@ TEST(CommandLineTest, Mount) {
   EXPECT_EQ(plain.memory_bytes, std::size_t{256} << 20);
   EXPECT_EQ(plain.dirty_max_bytes, 0u);
   EXPECT_EQ(plain.engine, HostStoreOptions::Engine::kAuto);
+  EXPECT_EQ(plain.locking, CacheOptions().locking);
   EXPECT_FALSE(plain.allow_other);
   EXPECT_TRUE(plain.shared_mmap);
   EXPECT_FALSE(plain.foreground);
@@ -68,6 +69,11 @@ TEST(CommandLineTest, Mount) {
   EXPECT_TRUE(all.foreground);
   EXPECT_EQ(parsed<MountArguments>({"mount", "a", "b", "--io", "uring"}).engine,
             HostStoreOptions::Engine::kUring);
+  for (const auto& [name, strategy] :
+       {std::pair{"gate", Locking::kGate}, std::pair{"range", Locking::kRange},
+        std::pair{"invalidate", Locking::kInvalidate}, std::pair{"inode", Locking::kInode}}) {
+    EXPECT_EQ(parsed<MountArguments>({"mount", "a", "b", "--locking", name}).locking, strategy);
+  }
   EXPECT_EQ(parsed<MountArguments>({"mount", "--", "-a", "-b"}).source, "-a");
 }
 
@@ -138,6 +144,8 @@ TEST(CommandLineTest, SizesAreChecked) {
               HasSubstr("129.0 MiB is more than half of --memory, which is 256.0 MiB"));
   EXPECT_THAT(refused({"mount", "a", "b", "--io", "magic"}),
               HasSubstr("'magic' is no way to do IO: write uring, threads or auto"));
+  EXPECT_THAT(refused({"mount", "a", "b", "--locking", "magic"}),
+              HasSubstr("'magic' is no locking strategy: write gate, range, invalidate or inode"));
 }
 
 TEST(CommandLineTest, HelpOfEveryCommandHasExamplesAndItsArguments) {
@@ -150,8 +158,9 @@ TEST(CommandLineTest, HelpOfEveryCommandHasExamplesAndItsArguments) {
     EXPECT_THAT(help, HasSubstr("--help"));
     EXPECT_TRUE(help.ends_with('\n'));
   }
-  for (const char* const option : {"--memory SIZE", "--dirty SIZE", "--io WAY", "--allow-other",
-                                   "--no-shared-mmap", "--foreground"}) {
+  for (const char* const option :
+       {"--memory SIZE", "--dirty SIZE", "--io WAY", "--locking STRATEGY", "--allow-other",
+        "--no-shared-mmap", "--foreground"}) {
     EXPECT_THAT(shown({"mount", "--help"}), HasSubstr(option));
   }
   // Nothing is asked about arguments that are missing.

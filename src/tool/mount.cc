@@ -42,6 +42,7 @@ Result<Options> options_of(const MountArguments& arguments) {
   options.memory_bytes = arguments.memory_bytes;
   options.dirty_max_bytes = arguments.dirty_max_bytes;
   options.engine = arguments.engine;
+  options.locking = arguments.locking;
   options.allow_other = arguments.allow_other;
   options.shared_mmap = arguments.shared_mmap;
   return options;

@@ -222,7 +222,7 @@ case $case in
     ;;
 
   threads-engine)
-    expect 0 "$quire" mount "$src" "$mnt" --io threads
+    expect 0 "$quire" mount "$src" "$mnt" --io threads --locking range
     dd if=/dev/urandom of="$work/data" bs=1M count=4 2>/dev/null
     cp "$work/data" "$mnt/data"
     cmp "$work/data" "$mnt/data" || fails "other bytes"

@@ -26,6 +26,7 @@ refused "'lots' is no size" mount a b --memory lots
 refused "out of range" mount a b --memory 1K
 refused "half of --memory" mount a b --memory 64M --dirty 33M
 refused "'magic'" mount a b --io magic
+refused "'magic'" mount a b --locking magic
 refused "MOUNTPOINT" unmount
 refused "MOUNTPOINT" stats
 refused "--watch" stats a --json --watch
