@@ -377,7 +377,7 @@ TEST_P(Direct, ReadAfterAFailedSync) {
 
 // A sync that fails after a direct write has lost it: that is said by every sync until the page is written
 // again as a whole, which a direct write does too. Fails without note_written(), the second half without
-// cure_lost().
+// add_and_cure() in note_overwritten().
 TEST_P(Direct, ASyncThatFailsAfterwards) {
   make(0);
   write_direct(0, 2 * kPage, 'a');

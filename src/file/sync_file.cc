@@ -82,6 +82,8 @@ std::error_code rewrite_page(Inode& inode, std::uint64_t index, const sync::Wait
   status = inode.lock_range(range, begin, begin + limits::kPageBytes - 1, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   const sync::RangeGuard guard(inode.ranges(), range);
+  // While we waited a direct write may have cured it, or a cut taken it away.
+  if (!inode.unsynced().to_rewrite(index)) return {};
   if (index >= cache::pages_of(inode.size_bytes())) {
     // Nobody can make the file longer while we hold a range past its end.
     inode.unsynced().forget_rewrite_from(index);
