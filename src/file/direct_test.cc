@@ -472,7 +472,11 @@ TEST_P(Direct, ExtendingPastATailInWritebackWithoutAnAnswer) {
   make(0, 64, 512);
   engine_->write(0, 100, 'a');
   store().set_hook(when(StoreOp::kWrite, held()));
-  sync::Thread syncer = start_thread("syncer", [&] { engine_->sync(); });
+  sync::Atomic<bool> synced{false};
+  sync::Thread syncer = start_thread("syncer", [&] {
+    engine_->sync();
+    synced.store(true);
+  });
   until([&] { return store().held() == 1; });
   StoreVerdict late = held();
   late.hold_answer_only = true;
@@ -483,7 +487,7 @@ TEST_P(Direct, ExtendingPastATailInWritebackWithoutAnAnswer) {
   until([&] { return store().held() == 2; });
   store().set_hook({});
   store().release_held(1);
-  until([&] { return waiting() == 1; });
+  until([&] { return waiting() == 1 || synced.load(); });
   store().release_held();
   syncer.join();
   writer.join();
