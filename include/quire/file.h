@@ -23,7 +23,9 @@
 //   A write that the store fails in the middle returns what went before in pieces of
 //   limits::kDirectPieceBytes; the rest of that piece holds old bytes or new ones.
 //   A direct write to a page that somebody uses for longer than limits::kPinnedWaitMax goes through the
-//   cache, and to the store from there, before it returns.
+//   cache, and to the store from there, before it returns. That is a buffered write: it waits until nobody
+//   uses the page any more, for as long as the call allows; one that cannot be left waits without bound, and
+//   for ever if its own thread is the one that uses the page.
 //
 // Errors that every call can give, beside those it names: Errc::kForked in the child of a fork,
 // Errc::kClosed after close(), Errc::kInterrupted and Errc::kTimedOut as the CallOptions ask.

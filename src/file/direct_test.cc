@@ -5,12 +5,15 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
+#include <functional>
 #include <optional>
 #include <stop_token>
 #include <string>
 
 #include "file/bounce.h"
+#include "file/reshape.h"
 #include "file/test_cache.h"
 #include "file/test_engine.h"
 
@@ -21,13 +24,24 @@ using sync::GateSide;
 
 constexpr TimeSpec kLongAgo = {1000, 0};
 
+// A page of the caller's, where a store that asks for alignment takes it.
+class AlignedPage {
+ public:
+  explicit AlignedPage(char with) { bytes_.fill(static_cast<std::byte>(with)); }
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  alignas(kPage) std::array<std::byte, kPage> bytes_;
+};
+
 class Direct : public testing::TestWithParam<Locking> {
  protected:
-  void make(std::size_t initial_pages, std::uint32_t frames = 64) {
+  void make(std::size_t initial_pages, std::uint32_t frames = 64, std::uint32_t alignment = 1) {
     engine_.emplace(EngineOptions{.initial_bytes = initial_pages * kPage,
                                   .frames = frames,
                                   .dirty_max_pages = 16,
-                                  .locking = GetParam()});
+                                  .locking = GetParam(),
+                                  .io_alignment_bytes = alignment});
     // Nothing is written but by the test.
     engine_->pages->flusher().stop();
   }
@@ -377,7 +391,7 @@ TEST_P(Direct, ReadAfterAFailedSync) {
 
 // A sync that fails after a direct write has lost it: that is said by every sync until the page is written
 // again as a whole, which a direct write does too. Fails without note_written(), the second half without
-// cure_lost().
+// add_and_cure() in note_overwritten().
 TEST_P(Direct, ASyncThatFailsAfterwards) {
   make(0);
   write_direct(0, 2 * kPage, 'a');
@@ -392,6 +406,92 @@ TEST_P(Direct, ASyncThatFailsAfterwards) {
   write_direct(0, 2 * kPage, 'c');
   engine_->sync();
   EXPECT_EQ(store().durable_contents("f"), filled(2 * kPage, 'c'));
+}
+
+// A sync has failed; a direct write is storing the page that it was about; another sync waits to write the page
+// again. The direct write cures it. Fails if rewrite_page() and lose() go by what was to be written again before.
+TEST_P(Direct, WhatIsCuredWhileASyncWaitsForItIsNotLost) {
+  make(0);
+  write_direct(0, kPage, 'a');
+  StoreVerdict lost = failing(std::errc::io_error);
+  lost.drop_unsynced = true;
+  lost.hold = true;
+  store().set_hook(when(StoreOp::kSync, lost));
+  begin_sync(engine_->inode);
+  ASSERT_EQ(store().held(), 1u);
+  store().set_hook(when(StoreOp::kWrite, held()));
+  sync::Thread writer = start_thread("writer", [&] { write_direct(0, kPage, 'b'); });
+  until([&] { return store().held() == 2; });
+  store().set_hook({});
+  store().release_held(1);
+  ASSERT_TRUE(inode().unsynced().rewrite_needed());
+  sync::Thread syncer = start_thread("syncer", [&] { engine_->sync(); });
+  until([&] { return waiting() == 1; });
+  store().release_held();
+  writer.join();
+  syncer.join();
+  engine_->sync();
+  EXPECT_EQ(store().durable_contents("f"), filled(kPage, 'b'));
+}
+
+// The last page of a file that ends off the store's alignment is being written back; somebody makes the object
+// longer, and the store refuses the write, which no longer ends it. The sync tries again. Fails if flush() is
+// flush_all().
+TEST_P(Direct, ExtendingPastATailInWriteback) {
+  const std::function<void()> extenders[] = {
+      [this] {
+        const AlignedPage page('d');
+        const Transfer moved = direct_write(page.bytes(), kPage);
+        EXPECT_FALSE(moved.error) << moved.error.message();
+      },
+      [this] { engine_->truncate(2 * kPage); },
+      [this] { EXPECT_FALSE(clear(engine_->inode, Cut::kZero, 200, 2 * kPage, false, {})); },
+  };
+  for (const auto& extend : extenders) {
+    make(0, 64, 512);
+    engine_->write(0, 100, 'a');
+    store().set_hook(when(StoreOp::kWrite, held()));
+    sync::Thread syncer = start_thread("syncer", [&] { engine_->sync(); });
+    until([&] { return store().held() == 1; });
+    store().set_hook({});
+    extend();
+    EXPECT_EQ(store().contents("f").size(), 2 * kPage);
+    store().release_held();
+    syncer.join();
+    EXPECT_EQ(inode().dirty().unwritten(), 0u);
+    const auto durable = store().durable_contents("f");
+    ASSERT_EQ(durable.size(), 2 * kPage);
+    EXPECT_EQ(std::vector(durable.begin(), durable.begin() + 100), filled(100, 'a'));
+    EXPECT_EQ(durable[100], std::byte{0});
+  }
+}
+
+// The same while the direct write has made the object longer and the file has not been told: the sync waits for
+// it. Fails without wait_extenders().
+TEST_P(Direct, ExtendingPastATailInWritebackWithoutAnAnswer) {
+  make(0, 64, 512);
+  engine_->write(0, 100, 'a');
+  store().set_hook(when(StoreOp::kWrite, held()));
+  sync::Atomic<bool> synced{false};
+  sync::Thread syncer = start_thread("syncer", [&] {
+    engine_->sync();
+    synced.store(true);
+  });
+  until([&] { return store().held() == 1; });
+  StoreVerdict late = held();
+  late.hold_answer_only = true;
+  store().set_hook(when(StoreOp::kWrite, late));
+  const AlignedPage page('d');
+  sync::Thread writer =
+      start_thread("writer", [&] { EXPECT_FALSE(direct_write(page.bytes(), kPage).error); });
+  until([&] { return store().held() == 2; });
+  store().set_hook({});
+  store().release_held(1);
+  until([&] { return waiting() == 1 || synced.load(); });
+  store().release_held();
+  syncer.join();
+  writer.join();
+  EXPECT_EQ(store().durable_contents("f").size(), 2 * kPage);
 }
 
 // size-vs-writeback: the size is published when the bytes are at the store, not before. Fails if set_size_bytes()

@@ -80,7 +80,7 @@ class WriteCall final : public StoreCall {
   void mended(std::error_code error) noexcept override;
   void ended(std::error_code error) noexcept override;
   std::uint64_t end_bytes() const noexcept { return offset_ + bytes_; }
-  void cure_lost() noexcept;
+  void note_written() noexcept;
 
   const std::shared_ptr<Inode> inode_;
   std::shared_ptr<HeldPiece> held_;
@@ -129,17 +129,12 @@ void WriteCall::mended(std::error_code error) noexcept {
           inode_->path(), inode_->size_bytes(), error.message()));
 }
 
-void WriteCall::cure_lost() noexcept {
-  Unsynced& unsynced = inode_->unsynced();
-  if (!unsynced.any_lost() && !unsynced.rewrite_needed()) return;
-  std::uint64_t page = page_index(offset_ + kInPage);
-  for (; cache::page_offset(page) < end_bytes(); ++page) {
-    const bool whole = end_bytes() - cache::page_offset(page) >= limits::kPageBytes ||
-                       end_bytes() >= inode_->size_bytes();
-    if (!whole) continue;
-    unsynced.rewritten(page);
-    unsynced.overwritten(page);
-  }
+void WriteCall::note_written() noexcept {
+  const std::uint64_t first = page_index(offset_);
+  const std::size_t count = page_index(end_bytes() - 1) - first + 1;
+  const bool to_the_end = end_bytes() >= inode_->size_bytes();
+  inode_->note_overwritten(first, count, cache::pages_of(offset_),
+                           to_the_end ? cache::pages_of(end_bytes()) : page_index(end_bytes()));
 }
 
 void WriteCall::ended(std::error_code error) noexcept {
@@ -147,9 +142,7 @@ void WriteCall::ended(std::error_code error) noexcept {
     // A store that refused may have changed bytes and stamps all the same.
     inode_->note_changed();
   } else {
-    const std::uint64_t first = page_index(offset_);
-    inode_->note_written(first, page_index(end_bytes() - 1) - first + 1);
-    cure_lost();
+    note_written();
     // After the bytes are in place, and before anybody can look for them.
     if (end_bytes() > inode_->size_bytes()) inode_->set_size_bytes(end_bytes());
   }

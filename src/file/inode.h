@@ -66,6 +66,12 @@ class Inode final : public cache::FilePages {
     unsynced_.add(first, count);
     store_changed_.store(true);
   }
+  // The same of pages that a direct write stored, as Unsynced::add_and_cure.
+  void note_overwritten(std::uint64_t first, std::size_t count, std::uint64_t whole_first,
+                        std::uint64_t whole_end) noexcept {
+    unsynced_.add_and_cure(first, count, whole_first, whole_end);
+    store_changed_.store(true);
+  }
   // A request of ours changed something other than bytes of the object.
   void note_changed() noexcept {
     unsynced_.note_change();

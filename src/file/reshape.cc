@@ -175,7 +175,9 @@ void ClearCall::done() noexcept {
 
 void ClearCall::failed(std::error_code error) noexcept {
   inode_->note_changed();
-  if (!refused(error)) down_->pages().drop_clean();
+  // A store that refused to make the object longer has cut it before.
+  const bool cut = step_ == Step::kDone && whole_pages();
+  if (cut || !refused(error)) down_->pages().drop_clean();
 }
 
 class ShiftCall final : public CutCall {

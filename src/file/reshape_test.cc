@@ -82,6 +82,23 @@ class Reshape : public testing::TestWithParam<Locking> {
 
 INSTANTIATE_TEST_SUITE_P(Strategies, Reshape, kStrategies, strategy_name);
 
+// `zero` past the end: the store zeroes, and refuses to make the object longer. What it zeroed is read from it.
+// Fails if failed() takes every refusal for one before anything was changed.
+TEST_P(Reshape, ZeroThatTheStoreRefusesToGrowHasZeroed) {
+  make(0);
+  write_letters(3);
+  (void)engine_->read(0, 3 * kPage);
+  ASSERT_FALSE(value(1).absent());
+  count(StoreOp::kTruncate, failing(std::errc::file_too_large));
+  EXPECT_EQ(clear(inode(), Cut::kZero, kPage, 5 * kPage, false, {}), std::errc::file_too_large);
+  engine_->store->set_hook({});
+  EXPECT_EQ(counted_.load(), 1);
+  EXPECT_EQ(size(), 3 * kPage);
+  EXPECT_EQ(engine_->read(0, 3 * kPage), stored());
+  EXPECT_EQ(letter(0), 'a');
+  EXPECT_EQ(letter(1), 0);
+}
+
 // Over pages that are absent, clean and dirty, within pages and over their edges, up to the end of the file
 // and past it. Fails if the edges are rounded another way, or if done() drops too little or too much, or
 // publishes another size.

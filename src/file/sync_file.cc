@@ -83,6 +83,8 @@ std::error_code rewrite_page(Inode& inode, std::uint64_t index, const sync::Wait
   status = inode.lock_range(range, begin, begin + limits::kPageBytes - 1, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   const sync::RangeGuard guard(inode.ranges(), range);
+  // While we waited a direct write may have cured it, or a cut taken it away.
+  if (!inode.unsynced().to_rewrite(index)) return {};
   if (index >= cache::pages_of(inode.size_bytes())) {
     // Nobody can make the file longer while we hold a range past its end.
     inode.unsynced().forget_rewrite_from(index);
@@ -123,6 +125,37 @@ std::error_code rewrite_failed(Inode& inode, const sync::WaitLimit& limit) {
 
 namespace {
 
+// Waits until nobody is making the file longer.
+std::error_code wait_extenders(Inode& inode, const sync::WaitLimit& limit) {
+  cache::CacheLock::Operation operation;
+  sync::WaitStatus status = operation.begin(inode.lock(), sync::RwMode::kWrite, limit);
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  sync::RangeLock::Hold range;
+  status = inode.lock_range(range, inode.size_bytes(), ~std::uint64_t{0}, limit);
+  if (status == sync::WaitStatus::kReady) inode.ranges().unlock(range);
+  return sync::to_error(status);
+}
+
+}  // namespace
+
+cache::FlushResult flush(Inode& inode, std::uint64_t first_page, std::uint64_t last_page,
+                         const sync::WaitLimit& limit) {
+  cache::FlushResult result = cache::flush_all(inode, first_page, last_page, limit);
+  if (inode.cache().traits().io_alignment_bytes == 1) return result;
+  for (int attempt = 1; attempt < kAttemptsMax; ++attempt) {
+    if (result.error != std::errc::invalid_argument) return result;
+    if (const std::error_code error = wait_extenders(inode, limit)) {
+      result.error = error;
+      return result;
+    }
+    const cache::FlushResult more = cache::flush_all(inode, first_page, last_page, limit);
+    result = {more.error, result.pages + more.pages};
+  }
+  return result;
+}
+
+namespace {
+
 // One attempt of sync_pages. `again`: it came to nothing because another sync failed just before.
 std::error_code sync_once(const std::shared_ptr<Inode>& inode, std::uint64_t first_page,
                           std::uint64_t last_page, SyncKind kind, const sync::WaitLimit& limit,
@@ -134,7 +167,7 @@ std::error_code sync_once(const std::shared_ptr<Inode>& inode, std::uint64_t fir
     first_page = 0;
     last_page = ~std::uint64_t{0};
   }
-  const cache::FlushResult flushed = cache::flush_all(*inode, first_page, last_page, limit);
+  const cache::FlushResult flushed = flush(*inode, first_page, last_page, limit);
   // Not if nothing of ours is new: another program's stamps would be set back.
   if (flushed.pages > 0 || inode->unpushed()) inode->after_flush();
   if (flushed.error) return flushed.error;
@@ -164,7 +197,7 @@ std::error_code sync_once(const std::shared_ptr<Inode>& inode, std::uint64_t fir
 std::error_code write_back(Inode& inode, const sync::WaitLimit& limit) {
   // Until the time stamps are pushed the handles stay.
   const cache::FilePages::InUse in_use(inode);
-  const cache::FlushResult result = cache::flush_all(inode, 0, ~std::uint64_t{0}, limit);
+  const cache::FlushResult result = flush(inode, 0, ~std::uint64_t{0}, limit);
   if (result.pages > 0) inode.after_flush();
   return result.error;
 }

@@ -17,6 +17,7 @@
 #include <string>
 #include <system_error>
 
+#include "cache/writeback.h"
 #include "file/inode.h"
 #include "quire/store.h"
 #include "sync/wait.h"
@@ -45,6 +46,12 @@ void begin_sync(const std::shared_ptr<Inode>& inode);
 // What failed syncs were about becomes dirty again, so that it can be written again. Errors: EIO where the
 // file is open for reading only; the store's, Errc::kTimedOut, Errc::kInterrupted.
 std::error_code rewrite_failed(Inode& inode, const sync::WaitLimit& limit);
+
+// cache::flush_all for those who hold nothing. Where the file ended off the store's alignment, the write-back of
+// its last page is refused (EINVAL) if others make the object longer while it is under way: then it is no
+// longer at the end. It is written once more, as long as it is now, when they have ended.
+cache::FlushResult flush(Inode& inode, std::uint64_t first_page, std::uint64_t last_page,
+                         const sync::WaitLimit& limit);
 
 // Writes the file's dirty pages to the store, stamps included, without making them durable.
 std::error_code write_back(Inode& inode, const sync::WaitLimit& limit);

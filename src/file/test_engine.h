@@ -29,6 +29,7 @@ struct EngineOptions {
   std::uint64_t dirty_max_pages = 4;
   std::chrono::microseconds latency{0};
   Locking locking = Locking::kGate;
+  std::uint32_t io_alignment_bytes = 1;
 };
 
 class Engine {
@@ -37,7 +38,8 @@ class Engine {
 #ifdef QUIRE_SIM
     cache::Hazards::forget_earlier_runs();
 #endif
-    store = MemoryStore::create({.latency = options.latency});
+    store = MemoryStore::create(
+        {.latency = options.latency, .io_alignment_bytes = options.io_alignment_bytes});
     if (options.initial_bytes > 0) store->poke("f", cache::filled(options.initial_bytes, 'i'));
     cache::Budget budget = cache::small_budget(options.frames, options.dirty_max_pages);
     budget.dirty_background_pages = 2;

@@ -46,14 +46,20 @@ void Unsynced::join_nearest(Intervals& set) {
   }
 }
 
-void Unsynced::remove(Intervals& set, std::uint64_t page) {
+Unsynced::Intervals::const_iterator Unsynced::find(const Intervals& set, std::uint64_t page) {
   const auto it = set.upper_bound(page);
-  if (it == set.begin()) return;
-  const auto [first, end] = *std::prev(it);
-  if (page >= end) return;
-  set.erase(first);
+  if (it == set.begin() || page >= std::prev(it)->second) return set.end();
+  return std::prev(it);
+}
+
+bool Unsynced::remove(Intervals& set, std::uint64_t page) {
+  const auto it = find(set, page);
+  if (it == set.end()) return false;
+  const auto [first, end] = *it;
+  set.erase(it);
   if (first < page) set.emplace(first, page);
   if (page + 1 < end) set.emplace(page + 1, end);
+  return true;
 }
 
 void Unsynced::split(Intervals& set, std::uint64_t at) {
@@ -82,6 +88,18 @@ void Unsynced::cut(Intervals& set, std::uint64_t first) {
 
 void Unsynced::add(std::uint64_t first, std::size_t count) {
   sync::MutexLock lock(mutex_);
+  ++changes_;
+  insert(written_, first, first + count);
+}
+
+void Unsynced::add_and_cure(std::uint64_t first, std::size_t count, std::uint64_t whole_first,
+                            std::uint64_t whole_end) {
+  sync::MutexLock lock(mutex_);
+  if (whole_first < whole_end) {
+    remove_range(rewrite_, whole_first, whole_end);
+    remove_range(lost_, whole_first, whole_end);
+    any_lost_.store(!lost_.empty());
+  }
   ++changes_;
   insert(written_, first, first + count);
 }
@@ -155,6 +173,11 @@ bool Unsynced::next_rewrite(std::uint64_t* page) const {
   return true;
 }
 
+bool Unsynced::to_rewrite(std::uint64_t page) const {
+  sync::MutexLock lock(mutex_);
+  return find(rewrite_, page) != rewrite_.end();
+}
+
 void Unsynced::rewritten(std::uint64_t page) {
   sync::MutexLock lock(mutex_);
   remove(rewrite_, page);
@@ -172,8 +195,8 @@ bool Unsynced::rewrite_needed() const {
 
 void Unsynced::lose(std::uint64_t page) {
   sync::MutexLock lock(mutex_);
+  if (!remove(rewrite_, page)) return;
   if (!fault::planted(fault::Planted::kForgetLostPages)) insert(lost_, page, page + 1);
-  remove(rewrite_, page);
   any_lost_.store(true);
 }
 

@@ -42,6 +42,11 @@ class Unsynced {
 
   // Pages were written to the store.
   void add(std::uint64_t first, std::size_t count);
+  // The same, of which [whole_first, whole_end) were stored from end to end: what was to be written again,
+  // or was lost, is there now. One step, for a sync that fails beside it: of one that failed before, what it
+  // was about is cured; one that fails afterwards finds these pages among those written.
+  void add_and_cure(std::uint64_t first, std::size_t count, std::uint64_t whole_first,
+                    std::uint64_t whole_end);
   // Something else of the object was changed at the store: its size, its stamps.
   void note_change();
   // Changes so far.
@@ -70,12 +75,14 @@ class Unsynced {
   // The first page that must be written again; false if there is none. It stays until rewritten() says
   // that it is dirty again, or lose(), so that no other sync can succeed before.
   bool next_rewrite(std::uint64_t* page) const;
+  // Still so, now that nobody can cure, cut or move it. REQUIRES: the write range of the page.
+  bool to_rewrite(std::uint64_t page) const;
   void rewritten(std::uint64_t page);
   bool rewrite_needed() const;
   // Pages from `first` on, which are to be written again, lie past the end of the file.
   void forget_rewrite_from(std::uint64_t first);
 
-  // The page was to be written again, and its bytes are known no more.
+  // The page was to be written again, and its bytes are known no more. Nothing if it is not to be.
   void lose(std::uint64_t page);
   bool any_lost() const noexcept { return any_lost_.load(); }
   // How many pages in [first, last] are lost; where there are any, the first of them.
@@ -100,7 +107,10 @@ class Unsynced {
  private:
   static void insert(Intervals& set, std::uint64_t first, std::uint64_t end);
   static void join_nearest(Intervals& set);
-  static void remove(Intervals& set, std::uint64_t page);
+  // The interval that `page` lies in, or the end.
+  static Intervals::const_iterator find(const Intervals& set, std::uint64_t page);
+  // False if it was not there.
+  static bool remove(Intervals& set, std::uint64_t page);
   static void cut(Intervals& set, std::uint64_t first);
   // Ends the interval that `at` lies in there, and begins another.
   static void split(Intervals& set, std::uint64_t at);

@@ -44,6 +44,49 @@ TEST(Unsynced, WhatASyncFailedOnIsWrittenAgainOnce) {
   EXPECT_FALSE(unsynced.any_lost());
 }
 
+// A direct write has ended: whether a sync that it ran beside fails before that is noted or after, no later sync
+// succeeds without its pages. Fails if what was written is not added, or if the cure goes past the whole pages
+// or misses one of them.
+TEST(Unsynced, AWriteOfWholePagesCuresThemAndIsNoted) {
+  Unsynced unsynced;
+  unsynced.add(3, 4);
+  (void)unsynced.take();
+  unsynced.failed();
+  unsynced.lose(5);
+  unsynced.add_and_cure(3, 3, 4, 6);  // page 3 in part
+  EXPECT_FALSE(unsynced.any_lost());
+  EXPECT_TRUE(unsynced.to_rewrite(3));
+  EXPECT_FALSE(unsynced.to_rewrite(4));
+  EXPECT_FALSE(unsynced.to_rewrite(5));
+  EXPECT_TRUE(unsynced.to_rewrite(6));
+  (void)unsynced.take();
+  EXPECT_EQ(unsynced.taken(), (Unsynced::Intervals{{3, 6}}));
+  unsynced.failed();
+  for (const std::uint64_t page : {3, 4, 5, 6}) EXPECT_TRUE(unsynced.to_rewrite(page)) << page;
+  // Within one page.
+  unsynced.add_and_cure(6, 1, 7, 6);
+  EXPECT_TRUE(unsynced.to_rewrite(6));
+}
+
+// What was cured, cut away or moved while somebody waited to write it again is not lost. Fails if lose() does
+// not look whether the page is still to be written again.
+TEST(Unsynced, OnlyWhatIsToBeWrittenAgainCanBeLost) {
+  Unsynced unsynced;
+  unsynced.add(3, 3);
+  (void)unsynced.take();
+  unsynced.failed();
+  std::uint64_t page = 0;
+  ASSERT_TRUE(unsynced.next_rewrite(&page));
+  unsynced.forget_range(3, 5);
+  EXPECT_FALSE(unsynced.to_rewrite(page));
+  unsynced.lose(page);
+  EXPECT_FALSE(unsynced.any_lost());
+  EXPECT_EQ(unsynced.lost(0, kAll, &page), 0u);
+  unsynced.lose(5);
+  EXPECT_TRUE(unsynced.any_lost());
+  EXPECT_FALSE(unsynced.rewrite_needed());
+}
+
 // Fails if store_succeeded() takes out what was written while the store synced.
 TEST(Unsynced, ASyncOfTheStoreCoversWhatWasThereWhenItBegan) {
   Unsynced unsynced;
@@ -89,7 +132,9 @@ TEST(Unsynced, ACutForgetsAndMovesWhatASyncHasTaken) {
   EXPECT_EQ(unsynced.taken(), (Intervals{{2, 5}, {15, 17}}));
   unsynced.forget_from(16);
   EXPECT_EQ(unsynced.taken(), (Intervals{{2, 5}, {15, 16}}));
+  unsynced.failed();
   unsynced.lose(15);
+  ASSERT_TRUE(unsynced.any_lost());
   unsynced.collapsed(15, 16);
   EXPECT_FALSE(unsynced.any_lost());
 }
