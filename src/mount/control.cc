@@ -230,11 +230,12 @@ void FileSystem::control_shift(fuse_req_t request, OpenFile* open, std::span<con
     number = EISDIR;
   } else if (asked->kind != control::kInsert && asked->kind != control::kCollapse) {
     number = EOPNOTSUPP;
+  } else if (!has(open->file->flags(), OpenFlags::kWrite)) {
+    number = EBADF;
   } else {
-    drop_privileges(request, open->node);
     const Interruptible interruptible(request);
-    number = shift(*open, asked->kind == control::kInsert ? Cut::kInsert : Cut::kCollapse,
-                   asked->offset, asked->length, interruptible);
+    const Cut kind = asked->kind == control::kInsert ? Cut::kInsert : Cut::kCollapse;
+    number = shift(request, *open, kind, asked->offset, asked->length, interruptible);
   }
   if (number != 0) {
     fuse_reply_err(request, number);

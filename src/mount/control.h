@@ -97,7 +97,9 @@ struct Ended {
 
 // Inserts or collapses bytes of the file that it is asked of, which must be open for writing: the kernel refuses
 // those modes of fallocate(2) before a FUSE daemon hears of them. For all who have it open. EBUSY if a mapping
-// of the file was used meanwhile.
+// of the file was used meanwhile. The kernel does not learn of the new size from the answer: whoever stores
+// through a mapping next, or leaves one to others who do, calls fstat(2) first. Until somebody has, what is
+// stored behind the size that the kernel knows is lost, or ends in SIGBUS.
 struct Shift {
   std::uint32_t version;  // in
   std::uint32_t kind;     // in: kInsert or kCollapse

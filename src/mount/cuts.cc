@@ -81,13 +81,14 @@ void FileSystem::allocate(fuse_req_t request, OpenFile& open, int mode, std::uin
 // The kernel's pages of what moves would be written back to where they were. So it is asked to give them back,
 // dirty ones first written, and if it was given others by the time that everybody else is kept out, somebody
 // uses a mapping just now: EBUSY.
-int FileSystem::shift(OpenFile& open, Cut kind, std::uint64_t offset, std::uint64_t length,
-                      const Interruptible& interruptible) {
+int FileSystem::shift(fuse_req_t request, OpenFile& open, Cut kind, std::uint64_t offset,
+                      std::uint64_t length, const Interruptible& interruptible) {
   FileImpl& file = *open.file;
-  if (!has(file.flags(), OpenFlags::kWrite)) return EBADF;
   KernelPages& pages = open.node.file().kernel_pages();
   const std::uint64_t grants = pages.grants();
   if (pages.any() && !recall(open.node)) return EBUSY;
+  // It needs the names, which come before the order.
+  drop_privileges(request, open.node);
   const KernelOrder order(open.node, 0, 0, sync::RangeMode::kExclusive, interruptible.limit());
   if (const int number = order.error(); number != 0) return number;
   if (!pages.dropped_all(grants)) return EBUSY;

@@ -220,9 +220,15 @@ void FileSystem::write_from_kernel(fuse_req_t request, OpenFile& open,
                             interruptible.limit());
     number = order.error();
     if (number == 0) {
-      const std::vector<ByteRange> parts =
-          open.node.file().kernel_pages().may_write({offset, offset + bytes.size()});
-      std::uint64_t kept = bytes.size();
+      // A store never makes a file longer. The kernel may not know yet that an ioctl made it shorter: a stat
+      // tells it.
+      const std::uint64_t end = std::min(offset + bytes.size(), open.file->size_bytes());
+      if (end < offset + bytes.size()) {
+        notifier_->forget_attributes(parts_.nodes.number(open.node));
+      }
+      std::vector<ByteRange> parts;
+      if (offset < end) parts = open.node.file().kernel_pages().may_write({offset, end});
+      std::uint64_t kept = end - std::min(offset, end);
       for (const ByteRange& part : parts) kept -= part.end - part.begin;
       if (kept > 0) kernel_bytes_kept_.fetch_add(kept);
       for (const ByteRange& part : parts) {

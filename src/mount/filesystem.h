@@ -186,9 +186,10 @@ class FileSystem {
   // Writes for a program, at `offset` or file::kAtEnd.
   Written write_through(OpenFile& open, std::span<const std::byte> bytes, std::uint64_t offset,
                         const Interruptible& interruptible);
-  // Inserts or collapses. 0 or an errno; EBUSY while the kernel uses pages of the file.
-  int shift(OpenFile& open, Cut kind, std::uint64_t offset, std::uint64_t length,
-            const Interruptible& interruptible);
+  // Inserts or collapses. 0 or an errno; EBUSY while the kernel uses pages of the file. REQUIRES: `open` is for
+  // writing.
+  int shift(fuse_req_t request, OpenFile& open, Cut kind, std::uint64_t offset,
+            std::uint64_t length, const Interruptible& interruptible);
   // The kernel has written back and dropped what it held of the file when this was called. False if it would
   // not, or not within limits::kRecallMax. Blocks.
   bool recall(Node& node);

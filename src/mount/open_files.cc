@@ -100,7 +100,7 @@ Answer<FileImpl*> OpenFiles::use(Node& node, bool write) {
 }
 
 void OpenFiles::mend(NodeFile& file) {
-  write_back(file);
+  (void)write_now(file);  // what another file failed for says nothing of this one
   (void)close(file, false);
 }
 
@@ -215,8 +215,16 @@ void OpenFiles::write_back(NodeFile& file) {
     sync::MutexLock lock(mutex_);
     if (sync::Clock::now() < try_again_) return;
   }
+  const int number = write_now(file);
+  if (number == 0) return;
+  sync::MutexLock lock(mutex_);
+  try_again_ = sync::Clock::now() + limits::kTidyBackOff;
+  write_error_ = number;
+}
+
+int OpenFiles::write_now(NodeFile& file) {
   FileImpl* const used = use_if_open(file.node_);
-  if (used == nullptr) return;
+  if (used == nullptr) return 0;
   Status written;
   {
     const FileUse use(*this, file.node_, used);
@@ -228,12 +236,9 @@ void OpenFiles::write_back(NodeFile& file) {
     delist(file);
     say = !written.ok() && !file.write_failed_;
     file.write_failed_ = !written.ok();
-    if (!written.ok()) {
-      try_again_ = sync::Clock::now() + limits::kTidyBackOff;
-      write_error_ = errno_of(written.code());
-    }
   }
   if (say) cache_.log(LogLevel::kWarning, written.error().message());
+  return written.ok() ? 0 : errno_of(written.code());
 }
 
 int OpenFiles::make_room() {

@@ -93,9 +93,10 @@ class OpenFiles {
   void begin_use(NodeFile& file) REQUIRES(file.mutex_);
   // Looks at so many of the files that linger.
   void tidy(std::size_t count);
-  // Of a file that is off the list, and stays so unless it is used meanwhile. Not for a while after that failed
-  // for any.
+  // write_now(), but not for a while after it failed for any file.
   void write_back(NodeFile& file);
+  // Writes a file back, which is off the lists then unless it is used meanwhile. 0 or an errno.
+  int write_now(NodeFile& file);
   // Closes a file that is in the error state and that no program has open, so that it is opened anew.
   void mend(NodeFile& file);
   // Closes a file that is off the lists, or puts it back: if something of it is unwritten that somebody can
