@@ -241,8 +241,6 @@ void FileSystem::control_shift(fuse_req_t request, OpenFile* open, std::span<con
     fuse_reply_err(request, number);
     return;
   }
-  // The kernel does not know that an ioctl changed the size.
-  notifier_->forget_attributes(parts_.nodes.number(open->node));
   asked->size_bytes = open->file->size_bytes();
   answer(request, *asked);
 }

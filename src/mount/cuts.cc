@@ -64,7 +64,7 @@ void FileSystem::allocate(fuse_req_t request, OpenFile& open, int mode, std::uin
       const Status done =
           asked->cut ? file.cut(*asked->cut, offset, length, asked->keep_size, interruptible.call())
                      : file.allocate(offset, length, asked->keep_size, interruptible.call());
-      if (!done.ok()) number = errno_of(done.code());
+      KernelPages& pages = open.node.file().kernel_pages();
       changed = tail_gap(old_end, file.size_bytes());
       // What the kernel holds of the range it drops when it has the answer. Until then it may write pages back
       // that it had before.
@@ -72,7 +72,16 @@ void FileSystem::allocate(fuse_req_t request, OpenFile& open, int mode, std::uin
         changed.begin = std::min(offset, old_end);
         changed.end = std::max(changed.end, std::min(offset + length, old_end));
       }
-      if (changed.begin < changed.end) ticket = open.node.file().kernel_pages().written(changed);
+      if (done.ok()) {
+        if (changed.begin < changed.end) ticket = pages.written(changed);
+      } else {
+        // The kernel keeps what it has. It may be out of date: a program that is killed does not wait for the
+        // source, which may do it all the same.
+        number = errno_of(done.code());
+        changed = {std::min(offset, old_end), offset + length};
+        ticket = pages.doubted(changed);
+        notifier_->forget_attributes(parts_.nodes.number(open.node));
+      }
     }
   }
   drop_then(open.node, changed, ticket, [request, number] { fuse_reply_err(request, number); });
@@ -93,6 +102,8 @@ int FileSystem::shift(fuse_req_t request, OpenFile& open, Cut kind, std::uint64_
   if (const int number = order.error(); number != 0) return number;
   if (!pages.dropped_all(grants)) return EBUSY;
   const Status done = file.cut(kind, offset, length, false, interruptible.call());
+  // The kernel does not know that an ioctl changed the size, and a cut that was given up may still do it.
+  notifier_->forget_attributes(parts_.nodes.number(open.node));
   return done.ok() ? 0 : errno_of(done.code());
 }
 
@@ -102,7 +113,12 @@ int FileSystem::resize(Node& node, FileImpl& file, std::uint64_t size,
   if (const int number = order.error(); number != 0) return number;
   const std::uint64_t old_end = file.size_bytes();
   const Status done = file.truncate(size, interruptible.call());
-  if (!done.ok()) return errno_of(done.code());
+  if (!done.ok()) {
+    // It may still happen. No more than this: the kernel writes no page back until it has the answer, so that
+    // nobody may wait for that.
+    notifier_->forget_attributes(parts_.nodes.number(node));
+    return errno_of(done.code());
+  }
   KernelPages& pages = node.file().kernel_pages();
   pages.cut(size);
   // The kernel drops what it holds of the file when it is told of the new size.

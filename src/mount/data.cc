@@ -280,6 +280,10 @@ FileSystem::Written FileSystem::write_through(OpenFile& open, std::span<const st
     const auto written = file.writev({&bytes, 1}, &at, interruptible.call());
     if (!written.ok()) {
       result.error = errno_of(written.code());
+      // A program that is killed does not wait for the source, which may write all the same.
+      const std::uint64_t begin = offset == file::kAtEnd ? old_end : offset;
+      result.drop = {std::min(begin, old_end), begin + bytes.size()};
+      result.ticket = pages.doubted(result.drop);
       note_refusal(interruptible.call().path, written.error());
       return;
     }

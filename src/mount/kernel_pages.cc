@@ -54,6 +54,10 @@ void KernelPages::set_granted(std::uint64_t page, bool granted) {
   it->second->set(page % limits::kGrantPiecePages, granted);
 }
 
+bool KernelPages::holds(std::uint64_t page) const {
+  return is_granted(page) || overwritten_.contains(page);
+}
+
 void KernelPages::granted(ByteRange bytes) {
   QUIRE_DCHECK(bytes.begin <= bytes.end);
   sync::MutexLock lock(mutex_);
@@ -74,13 +78,23 @@ std::uint64_t KernelPages::written(ByteRange bytes) {
   const std::uint64_t end = end_page(bytes);
   for (std::uint64_t page = next_held(first_page(bytes), end); page < end;
        page = next_held(page + 1, end)) {
-    if (!is_granted(page) && !overwritten_.contains(page)) continue;
+    if (!holds(page)) continue;
     if (ticket == 0) ticket = ++tickets_;
     overwritten_[page].push_back(
         {{std::max(bytes.begin, page * kPage), std::min(bytes.end, (page + 1) * kPage)}, ticket});
     set_granted(page, false);
   }
   return ticket;
+}
+
+std::uint64_t KernelPages::doubted(ByteRange bytes) {
+  QUIRE_DCHECK(bytes.begin <= bytes.end);
+  if (!any()) return 0;
+  sync::MutexLock lock(mutex_);
+  const std::uint64_t end = end_page(bytes);
+  std::uint64_t page = next_held(first_page(bytes), end);
+  while (page < end && !holds(page)) page = next_held(page + 1, end);
+  return page < end ? ++tickets_ : 0;
 }
 
 void KernelPages::dropped(ByteRange bytes, std::uint64_t ticket, bool all) {

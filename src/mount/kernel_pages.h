@@ -53,7 +53,10 @@ class KernelPages {
   // These bytes have been written by other means than a write-back. 0: the kernel holds nothing of them.
   // Otherwise it must be asked to drop them, and dropped() called with this ticket.
   std::uint64_t written(ByteRange bytes);
-  // The kernel was asked to drop what it held of these bytes when written() gave the ticket. `all`: it did;
+  // A call that would have changed these bytes failed, or goes on alone: nobody knows what they are. As written(),
+  // but what the kernel writes back of them counts.
+  std::uint64_t doubted(ByteRange bytes);
+  // The kernel was asked to drop what it held of these bytes when the ticket was given. `all`: it did;
   // otherwise it may still hold pages of them, and what was written since their grant stays remembered.
   void dropped(ByteRange bytes, std::uint64_t ticket, bool all);
   // Which of the bytes that the kernel writes back it may write.
@@ -81,6 +84,7 @@ class KernelPages {
   // The first page in [page, end) that may be granted or overwritten; `end` if there is none.
   std::uint64_t next_held(std::uint64_t page, std::uint64_t end) const REQUIRES(mutex_);
   void set_granted(std::uint64_t page, bool granted) REQUIRES(mutex_);
+  bool holds(std::uint64_t page) const REQUIRES(mutex_);
 
   mutable sync::Mutex mutex_;
   std::map<std::uint64_t, std::unique_ptr<Piece>> pieces_ GUARDED_BY(mutex_);

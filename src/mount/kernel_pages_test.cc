@@ -80,6 +80,22 @@ TEST(KernelPages, WhatTheKernelCannotDropStaysKept) {
   EXPECT_NE(pages.written({0, 10}), 0U) << "the next write must ask again";
 }
 
+// Fails if what nobody knows counts as written, or needs no drop.
+TEST(KernelPages, WhatIsDoubtedIsDroppedAndMayBeWrittenBack) {
+  KernelPages pages;
+  EXPECT_EQ(pages.doubted({0, kPage}), 0U);
+  pages.granted({kPage, 2 * kPage});
+  EXPECT_EQ(pages.doubted({0, kPage}), 0U) << "the page beside it is not held";
+  const std::uint64_t written = pages.written({kPage, kPage + 10});
+  const std::uint64_t doubted = pages.doubted({0, 2 * kPage});
+  EXPECT_GT(doubted, written);
+  EXPECT_EQ(pages.may_write({kPage, 2 * kPage}), (Ranges{{kPage + 10, 2 * kPage}}));
+  pages.granted({0, kPage});
+  pages.dropped({0, 2 * kPage}, doubted, true);
+  EXPECT_EQ(pages.may_write({kPage, 2 * kPage}), (Ranges{{kPage, 2 * kPage}}));
+  EXPECT_NE(pages.doubted({0, kPage}), 0U) << "granted meanwhile";
+}
+
 TEST(KernelPages, ACutForgetsWhatLiesBehindIt) {
   KernelPages pages;
   pages.granted({0, 3 * kPage});
