@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "cache/page_write.h"
-#include "cache/writeback.h"
 #include "fault/planted.h"
 #include "file/store_call.h"
 #include "sync/range_lock.h"
