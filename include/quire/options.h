@@ -31,8 +31,8 @@ enum class Locking {
 struct CacheOptions {
   // All memory for pages, for the trees that find them, for their descriptors and for IO buffers,
   // in bytes. Range: limits::kMemoryMinBytes to limits::kMemoryMaxBytes, and no more than the
-  // machine has (ENOMEM). The cache never exceeds it. A process that does nothing else stays within this and 16 MiB more: code, heap, stacks of
-  // threads.
+  // machine has (ENOMEM). The cache never exceeds it. A process that does nothing else stays within this
+  // and 16 MiB more: code, heap, stacks of threads.
   std::size_t memory_bytes = limits::kMemoryDefaultBytes;
 
   // From this many dirty bytes on, writeback starts in the background. 0: a tenth of memory_bytes.
