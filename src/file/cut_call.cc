@@ -11,8 +11,14 @@ std::error_code CutCall::run(CutCall* call, const sync::WaitLimit& limit) {
     return error;
   }
   call->down_->hand_over();
-  call->io_done({}, 0);  // as if a request before the first had ended
-  error = wait_and_disown(call, limit);
+  if (call->next()) {
+    error = wait_and_disown(call, limit);
+  } else {
+    // The store is asked nothing.
+    call->ended({});
+    delete call;
+    inode->end_request();
+  }
   if (!error) inode->after_flush();
   return error;
 }

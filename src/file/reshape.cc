@@ -24,14 +24,14 @@ bool supports(Inode& inode, Cut kind) {
 
 // What stores answer before they begin: nothing has changed.
 bool refused(std::error_code error) {
-  constexpr std::array kRefusals = {
+  constexpr std::array refusals = {
       std::errc::invalid_argument,       std::errc::operation_not_supported,
       std::errc::function_not_supported, std::errc::file_too_large,
       std::errc::bad_file_descriptor,    std::errc::operation_not_permitted,
       std::errc::permission_denied,      std::errc::text_file_busy,
       std::errc::no_such_device,
   };
-  return error == Errc::kBusy || std::any_of(kRefusals.begin(), kRefusals.end(),
+  return error == Errc::kBusy || std::any_of(refusals.begin(), refusals.end(),
                                              [&](std::errc refusal) { return error == refusal; });
 }
 
