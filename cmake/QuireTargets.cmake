@@ -37,6 +37,10 @@ function(quire_test name)
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
   target_link_libraries(${name} PRIVATE quire_objects quire_flags GTest::gtest_main GTest::gmock
                         ${ARG_LIBRARIES})
+  if(NOT QUIRE_SANITIZE)
+    # The library's own objects are what is tested; optimising the tests takes longer than running them.
+    target_compile_options(${name} PRIVATE -O0)
+  endif()
   quire_precompile(${name} tests)
   # An empty list of labels would swallow the property after it.
   set(labels "")
