@@ -62,6 +62,12 @@ class Region {
 // `count` numbers in [0, bound), from xorshift (Marsaglia 2003), the same for the same seed.
 std::vector<std::uint32_t> draw(std::size_t count, std::uint64_t bound, std::uint64_t seed);
 
+// The page after `page` in an order that repeats none before all of `pages`, a power of two, have been seen: a
+// generator x -> a x + c with full period (Hull and Dobell 1962).
+constexpr std::uint64_t page_after(std::uint64_t page, std::uint64_t pages) {
+  return (page * 0x5851f42d4c957f2du + 0x14057b7ef767814fu) & (pages - 1);
+}
+
 // Throws std::runtime_error with the error's text.
 template <class T>
 T take(Result<T> result) {

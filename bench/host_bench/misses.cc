@@ -79,15 +79,13 @@ NanosecondsPerOp for_a_while(double seconds, unsigned threads, std::size_t slice
   return ns / static_cast<double>(ops.load());
 }
 
-// Each thread visits the pages of its share in an order that repeats none before all have been
-// seen: a generator x -> a x + c with full period (Hull and Dobell 1962), as fio's own order
-// repeats none.
+// Each thread visits all pages of its share before it sees one again, as fio's own order does.
 NanosecondsPerOp random_misses(MissData& d, unsigned threads) {
   const std::uint64_t share = d.pages / threads;  // a power of two
   return for_a_while(d.seconds, threads, kSlice, [&](unsigned thread) {
     alignas(kPage) thread_local std::byte buffer[kPage];
     std::uint64_t& x = d.positions[thread];
-    x = (x * 0x5851f42d4c957f2du + 0x14057b7ef767814fu) & (share - 1);
+    x = page_after(x, share);
     take(d.files[thread].read(buffer, (thread * share + x) * kPage));
   });
 }

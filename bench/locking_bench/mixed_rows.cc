@@ -15,15 +15,9 @@ using Targets = std::vector<std::shared_ptr<Target>>;
 constexpr std::uint64_t kPages = 64 * kMiB / kPage;
 constexpr std::uint64_t kHalf = kPages / 2;
 
-double seconds(const Context& context) {
-  return context.quick ? 0.05 : 0.4;
-}
-
-// The `count`th of pages that repeat none before all of `pages`, a power of two, have come: Hull and Dobell
-// 1962.
+// Leaves `state` at the page it returns.
 std::uint64_t next_page(std::uint64_t& state, std::uint64_t pages) {
-  state = state * 0x5851f42d4c957f2du + 0x14057b7ef767814fu;
-  return (state >> 20) & (pages - 1);
+  return state = page_after(state, pages);
 }
 
 // What the first thread and what the second one does; both may keep a place. `second` may be empty.
@@ -88,9 +82,10 @@ Row hits_beside_cuts(const Context& context) {
   for (const auto& target : targets) {
     for (std::uint64_t page = 0; page < kHalf; page += 256) target->read(0, page, 256);
     row.sides.push_back(
-        side_of(target, target->name(), {read_first_half, {}, false}, seconds(context)));
+        side_of(target, target->name(), {read_first_half, {}, false}, round_seconds(context)));
     row.sides.push_back(side_of(target, target->name() + ", cuts",
-                                {read_first_half, punch_second_half, false}, seconds(context)));
+                                {read_first_half, punch_second_half, false},
+                                round_seconds(context)));
     const std::size_t cuts = row.sides.size() - 1;
     const bool promised = target->name() == "gate" || target->name() == "range";
     row.comparisons.push_back(
@@ -108,7 +103,7 @@ Row misses_beside_direct_writes(const Context& context, std::uint64_t pages_writ
     const std::uint64_t page = next_page(state, kHalf) & ~(pages_written - 1);
     target.write_direct(1, (disjoint ? kHalf : 0) + page, pages_written);
   };
-  Row row = mixed_row(targets, {read_first_half, write, false}, seconds(context));
+  Row row = mixed_row(targets, {read_first_half, write, false}, round_seconds(context));
   row.title = fmt::format("misses in one half of a file, direct writes of {} KiB in {}",
                           pages_written * kPage / 1024, disjoint ? "the other" : "the same");
   if (disjoint) {
@@ -122,7 +117,7 @@ Row misses_beside_direct_writes(const Context& context, std::uint64_t pages_writ
 Row on_disk(const Context& context, const std::string& title, const Mix& mix) {
   const Targets targets =
       make_targets({.directory = context.directory, .pages = kPages, .memory_bytes = 8 * kMiB});
-  Row row = mixed_row(targets, mix, seconds(context));
+  Row row = mixed_row(targets, mix, round_seconds(context));
   row.title = title;
   return row;
 }

@@ -46,10 +46,6 @@ Row plain_row(const Targets& targets, std::uint64_t pages, unsigned threads, dou
   return row;
 }
 
-double seconds(const Context& context) {
-  return context.quick ? 0.05 : 0.4;
-}
-
 RowMaker hits(unsigned threads) {
   return {
       fmt::format("hits.{}", threads), [threads](const Context& context) {
@@ -59,7 +55,7 @@ RowMaker hits(unsigned threads) {
         for (const auto& target : targets) {
           for (std::uint64_t page = 0; page < pages; page += 256) target->read(0, page, 256);
         }
-        Row row = plain_row(targets, pages, threads, seconds(context),
+        Row row = plain_row(targets, pages, threads, round_seconds(context),
                             [](Target& target, unsigned thread, std::uint64_t page, std::uint64_t) {
                               target.read(thread, page, 1);
                             });
@@ -74,7 +70,7 @@ RowMaker direct_writes(unsigned threads) {
             const std::uint64_t pages = 64 * kMiB / kPage;
             const Targets targets = make_targets(
                 {.directory = context.directory, .pages = pages, .memory_bytes = 16 * kMiB});
-            Row row = plain_row(targets, pages, threads, seconds(context),
+            Row row = plain_row(targets, pages, threads, round_seconds(context),
                                 [](Target& target, unsigned thread, std::uint64_t page,
                                    std::uint64_t) { target.write_direct(thread, page, 1); });
             row.title = fmt::format(
@@ -90,7 +86,7 @@ RowMaker alone(const std::string& name, const std::string& title, const Operatio
             // Eight times the budget: what is read at random is rarely there.
             const std::uint64_t pages = 64 * kMiB / kPage;
             const Targets targets = make_targets({.pages = pages, .memory_bytes = 8 * kMiB});
-            Row row = plain_row(targets, pages, 1, seconds(context), operation);
+            Row row = plain_row(targets, pages, 1, round_seconds(context), operation);
             row.title = title + ", alone";
             compare_strategies(row, 1.05);
             return row;

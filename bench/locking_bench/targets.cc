@@ -5,11 +5,11 @@
 #include <linux/falloc.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 
+#include "cache/cache_lock.h"
 #include "host_bench/data.h"
 #include "quire/cache.h"
 #include "quire/store_host.h"
@@ -21,11 +21,6 @@ namespace {
 constexpr char kFileName[] = "locked";
 constexpr std::uint64_t kPiecePages = 256;
 constexpr std::size_t kThreadsMax = 64;
-
-const char* strategy_name(Locking strategy) {
-  constexpr std::array<const char*, 4> kNames = {"gate", "range", "invalidate", "inode"};
-  return kNames[static_cast<std::size_t>(strategy)];
-}
 
 // 1 MiB for each thread, aligned as direct IO asks.
 std::span<std::byte> memory_of(unsigned thread) {
@@ -41,7 +36,7 @@ class QuireTarget final : public Target {
     if (options.directory.empty()) {
       store = MemoryStore::create({.latency = options.latency});
     } else {
-      const std::string directory = options.directory + "/" + strategy_name(strategy);
+      const std::string directory = options.directory + "/" + cache::name(strategy);
       std::filesystem::create_directory(directory);
       store = take(open_host_store(directory));
     }
@@ -57,7 +52,7 @@ class QuireTarget final : public Target {
     take(file_.sync());
   }
 
-  std::string name() const override { return strategy_name(strategy_); }
+  std::string name() const override { return cache::name(strategy_); }
   std::string settings() const override { return settings_; }
   void read(unsigned thread, std::uint64_t page, std::uint64_t pages) override {
     take(file_.read(memory_of(thread).first(pages * kPage), page * kPage));

@@ -33,7 +33,7 @@ class Target {
 };
 
 struct TargetOptions {
-  std::string directory;  // on the disk to measure; empty: a store in memory
+  std::string directory = {};  // on the disk to measure; empty: a store in memory
   // Of the store in memory: each request takes this long, and no processor.
   std::chrono::microseconds latency{0};
   std::uint64_t pages = 0;         // of the file, all written

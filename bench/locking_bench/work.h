@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "host_bench/row.h"
+#include "host_bench/rows.h"
 
 namespace quire::bench {
 
@@ -26,6 +27,11 @@ struct Done {
   NanosecondsPerOp all() const;
 };
 Done run_together(double seconds, const std::vector<Load>& loads);
+
+// How long a side works in a round.
+constexpr double round_seconds(const Context& context) {
+  return context.quick ? 0.05 : 0.4;
+}
 
 // 1 and 2 threads, and 16 where the machine has as many processors.
 std::vector<unsigned> thread_counts();
