@@ -143,7 +143,7 @@ printf '  %s git objects, %s rows, %s members of an archive; %s of memory\n' \
 check "mount" "$quire" mount "$source" "$mounted" --memory "$memory"
 check "git: clone, unpack, commit, fsck, status" git_work "$mounted/repository"
 shared=yes
-"$quire" stats "$mounted" --json | grep -q '"shared_mmap": *true' || shared=no
+"$quire" stats "$mounted" --json | grep '"shared_mmap": *true' >/dev/null || shared=no
 if [[ $shared == yes ]]; then
   check "SQLite in WAL mode" sqlite_work wal
 else
