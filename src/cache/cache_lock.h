@@ -80,8 +80,9 @@ class CacheLock {
 
   // For tests: who waits to add, or to read under `inode`; who waits to block, or to write under it.
   std::size_t waiting_count(sync::GateSide side) const noexcept;
-  // For tests: as if many had added at once.
+  // For tests: as if many had added at once; whether adders come in by stripes.
   void heat() noexcept;
+  bool is_striped() const noexcept { return stripes_.is_open(); }
 
  private:
   // `invalidate` and `inode`. Their readers/writer lock says nothing of the instant in which nodes come

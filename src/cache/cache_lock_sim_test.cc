@@ -13,20 +13,18 @@
 #include "sync/parker.h"
 #include "sync/random.h"
 #include "sync/sim/sim_test.h"
+#include "sync/test_threads.h"
 #include "sync/thread.h"
 
 namespace quire::cache {
 namespace {
 
 using sync::RwMode;
+using sync::start_thread;
 using sync::WaitLimit;
 using sync::WaitStatus;
 
 constexpr std::uint64_t kPages = 8;
-
-sync::Thread start(const char* name, std::function<void()> body) {
-  return std::move(sync::Thread::start(name, std::move(body)).value());
-}
 
 // A file as those who add and block see it. Plain numbers: fibers change over at yield points only.
 class File {
@@ -46,7 +44,7 @@ class File {
     add.added();
     const bool kept = lock.strategy() == Locking::kInvalidate;
     sync::Parker filled;
-    sync::Thread store = start("store", [&] {
+    sync::Thread store = start_thread("store", [&] {
       sync::yield_thread();
       // Until the pages are filled no cut of this file began.
       EXPECT_TRUE(!kept || blocks_begun == blocks_before);
@@ -67,7 +65,7 @@ class File {
     ++cuts;
     operation.hand_over();
     block.hand_over();
-    start("store", [&] {
+    start_thread("store", [&] {
       look_at_block(first, last, 1);
       sync::yield_thread();
       look_at_block(first, last, -1);
@@ -109,7 +107,7 @@ void expect_free(File& file) {
 
 void miss_meets_cut(Locking strategy) {
   File file(strategy);
-  sync::Thread reader = start("reader", [&] { file.miss(2, 3); });
+  sync::Thread reader = start_thread("reader", [&] { file.miss(2, 3); });
   file.cut(3, 5);
   reader.join();
   expect_free(file);
@@ -134,7 +132,7 @@ void miss_meets_cut_hot(Locking strategy) {
   File file(strategy);
   file.lock.heat();
   file.miss(6, 7);
-  sync::Thread reader = start("reader", [&] { file.miss(2, 3); });
+  sync::Thread reader = start_thread("reader", [&] { file.miss(2, 3); });
   file.cut(3, 5);
   reader.join();
   expect_free(file);
@@ -151,7 +149,7 @@ void everybody_gets_on(Locking strategy, bool in_a_hurry) {
   File file(strategy);
   std::vector<sync::Thread> threads;
   for (int number = 0; number < 5; ++number) {
-    threads.push_back(start(number < 3 ? "reader" : "cutter", [&, number] {
+    threads.push_back(start_thread(number < 3 ? "reader" : "cutter", [&, number] {
       for (int round = 0; round < 3; ++round) {
         WaitLimit limit;
         if (in_a_hurry) limit.deadline = sync::deadline_after(std::chrono::seconds(1));

@@ -77,6 +77,30 @@ INSTANTIATE_TEST_SUITE_P(Strategies, CacheLockTest,
                                   (tested.param.hot ? "_hot" : "");
                          });
 
+// Fails if who ends an Add does not say that others were in, or who begins one opens nothing.
+TEST_P(CacheLockTest, WhereManyAddAtOnceTheyGetStripes) {
+  for (std::uint32_t i = 0; i < sync::AddStripes::kHotAfter; ++i) {
+    CacheLock::Operation operations[2];
+    CacheLock::Add adds[2];
+    for (int who = 0; who < 2; ++who) {
+      ASSERT_TRUE(operations[who].try_begin(lock_, RwMode::kRead));
+      operations[who].hand_over();
+    }
+    // Two threads, to whom the order of locks does not apply together.
+    ASSERT_TRUE(adds[0].try_begin(lock_, 1, 1));
+    sync::Thread::start("other",
+                        [&] {
+                          ASSERT_TRUE(adds[1].try_begin(lock_, 9, 9));
+                          adds[1].added();
+                        })
+        .value()
+        .join();
+    adds[0].added();
+  }
+  ASSERT_TRUE(can_fill(3, 3));
+  EXPECT_EQ(lock_.is_striped(), is(Locking::kGate) || is(Locking::kRange));
+}
+
 // Under `range` somebody may add while another blocks elsewhere, and opens no stripes then. Fails if
 // open_stripes() does not look whether somebody blocks.
 TEST_P(CacheLockTest, WhoAddsBesideABlockOpensNothing) {

@@ -227,11 +227,10 @@ std::error_code fill_run(FilePages& pages, std::uint64_t first, std::size_t page
   memory.insert({request->frames(), request->count()}, pages.serial());
   pages.cache().counters().misses.fetch_add(request->count());
   // A caller who may want to leave must not be the one who is inside the store.
-  const bool may_leave = limit.stop.stop_possible() || limit.deadline != sync::Clock::kNever;
   FillRequest* const shared = request.release();
   {
     const WaitCount::Timer timer(pages.cache().lot().waits());
-    shared->submit(may_leave ? IoMode::kAsync : IoMode::kWait);
+    shared->submit(limit.may_leave() ? IoMode::kAsync : IoMode::kWait);
     status = shared->wait(limit);
   }
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);

@@ -114,7 +114,6 @@ void SealedWrite::io_done(std::error_code error, std::size_t bytes) noexcept {
 std::error_code write_sealed(FilePages& pages, std::uint64_t first, std::uint64_t last,
                              const std::shared_ptr<void>& owner, const sync::WaitLimit& limit) {
   if (fault::planted(fault::Planted::kInvalidateSkipsDirty)) return {};
-  const bool may_leave = limit.stop.stop_possible() || limit.deadline != sync::Clock::kNever;
   for (;;) {
     const auto batch = std::make_shared<Batch>();
     std::array<SealedWrite*, limits::kWritebackDepth> requests;
@@ -134,7 +133,7 @@ std::error_code write_sealed(FilePages& pages, std::uint64_t first, std::uint64_
       return requests[count++]->append(index, value.frame());
     });
     for (std::size_t i = 0; i < count; ++i) {
-      requests[i]->submit(count == 1 && !may_leave ? IoMode::kWait : IoMode::kAsync);
+      requests[i]->submit(count == 1 && !limit.may_leave() ? IoMode::kWait : IoMode::kAsync);
     }
     const std::error_code error = batch->wait(limit);
     if (error || all) return error;

@@ -18,13 +18,12 @@
 #include "cache/page_cache.h"
 #include "cache/page_write.h"
 #include "quire/store_memory.h"
+#include "sync/test_threads.h"
 #include "sync/thread.h"
 
 namespace quire::cache {
 
-inline sync::Thread start_thread(const char* name, std::function<void()> body) {
-  return std::move(sync::Thread::start(name, std::move(body)).value());
-}
+using sync::start_thread;
 
 // Waits, by giving way, for what another thread is about to do.
 template <class Condition>

@@ -177,7 +177,6 @@ void send(const std::shared_ptr<FlushJob>& job, std::vector<DirtyPage>& taken,
   }
   SnapshotPool& snapshots = job->pages().cache().snapshots();
   const std::size_t run_max = snapshots.buffer_bytes() / limits::kPageBytes;
-  const bool may_leave = limit.stop.stop_possible() || limit.deadline != sync::Clock::kNever;
   const auto leave_out = [&](const DirtyPage& page, sync::WaitStatus status) {
     job->left_out = sync::to_error(status);
     end_page(job->pages(), page, job->left_out);
@@ -205,7 +204,7 @@ void send(const std::shared_ptr<FlushJob>& job, std::vector<DirtyPage>& taken,
     }
     job->pages_sent += request->count();
     const bool only_one = begin == 0 && i == taken.size();
-    request->submit(only_one && !may_leave ? IoMode::kWait : IoMode::kAsync);
+    request->submit(only_one && !limit.may_leave() ? IoMode::kWait : IoMode::kAsync);
   }
 }
 

@@ -37,11 +37,6 @@
 
 namespace quire::file {
 
-// The call may be given up, so that the store must not have the caller's memory.
-inline bool may_leave(const sync::WaitLimit& limit) {
-  return limit.stop.stop_possible() || limit.deadline != sync::Clock::kNever;
-}
-
 // What of a transfer is no multiple of what the store asks for.
 enum class Misaligned : std::uint8_t { kNothing, kOffset, kLength, kMemory };
 // `with_memory`: the store gets the caller's own.

@@ -98,7 +98,7 @@ class ReadCall final : public StoreCall {
 Transfer read_piece(const std::shared_ptr<ReadLocks>& locks, Slices<std::byte>& to,
                     std::uint64_t offset, std::size_t asked, std::size_t wanted,
                     const sync::WaitLimit& limit) {
-  const bool bounced = may_leave(limit);
+  const bool bounced = limit.may_leave();
   auto* const call = new ReadCall(locks);
   Slices<std::byte> memory = to;
   if (bounced) {
@@ -158,7 +158,7 @@ Transfer direct_read(const std::shared_ptr<Inode>& inode,
       moved.error = result.error;
     }
     const std::size_t piece_max =
-        may_leave(limit) ? Bounce::bytes_max(inode->cache()) : limits::kDirectPieceBytes;
+        limit.may_leave() ? Bounce::bytes_max(inode->cache()) : limits::kDirectPieceBytes;
     Slices<std::byte> to(buffers);
     while (!moved.error && moved.bytes < in_file) {
       const std::uint64_t at = offset + moved.bytes;

@@ -153,7 +153,7 @@ void WriteCall::ended(std::error_code error) noexcept {
 // One piece of a direct write. EBUSY: somebody uses a page of it, and nothing was done.
 Transfer write_piece(const std::shared_ptr<HeldWrite>& write, Slices<const std::byte>& from,
                      std::uint64_t offset, std::size_t bytes_max, const sync::WaitLimit& limit) {
-  const bool bounced = may_leave(limit);
+  const bool bounced = limit.may_leave();
   auto* const call = new WriteCall(write, offset);
   std::error_code error;
   if (bounced) {
@@ -215,7 +215,7 @@ Transfer direct_write(const std::shared_ptr<Inode>& inode,
     }
     bytes = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, room));
     const std::size_t piece_max =
-        may_leave(limit) ? Bounce::bytes_max(inode->cache()) : limits::kDirectPieceBytes;
+        limit.may_leave() ? Bounce::bytes_max(inode->cache()) : limits::kDirectPieceBytes;
     Slices<const std::byte> from(buffers);
     while (!moved.error && moved.bytes < bytes) {
       const std::uint64_t at = *offset + moved.bytes;

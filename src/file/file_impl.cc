@@ -130,7 +130,7 @@ Result<std::size_t> FileImpl::read_direct(std::span<const std::span<std::byte>> 
   }
   const sync::WaitLimit limit = to_limit(call);
   const auto wrong = file::misaligned(owner_->pages().traits().io_alignment_bytes, offset, buffers,
-                                      !file::may_leave(limit));
+                                      !limit.may_leave());
   if (wrong != file::Misaligned::kNothing) return misaligned(wrong, "reading", offset);
   const file::Transfer moved = file::direct_read(inode_, buffers, bytes, offset, limit);
   if (moved.error && moved.bytes == 0) return fail_at(moved.error, "reading", offset, bytes);
@@ -195,7 +195,7 @@ Result<file::Transfer> FileImpl::write_part(std::span<const std::span<const std:
   if (is_direct(call)) [[unlikely]] {
     const bool at_end = *offset == file::kAtEnd;
     const auto wrong = file::misaligned(owner_->pages().traits().io_alignment_bytes,
-                                        at_end ? 0 : *offset, buffers, !file::may_leave(limit));
+                                        at_end ? 0 : *offset, buffers, !limit.may_leave());
     if (wrong != file::Misaligned::kNothing) return misaligned(wrong, "writing", *offset);
     moved = file::direct_write(inode_, buffers, bytes, offset, limit);
     if (moved.error == std::errc::invalid_argument && moved.bytes == 0 && at_end) {

@@ -30,7 +30,7 @@ Status StoreSync::run(InodeTable& inodes, WorkerPool& workers, const sync::WaitL
       turn_.lock(call->turn, 0, ~std::uint64_t{0}, sync::RangeMode::kExclusive, limit);
   if (status != sync::WaitStatus::kReady) return Error(sync::to_error(status), what);
 
-  if (!limit.stop.stop_possible() && limit.deadline == sync::Clock::kNever) {
+  if (!limit.may_leave()) {
     Status synced = inodes.sync_store();
     turn_.unlock(call->turn);
     return synced;

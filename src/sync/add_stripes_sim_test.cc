@@ -13,6 +13,7 @@
 #include "sync/gate.h"
 #include "sync/random.h"
 #include "sync/sim/sim_test.h"
+#include "sync/test_threads.h"
 #include "sync/thread.h"
 
 namespace quire::sync {
@@ -88,20 +89,12 @@ class StripedGate {
   int openings_ended = 0;
 };
 
-Thread in_thread(const char* name, std::function<void()> body) {
-  return std::move(Thread::start(name, std::move(body)).value());
-}
-
-WaitLimit for_a_second() {
-  return {.deadline = deadline_after(std::chrono::seconds(1)), .stop = {}};
-}
-
 // Fails (both are in) if try_enter() does not look again once it has counted itself, and (a deadlock) if
 // leave() looks for a closer before it counts itself out.
 SIM_EXPLORE(AddStripesSim, AnAdderMeetsACloser, 3) {
   StripedGate gate;
   gate.heat_and_open();
-  Thread adder = in_thread("adder", [&] { gate.visit_to_add(); });
+  Thread adder = start_thread("adder", [&] { gate.visit_to_add(); });
   EXPECT_EQ(gate.visit_to_block(), WaitStatus::kReady);
   adder.join();
   EXPECT_EQ(gate.stripes.holders_count(), 0u);
@@ -111,9 +104,9 @@ SIM_EXPLORE(AddStripesSim, AnAdderMeetsACloser, 3) {
 SIM_EXPLORE(AddStripesSim, TwoClosersMeetTwoAdders, 1) {
   StripedGate gate;
   gate.heat_and_open();
-  Thread one = in_thread("adder 1", [&] { gate.visit_to_add(); });
-  Thread two = in_thread("adder 2", [&] { gate.visit_to_add(); });
-  Thread closer = in_thread("closer", [&] { (void)gate.visit_to_block(); });
+  Thread one = start_thread("adder 1", [&] { gate.visit_to_add(); });
+  Thread two = start_thread("adder 2", [&] { gate.visit_to_add(); });
+  Thread closer = start_thread("closer", [&] { (void)gate.visit_to_block(); });
   EXPECT_EQ(gate.visit_to_block(), WaitStatus::kReady);
   one.join();
   two.join();
@@ -124,8 +117,8 @@ SIM_EXPLORE(AddStripesSim, TwoClosersMeetTwoAdders, 1) {
 SIM_EXPLORE(AddStripesSim, OneOpensWhileAnotherCloses, 2) {
   StripedGate gate;
   gate.heat();
-  Thread opener = in_thread("opener", [&] { gate.visit_to_add(); });
-  Thread adder = in_thread("adder", [&] { gate.visit_to_add(); });
+  Thread opener = start_thread("opener", [&] { gate.visit_to_add(); });
+  Thread adder = start_thread("adder", [&] { gate.visit_to_add(); });
   EXPECT_EQ(gate.visit_to_block(), WaitStatus::kReady);
   opener.join();
   adder.join();
@@ -137,8 +130,8 @@ SIM_EXPLORE(AddStripesSim, GiveUpsMeetTheLastAdder, 2) {
   sim::allow_early_deadlines();
   StripedGate gate;
   gate.heat_and_open();
-  Thread adder = in_thread("adder", [&] { gate.visit_to_add(); });
-  (void)gate.visit_to_block(for_a_second());
+  Thread adder = start_thread("adder", [&] { gate.visit_to_add(); });
+  (void)gate.visit_to_block(within_a_second());
   // Closed or half closed: the next one gets in all the same.
   EXPECT_EQ(gate.visit_to_block(), WaitStatus::kReady);
   adder.join();
@@ -148,7 +141,7 @@ SIM_EXPLORE(AddStripesSim, GiveUpsMeetTheLastAdder, 2) {
 SIM_EXPLORE(AddStripesSim, WhoOnlyTriesToBlock, 2) {
   StripedGate gate;
   gate.heat_and_open();
-  Thread adder = in_thread("adder", [&] { gate.visit_to_add(); });
+  Thread adder = start_thread("adder", [&] { gate.visit_to_add(); });
   gate.try_to_block();
   gate.try_to_block();
   adder.join();
@@ -160,7 +153,7 @@ SIM_TEST(AddStripesSim, ManyOfBothSides) {
   StripedGate gate;
   std::vector<Thread> threads;
   for (int number = 0; number < 6; ++number) {
-    threads.push_back(in_thread(number < 4 ? "adder" : "blocker", [&, number] {
+    threads.push_back(start_thread(number < 4 ? "adder" : "blocker", [&, number] {
       for (int round = 0; round < 6; ++round) {
         if (number < 4) {
           if (random_u64() % 3 == 0) gate.heat();
@@ -168,7 +161,7 @@ SIM_TEST(AddStripesSim, ManyOfBothSides) {
         } else if (random_u64() % 3 == 0) {
           gate.try_to_block();
         } else {
-          (void)gate.visit_to_block(random_u64() % 2 == 0 ? for_a_second() : WaitLimit{});
+          (void)gate.visit_to_block(random_u64() % 2 == 0 ? within_a_second() : WaitLimit{});
         }
       }
     }));
@@ -186,7 +179,7 @@ SIM_TEST(AddStripesSim, AddersWhoNeverPauseDoNotStarveACloser) {
   bool over = false;
   std::vector<Thread> adders;
   for (int i = 0; i < 4; ++i) {
-    adders.push_back(in_thread("adder", [&] {
+    adders.push_back(start_thread("adder", [&] {
       while (!over) gate.visit_to_add();
     }));
   }

@@ -15,6 +15,7 @@
 #include "sync/parker.h"
 #include "sync/random.h"
 #include "sync/sim/sim_test.h"
+#include "sync/test_threads.h"
 #include "sync/thread.h"
 
 namespace quire::sync {
@@ -22,14 +23,6 @@ namespace {
 
 constexpr GateSide kAdd = GateSide::kAdd;
 constexpr GateSide kBlock = GateSide::kBlock;
-
-Thread start(const char* name, std::function<void()> body) {
-  return std::move(Thread::start(name, std::move(body)).value());
-}
-
-WaitLimit within_a_second() {
-  return {.deadline = deadline_after(std::chrono::seconds(1)), .stop = {}};
-}
 
 // Who is in, as the holders themselves say. Plain numbers: fibers change over at yield points only.
 class Room {
@@ -79,7 +72,7 @@ void enter_visit_leave(Gate& gate, Room& room, GateSide side) {
 SIM_EXPLORE(GateSim, AdderMeetsBlocker, 3) {
   Gate gate;
   Room room;
-  Thread adder = start("adder", [&] { enter_visit_leave(gate, room, kAdd); });
+  Thread adder = start_thread("adder", [&] { enter_visit_leave(gate, room, kAdd); });
   enter_visit_leave(gate, room, kBlock);
   adder.join();
   expect_free(gate);
@@ -88,8 +81,8 @@ SIM_EXPLORE(GateSim, AdderMeetsBlocker, 3) {
 SIM_EXPLORE(GateSim, TwoAddersMeetABlocker, 2) {
   Gate gate;
   Room room;
-  Thread one = start("adder 1", [&] { enter_visit_leave(gate, room, kAdd); });
-  Thread two = start("adder 2", [&] { enter_visit_leave(gate, room, kAdd); });
+  Thread one = start_thread("adder 1", [&] { enter_visit_leave(gate, room, kAdd); });
+  Thread two = start_thread("adder 2", [&] { enter_visit_leave(gate, room, kAdd); });
   enter_visit_leave(gate, room, kBlock);
   one.join();
   two.join();
@@ -103,7 +96,7 @@ SIM_EXPLORE(GateSim, CancelMeetsGrant, 3) {
   gate.hand_over();
   Waiter waiter;
   ASSERT_FALSE(gate.enqueue(kBlock, waiter));
-  Thread leaver = start("leaver", [&] { gate.leave(kAdd); });
+  Thread leaver = start_thread("leaver", [&] { gate.leave(kAdd); });
   if (gate.cancel(waiter)) {
     leaver.join();
     EXPECT_EQ(waiter.grants, 0);
@@ -124,12 +117,12 @@ SIM_EXPLORE(GateSim, TimeOutMeetsGrantAndNewcomer, 2) {
   Room room;
   ASSERT_TRUE(gate.try_enter(kAdd));
   gate.hand_over();
-  Thread blocker = start("blocker", [&] {
+  Thread blocker = start_thread("blocker", [&] {
     if (gate.enter(kBlock, within_a_second()) != WaitStatus::kReady) return;
     room.visit(kBlock);
     gate.leave(kBlock);
   });
-  Thread adder = start("adder", [&] { enter_visit_leave(gate, room, kAdd); });
+  Thread adder = start_thread("adder", [&] { enter_visit_leave(gate, room, kAdd); });
   gate.leave(kAdd);
   adder.join();
   blocker.join();
@@ -145,7 +138,7 @@ SIM_EXPLORE(GateSim, TimeOutMeetsTheTellingOfItsBatch, 3) {
   gate.hand_over();
   Waiter first;  // told before the thread is
   ASSERT_FALSE(gate.enqueue(kBlock, first));
-  Thread second = start("second", [&] {
+  Thread second = start_thread("second", [&] {
     if (gate.enter(kBlock, within_a_second()) != WaitStatus::kReady) return;
     room.visit(kBlock);
     gate.leave(kBlock);
@@ -163,11 +156,11 @@ SIM_EXPLORE(GateSim, StopMeetsGrant, 2) {
   std::stop_source stop;
   ASSERT_TRUE(gate.try_enter(kAdd));
   gate.hand_over();
-  Thread stopper = start("stopper", [&] {
+  Thread stopper = start_thread("stopper", [&] {
     yield_thread();
     stop.request_stop();
   });
-  Thread leaver = start("leaver", [&] { gate.leave(kAdd); });
+  Thread leaver = start_thread("leaver", [&] { gate.leave(kAdd); });
   const WaitStatus status =
       gate.enter(kBlock, {.deadline = Clock::kNever, .stop = stop.get_token()});
   EXPECT_NE(status, WaitStatus::kTimedOut);
@@ -189,7 +182,7 @@ SIM_TEST(GateSim, NobodyOvertakesAWaiter) {
   bool queued = false;
   std::vector<Thread> others;
   for (int i = 0; i < 3; ++i) {
-    others.push_back(start("other", [&] {
+    others.push_back(start_thread("other", [&] {
       for (int round = 0; round < 6; ++round) {
         const bool came_later = queued;
         const bool tried = random_u64() % 2 == 0;
@@ -232,7 +225,7 @@ TEST(GateSim, EveryoneOvertakesAtASignedCounter) {
       bool waits = false;
       std::vector<Thread> others;
       for (int i = 0; i < kOthers; ++i) {
-        others.push_back(start("other", [&] {
+        others.push_back(start_thread("other", [&] {
           for (int round = 0; round < kRounds; ++round) {
             const bool came_later = waits;
             while (!try_enter(1)) spin_pause();
@@ -264,7 +257,7 @@ SIM_TEST(GateSim, AllWaysInAndOut) {
   std::vector<Thread> threads;
   for (int number = 0; number < 5; ++number) {
     const GateSide side = number % 2 == 0 ? kAdd : kBlock;
-    threads.push_back(start(side == kAdd ? "adder" : "blocker", [&, side] {
+    threads.push_back(start_thread(side == kAdd ? "adder" : "blocker", [&, side] {
       for (int round = 0; round < 4; ++round) {
         Waiter waiter;
         switch (random_u64() % 5) {

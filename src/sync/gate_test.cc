@@ -71,8 +71,8 @@ TEST_P(GateTest, SharesWithItsOwnSide) {
   EXPECT_TRUE(try_as_operation(gate_, ours_));
   EXPECT_TRUE(try_as_operation(gate_, ours_));
   EXPECT_EQ(gate_.holders_count(ours_), 2u);
-  gate_.leave(ours_);
-  gate_.leave(ours_);
+  EXPECT_TRUE(gate_.leave(ours_)) << "another was in";
+  EXPECT_FALSE(gate_.leave(ours_));
   EXPECT_EQ(gate_.holders_count(ours_), 0u);
 }
 

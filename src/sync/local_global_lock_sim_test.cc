@@ -7,16 +7,13 @@
 
 #include "sync/local_global_lock.h"
 #include "sync/sim/sim_test.h"
+#include "sync/test_threads.h"
 #include "sync/thread.h"
 
 namespace quire::sync {
 namespace {
 
 using Lock = LocalGlobalLock<2>;
-
-Thread start(const char* name, std::function<void()> body) {
-  return std::move(Thread::start(name, std::move(body)).value());
-}
 
 // Who is in, as they say themselves.
 struct Room {
@@ -42,8 +39,8 @@ struct Room {
 SIM_EXPLORE(LocalGlobalLockSim, TwoGlobalsAndALocal, 2) {
   Lock lock;
   Room room;
-  Thread local = start("local", [&] { room.local(lock, 1); });
-  Thread global = start("global", [&] { room.global(lock); });
+  Thread local = start_thread("local", [&] { room.local(lock, 1); });
+  Thread global = start_thread("global", [&] { room.global(lock); });
   room.global(lock);
   local.join();
   global.join();
@@ -52,8 +49,8 @@ SIM_EXPLORE(LocalGlobalLockSim, TwoGlobalsAndALocal, 2) {
 SIM_EXPLORE(LocalGlobalLockSim, TwoLocalsAndAGlobal, 2) {
   Lock lock;
   Room room;
-  Thread one = start("one", [&] { room.local(lock, 0); });
-  Thread two = start("two", [&] { room.local(lock, 0); });
+  Thread one = start_thread("one", [&] { room.local(lock, 0); });
+  Thread two = start_thread("two", [&] { room.local(lock, 0); });
   room.global(lock);
   one.join();
   two.join();
@@ -64,7 +61,7 @@ SIM_TEST(LocalGlobalLockSim, AFiberKeepsItsStripe) {
   Room room;
   std::vector<Thread> threads;
   for (int number = 0; number < 4; ++number) {
-    threads.push_back(start("thread", [&] {
+    threads.push_back(start_thread("thread", [&] {
       const std::size_t stripe = Lock::this_thread_stripe();
       for (int round = 0; round < 3; ++round) {
         EXPECT_EQ(Lock::this_thread_stripe(), stripe);

@@ -12,6 +12,7 @@
 #include "sync/sim/hooks.h"
 #include "sync/sim/scheduler.h"
 #include "sync/sim/sim_test.h"
+#include "sync/test_threads.h"
 #include "sync/thread.h"
 
 namespace quire::sync {
@@ -50,10 +51,6 @@ struct SimFutex {
 
 using Core = ParkerCore<Word, SimFutex>;
 
-Thread start(const char* name, std::function<void()> body) {
-  return std::move(Thread::start(name, std::move(body)).value());
-}
-
 // A wait that took no permit left it there: the only one that was made is found by the next wait.
 void expect_one_permit(Core& core, WaitStatus status) {
   if (status != WaitStatus::kReady) {
@@ -64,15 +61,15 @@ void expect_one_permit(Core& core, WaitStatus status) {
 
 SIM_EXPLORE(ParkerCore, UnparkIsNotLost, sim::kPreemptionsUnbounded) {
   Core core;
-  Thread waker = start("waker", [&core] { core.unpark(); });
+  Thread waker = start_thread("waker", [&core] { core.unpark(); });
   expect_one_permit(core, core.wait(Clock::kNever));
   waker.join();
 }
 
 SIM_EXPLORE(ParkerCore, TwoUnparksMakeOneOrTwoPermits, sim::kPreemptionsUnbounded) {
   Core core;
-  Thread a = start("a", [&core] { core.unpark(); });
-  Thread b = start("b", [&core] { core.unpark(); });
+  Thread a = start_thread("a", [&core] { core.unpark(); });
+  Thread b = start_thread("b", [&core] { core.unpark(); });
   EXPECT_EQ(core.wait(Clock::kNever), WaitStatus::kReady);
   a.join();
   b.join();
@@ -82,7 +79,7 @@ SIM_EXPLORE(ParkerCore, TwoUnparksMakeOneOrTwoPermits, sim::kPreemptionsUnbounde
 SIM_EXPLORE(ParkerCore, TimeOutMeetsUnpark, sim::kPreemptionsUnbounded) {
   sim::allow_early_deadlines();
   Core core;
-  Thread waker = start("waker", [&core] { core.unpark(); });
+  Thread waker = start_thread("waker", [&core] { core.unpark(); });
   expect_one_permit(core, core.wait(deadline_after(std::chrono::hours(1))));
   waker.join();
 }
@@ -90,8 +87,8 @@ SIM_EXPLORE(ParkerCore, TimeOutMeetsUnpark, sim::kPreemptionsUnbounded) {
 // The stop callback as a thread of its own: in the simulation a real one may not give way.
 SIM_EXPLORE(ParkerCore, StopMeetsUnpark, sim::kPreemptionsUnbounded) {
   Core core;
-  Thread waker = start("waker", [&core] { core.unpark(); });
-  Thread stopper = start("stopper", [&core] { core.interrupt(); });
+  Thread waker = start_thread("waker", [&core] { core.unpark(); });
+  Thread stopper = start_thread("stopper", [&core] { core.interrupt(); });
   const WaitStatus status = core.wait(Clock::kNever);
   EXPECT_NE(status, WaitStatus::kTimedOut);
   stopper.join();
@@ -102,7 +99,7 @@ SIM_EXPLORE(ParkerCore, StopMeetsUnpark, sim::kPreemptionsUnbounded) {
 
 SIM_EXPLORE(ParkerCore, StopIsNotLost, sim::kPreemptionsUnbounded) {
   Core core;
-  Thread stopper = start("stopper", [&core] { core.interrupt(); });
+  Thread stopper = start_thread("stopper", [&core] { core.interrupt(); });
   EXPECT_EQ(core.wait(Clock::kNever), WaitStatus::kInterrupted);
   stopper.join();
 }
@@ -110,7 +107,7 @@ SIM_EXPLORE(ParkerCore, StopIsNotLost, sim::kPreemptionsUnbounded) {
 SIM_EXPLORE(ParkerCore, StopMeetsTimeOut, sim::kPreemptionsUnbounded) {
   sim::allow_early_deadlines();
   Core core;
-  Thread stopper = start("stopper", [&core] { core.interrupt(); });
+  Thread stopper = start_thread("stopper", [&core] { core.interrupt(); });
   EXPECT_NE(core.wait(deadline_after(std::chrono::hours(1))), WaitStatus::kReady);
   stopper.join();
   core.end_interrupt();

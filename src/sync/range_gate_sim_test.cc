@@ -12,18 +12,11 @@
 #include "sync/random.h"
 #include "sync/range_gate.h"
 #include "sync/sim/sim_test.h"
+#include "sync/test_threads.h"
 #include "sync/thread.h"
 
 namespace quire::sync {
 namespace {
-
-Thread start(const char* name, std::function<void()> body) {
-  return std::move(Thread::start(name, std::move(body)).value());
-}
-
-WaitLimit within_a_second() {
-  return {.deadline = deadline_after(std::chrono::seconds(1)), .stop = {}};
-}
 
 // Who is in, place by place, as the holders themselves say. Plain numbers: fibers change over at yield
 // points only.
@@ -77,7 +70,7 @@ void block_and_leave(RangeGate& gate, Floor& floor, std::uint64_t first, std::ui
 SIM_EXPLORE(RangeGateSim, AdderMeetsBlocker, 3) {
   RangeGate gate;
   Floor floor;
-  Thread adder = start("adder", [&] { add_and_leave(gate, floor, 1, 2); });
+  Thread adder = start_thread("adder", [&] { add_and_leave(gate, floor, 1, 2); });
   block_and_leave(gate, floor, 2, 3);
   adder.join();
   expect_free(gate);
@@ -87,9 +80,9 @@ SIM_EXPLORE(RangeGateSim, AdderMeetsBlocker, 3) {
 SIM_EXPLORE(RangeGateSim, TwoAddersMeetTwoBlockers, 1) {
   RangeGate gate;
   Floor floor;
-  Thread one = start("adder 1", [&] { add_and_leave(gate, floor, 1, 1); });
-  Thread two = start("adder 2", [&] { add_and_leave(gate, floor, 2, 2); });
-  Thread blocker = start("blocker", [&] { block_and_leave(gate, floor, 1, 1); });
+  Thread one = start_thread("adder 1", [&] { add_and_leave(gate, floor, 1, 1); });
+  Thread two = start_thread("adder 2", [&] { add_and_leave(gate, floor, 2, 2); });
+  Thread blocker = start_thread("blocker", [&] { block_and_leave(gate, floor, 1, 1); });
   block_and_leave(gate, floor, 2, 2);
   one.join();
   two.join();
@@ -102,8 +95,10 @@ SIM_EXPLORE(RangeGateSim, TimeOutsMeetGrants, 2) {
   sim::allow_early_deadlines();
   RangeGate gate;
   Floor floor;
-  Thread adder = start("adder", [&] { add_and_leave(gate, floor, 1, 1, within_a_second()); });
-  Thread blocker = start("blocker", [&] { block_and_leave(gate, floor, 1, 2, within_a_second()); });
+  Thread adder =
+      start_thread("adder", [&] { add_and_leave(gate, floor, 1, 1, within_a_second()); });
+  Thread blocker =
+      start_thread("blocker", [&] { block_and_leave(gate, floor, 1, 2, within_a_second()); });
   block_and_leave(gate, floor, 1, 1, within_a_second());
   adder.join();
   blocker.join();
@@ -117,7 +112,7 @@ SIM_TEST(RangeGateSim, ManyOfBothSides) {
   Floor floor;
   std::vector<Thread> threads;
   for (int number = 0; number < 6; ++number) {
-    threads.push_back(start(number % 2 == 0 ? "adder" : "blocker", [&, number] {
+    threads.push_back(start_thread(number % 2 == 0 ? "adder" : "blocker", [&, number] {
       for (int round = 0; round < 5; ++round) {
         const std::uint64_t first = random_u64() % 16;
         const std::uint64_t last = first + random_u64() % (16 - first);
@@ -146,7 +141,7 @@ SIM_TEST(RangeGateSim, NobodyStarvesTheOther) {
     int began = 0;
     std::vector<Thread> many;
     for (int i = 0; i < 4; ++i) {
-      many.push_back(start("many", [&] {
+      many.push_back(start_thread("many", [&] {
         while (!done) {
           const int later = waits;
           RangeGate::Phase phase = 0;

@@ -66,6 +66,22 @@ TEST_F(RangeGateTest, ABlockerBarsItsRangeAndNoOther) {
   EXPECT_TRUE(can_add(0, kEnd));
 }
 
+// Wherever in the file, and in whichever phase. Fails if leave() looks at its own phase only.
+TEST_F(RangeGateTest, WhoLeavesHearsWhetherOthersWereIn) {
+  Adder one, two;
+  ASSERT_TRUE(add(one, 1, 1));
+  EXPECT_FALSE(gate_.is_listed());
+  Blocker b;
+  EXPECT_FALSE(block(b, 5, 5));  // flips the phases
+  EXPECT_TRUE(gate_.is_listed());
+  ASSERT_TRUE(add(two, 9, 9));
+  ASSERT_NE(one.request.phase(), two.request.phase());
+  EXPECT_TRUE(gate_.leave(one.request.phase()));
+  EXPECT_FALSE(gate_.leave(two.request.phase()));
+  gate_.unblock(b.request);
+  EXPECT_FALSE(gate_.is_listed());
+}
+
 TEST_F(RangeGateTest, EachSideSharesWithItself) {
   Adder one;
   Adder two;

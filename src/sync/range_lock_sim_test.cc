@@ -15,6 +15,7 @@
 #include "sync/random.h"
 #include "sync/range_lock.h"
 #include "sync/sim/sim_test.h"
+#include "sync/test_threads.h"
 #include "sync/thread.h"
 
 namespace quire::sync {
@@ -22,14 +23,6 @@ namespace {
 
 constexpr RangeMode kShared = RangeMode::kShared;
 constexpr RangeMode kExclusive = RangeMode::kExclusive;
-
-Thread start(const char* name, std::function<void()> body) {
-  return std::move(Thread::start(name, std::move(body)).value());
-}
-
-WaitLimit within_a_second() {
-  return {.deadline = deadline_after(std::chrono::seconds(1)), .stop = {}};
-}
 
 // Cells with their holders, as the holders themselves say. Plain numbers: fibers change over at
 // yield points only.
@@ -92,7 +85,7 @@ void expect_free(const RangeLock& lock) {
 SIM_EXPLORE(RangeLockSim, TwoWritersOverlap, 3) {
   RangeLock lock;
   Cells cells;
-  Thread other = start("other", [&] { lock_visit_unlock(lock, cells, 0, 2, kExclusive); });
+  Thread other = start_thread("other", [&] { lock_visit_unlock(lock, cells, 0, 2, kExclusive); });
   lock_visit_unlock(lock, cells, 2, 4, kExclusive);
   other.join();
   expect_free(lock);
@@ -102,8 +95,8 @@ SIM_EXPLORE(RangeLockSim, TwoWritersOverlap, 3) {
 SIM_EXPLORE(RangeLockSim, ChainOfThree, 2) {
   RangeLock lock;
   Cells cells;
-  Thread left = start("left", [&] { lock_visit_unlock(lock, cells, 0, 2, kShared); });
-  Thread right = start("right", [&] { lock_visit_unlock(lock, cells, 4, 6, kExclusive); });
+  Thread left = start_thread("left", [&] { lock_visit_unlock(lock, cells, 0, 2, kShared); });
+  Thread right = start_thread("right", [&] { lock_visit_unlock(lock, cells, 4, 6, kExclusive); });
   lock_visit_unlock(lock, cells, 2, 4, kExclusive);
   left.join();
   right.join();
@@ -118,7 +111,7 @@ SIM_EXPLORE(RangeLockSim, CancelMeetsGrant, 3) {
   ASSERT_TRUE(lock.try_lock(held, 0, 4, kExclusive));
   lock.hand_over();
   ASSERT_FALSE(lock.enqueue(hold, 2, 6, kExclusive, waiter));
-  Thread unlocker = start("unlocker", [&] { lock.unlock(held); });
+  Thread unlocker = start_thread("unlocker", [&] { lock.unlock(held); });
   if (lock.cancel(hold)) {
     unlocker.join();
     EXPECT_EQ(waiter.grants, 0);
@@ -139,13 +132,13 @@ SIM_EXPLORE(RangeLockSim, TimeOutMeetsGrantAndNewcomer, 2) {
   RangeLock::Hold held;
   ASSERT_TRUE(lock.try_lock(held, 0, 2, kExclusive));
   lock.hand_over();
-  Thread middle = start("middle", [&] {
+  Thread middle = start_thread("middle", [&] {
     RangeLock::Hold hold;
     if (lock.lock(hold, 2, 4, kExclusive, within_a_second()) != WaitStatus::kReady) return;
     cells.visit(2, 4, kExclusive);
     lock.unlock(hold);
   });
-  Thread end = start("end", [&] { lock_visit_unlock(lock, cells, 4, 6, kShared); });
+  Thread end = start_thread("end", [&] { lock_visit_unlock(lock, cells, 4, 6, kShared); });
   lock.unlock(held);
   end.join();
   middle.join();
@@ -164,7 +157,7 @@ SIM_EXPLORE(RangeLockSim, TimeOutMeetsTheTellingOfItsBatch, 3) {
   ASSERT_TRUE(lock.try_lock(held, 0, 7, kExclusive));
   lock.hand_over();
   ASSERT_FALSE(lock.enqueue(hold, 0, 3, kExclusive, first));
-  Thread second = start("second", [&] {
+  Thread second = start_thread("second", [&] {
     RangeLock::Hold mine;
     if (lock.lock(mine, 4, 7, kExclusive, within_a_second()) != WaitStatus::kReady) return;
     cells.visit(4, 7, kExclusive);
@@ -185,7 +178,7 @@ SIM_TEST(RangeLockSim, NobodyOvertakesAWaiter) {
   bool queued = false;
   std::vector<Thread> writers;
   for (std::uint64_t number = 0; number < 3; ++number) {
-    writers.push_back(start("writer", [&, number] {
+    writers.push_back(start_thread("writer", [&, number] {
       for (int round = 0; round < 5; ++round) {
         const bool came_later = queued;
         RangeLock::Hold hold;
@@ -218,7 +211,7 @@ SIM_TEST(RangeLockSim, AllWaysInAndOut) {
   Cells cells;
   std::vector<Thread> threads;
   for (int number = 0; number < 4; ++number) {
-    threads.push_back(start("thread", [&] {
+    threads.push_back(start_thread("thread", [&] {
       for (int round = 0; round < 4; ++round) {
         std::uint64_t first = random_u64() % 8;
         std::uint64_t last = random_u64() % 8;

@@ -12,18 +12,11 @@
 
 #include "sync/random.h"
 #include "sync/sim/sim_test.h"
+#include "sync/test_threads.h"
 #include "sync/thread.h"
 
 namespace quire::sync {
 namespace {
-
-Thread start(const char* name, std::function<void()> body) {
-  return std::move(Thread::start(name, std::move(body)).value());
-}
-
-WaitLimit within_a_second() {
-  return {.deadline = deadline_after(std::chrono::seconds(1)), .stop = {}};
-}
 
 class Room {
  public:
@@ -59,8 +52,8 @@ void expect_free(RwLock& lock) {
 SIM_EXPLORE(RwLockSim, ReaderMeetsTwoWriters, 2) {
   RwLock lock(Rank::kGate);
   Room room;
-  Thread reader = start("reader", [&] { lock_and_leave(lock, room, RwMode::kRead); });
-  Thread writer = start("writer", [&] { lock_and_leave(lock, room, RwMode::kWrite); });
+  Thread reader = start_thread("reader", [&] { lock_and_leave(lock, room, RwMode::kRead); });
+  Thread writer = start_thread("writer", [&] { lock_and_leave(lock, room, RwMode::kWrite); });
   lock_and_leave(lock, room, RwMode::kWrite);
   reader.join();
   writer.join();
@@ -74,9 +67,9 @@ SIM_EXPLORE(RwLockSim, TimeOutMeetsGrant, 2) {
   Room room;
   ASSERT_TRUE(lock.try_lock(RwMode::kRead));
   lock.hand_over();
-  Thread writer =
-      start("writer", [&] { lock_and_leave(lock, room, RwMode::kWrite, within_a_second()); });
-  Thread reader = start("reader", [&] { lock_and_leave(lock, room, RwMode::kRead); });
+  Thread writer = start_thread(
+      "writer", [&] { lock_and_leave(lock, room, RwMode::kWrite, within_a_second()); });
+  Thread reader = start_thread("reader", [&] { lock_and_leave(lock, room, RwMode::kRead); });
   reader.join();
   lock.unlock(RwMode::kRead);
   writer.join();
@@ -89,7 +82,7 @@ SIM_TEST(RwLockSim, ManyOfBothModes) {
   Room room;
   std::vector<Thread> threads;
   for (int number = 0; number < 5; ++number) {
-    threads.push_back(start("one of many", [&] {
+    threads.push_back(start_thread("one of many", [&] {
       for (int round = 0; round < 5; ++round) {
         const RwMode mode = random_u64() % 2 == 0 ? RwMode::kRead : RwMode::kWrite;
         const WaitLimit limit = random_u64() % 3 == 0 ? within_a_second() : WaitLimit{};
@@ -116,11 +109,11 @@ SIM_TEST(RwLockSim, TurnsAlternate) {
   const auto waiting = [&](RwMode mode, std::size_t n) {
     while (lock.waiting_count(mode) != n) yield_thread();
   };
-  Thread w = start("writer", [&] { enter(RwMode::kWrite, 'w'); });
+  Thread w = start_thread("writer", [&] { enter(RwMode::kWrite, 'w'); });
   waiting(RwMode::kWrite, 1);
-  Thread v = start("writer", [&] { enter(RwMode::kWrite, 'w'); });
+  Thread v = start_thread("writer", [&] { enter(RwMode::kWrite, 'w'); });
   waiting(RwMode::kWrite, 2);
-  Thread r = start("reader", [&] { enter(RwMode::kRead, 'r'); });
+  Thread r = start_thread("reader", [&] { enter(RwMode::kRead, 'r'); });
   waiting(RwMode::kRead, 1);
   EXPECT_FALSE(lock.try_lock(RwMode::kRead));
   lock.unlock(RwMode::kWrite);

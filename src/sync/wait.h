@@ -13,6 +13,10 @@ namespace quire::sync {
 struct WaitLimit {
   Clock::time_point deadline = Clock::kNever;
   std::stop_token stop = {};
+
+  // The wait may end before what is waited for: then the store must hold neither the thread nor memory of
+  // whoever waits.
+  bool may_leave() const noexcept { return stop.stop_possible() || deadline != Clock::kNever; }
 };
 
 enum class WaitStatus { kReady, kTimedOut, kInterrupted };
