@@ -1,6 +1,5 @@
 #include "tool/daemon.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -100,20 +99,31 @@ TEST(DaemonTest, AChildThatDiesIsAFailureThatSaysSo) {
 }
 
 TEST(DaemonTest, AChildWhoseParentIsGoneIsTold) {
+  std::array<int, 2> gone = {};
   std::array<int, 2> result = {};
+  ASSERT_EQ(::pipe(gone.data()), 0);
   ASSERT_EQ(::pipe(result.data()), 0);
   ::fflush(nullptr);
-  start([&](Daemon& daemon) -> int {
-    ::signal(SIGPIPE, SIG_IGN);
-    const pid_t parent = ::getppid();
-    ::kill(parent, SIGKILL);
-    while (::kill(parent, 0) == 0 && ::getppid() == parent) ::sched_yield();
-    const char told = daemon.ready("") ? 'y' : 'n';
-    static_cast<void>(!::write(result[1], &told, 1));
-    ::_exit(0);
-  });
+  const pid_t command = ::fork();
+  if (command == 0) {
+    ::_exit(Daemon::fork_and_run([&](Daemon& daemon) -> int {
+      ::signal(SIGPIPE, SIG_IGN);
+      ::close(gone[1]);
+      ::kill(::getppid(), SIGKILL);
+      read_all(gone[0]);
+      const char told = daemon.ready("") ? 'y' : 'n';
+      static_cast<void>(!::write(result[1], &told, 1));
+      ::_exit(0);
+    }));
+  }
+  // Only once its threads have all ended, its descriptors closed, can it be waited for.
+  int status = 0;
+  EXPECT_EQ(::waitpid(command, &status, 0), command);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  ::close(gone[1]);
   ::close(result[1]);
   EXPECT_EQ(read_all(result[0]), "n");
+  ::close(gone[0]);
   ::close(result[0]);
 }
 
