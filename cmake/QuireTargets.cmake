@@ -41,7 +41,7 @@ function(quire_test name)
     # The library's own objects are what is tested; optimising the tests takes longer than running them.
     target_compile_options(${name} PRIVATE -O0)
   elseif(QUIRE_SANITIZE MATCHES undefined)
-    # Likewise: their own arithmetic is not what is tested, and these checks cost a third of the time.
+    # Likewise: their own arithmetic is not what is tested.
     target_compile_options(${name} PRIVATE -fno-sanitize=undefined)
   endif()
   quire_precompile(${name} tests)

@@ -37,7 +37,7 @@ Side side_of(const std::shared_ptr<Target>& target, const std::string& name, con
               loads.push_back([&](std::uint64_t) { mix.second(*target, states[1]); });
             }
             const Done done = run_together(for_seconds, loads);
-            return mix.count_all ? done.all() : done.each(0);
+            return mix.count_all ? done.all() : done.each[0];
           }};
 }
 
@@ -63,6 +63,10 @@ void miss_in_first_half(Target& target, std::uint64_t& state) {
 }
 void write_second_half_directly(Target& target, std::uint64_t& state) {
   target.write_direct(1, kHalf + next_page(state, kHalf), 1);
+}
+void write_much_of_second_half_directly(Target& target, std::uint64_t& state) {
+  constexpr std::uint64_t kMany = 256;
+  target.write_direct(1, (kHalf + next_page(state, kHalf)) & ~(kMany - 1), kMany);
 }
 void punch_second_half(Target& target, std::uint64_t& state) {
   target.punch(kHalf + next_page(state, kHalf), 1);
@@ -126,8 +130,13 @@ Row on_disk(const Context& context, const std::string& title, const Mix& mix) {
 
 std::vector<RowMaker> mixed_locking_rows() {
   constexpr std::uint64_t kOneRange = 256;
-  const auto disk = [](const std::string& name, const std::string& title, const Mix& mix) {
-    return RowMaker{name, [=](const Context& context) { return on_disk(context, title, mix); }};
+  const auto disk = [](const std::string& name, const std::string& title, const Mix& mix,
+                       std::optional<double> range_over_gate = std::nullopt) {
+    return RowMaker{name, [=](const Context& context) {
+                      Row row = on_disk(context, title, mix);
+                      row.comparisons[0].target = range_over_gate;
+                      return row;
+                    }};
   };
   return {
       {"hits-beside-cuts", hits_beside_cuts},
@@ -139,6 +148,10 @@ std::vector<RowMaker> mixed_locking_rows() {
            "misses in one half of a file, direct 4 KiB writes in the other, on the disk; both "
            "counted",
            {miss_in_first_half, write_second_half_directly, true}),
+      disk("disk.misses-beside-large-direct",
+           "misses in one half of a file, direct 1 MiB writes in the other, on the disk; reads "
+           "counted",
+           {miss_in_first_half, write_much_of_second_half_directly, false}, 1.8),
       disk("disk.direct-against-buffered",
            "buffered reads and direct 4 KiB writes of one range of 1 MiB; both counted",
            {[](Target& t, std::uint64_t& s) { t.read(0, next_page(s, kOneRange), 1); },

@@ -1,6 +1,6 @@
 #include "locking_bench/work.h"
 
-#include <numeric>
+#include <chrono>
 #include <thread>
 
 #include "host_bench/data.h"
@@ -8,21 +8,26 @@
 namespace quire::bench {
 
 NanosecondsPerOp Done::all() const {
-  return nanoseconds /
-         static_cast<double>(std::accumulate(operations.begin(), operations.end(), 0ull));
+  double per_nanosecond = 0;
+  for (const NanosecondsPerOp load : each) per_nanosecond += 1 / load;
+  return 1 / per_nanosecond;
 }
 
 Done run_together(double seconds, const std::vector<Load>& loads) {
+  using std::chrono::steady_clock;
   constexpr std::uint64_t kSlice = 16;  // operations between looks at the clock
   Done done;
-  done.operations.resize(loads.size());
-  done.nanoseconds = timed_on_threads(static_cast<unsigned>(loads.size()), [&](unsigned thread) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  done.each.resize(loads.size());
+  timed_on_threads(static_cast<unsigned>(loads.size()), [&](unsigned thread) {
+    const auto begin = steady_clock::now();
+    const auto end = begin + std::chrono::duration<double>(seconds);
+    auto now = begin;
     std::uint64_t count = 0;
-    while (std::chrono::steady_clock::now() < end) {
+    for (; now < end; now = steady_clock::now()) {
       for (std::uint64_t i = 0; i < kSlice; ++i) loads[thread](count++);
     }
-    done.operations[thread] = count;
+    const std::chrono::duration<double, std::nano> took = now - begin;
+    done.each[thread] = took.count() / static_cast<double>(count);
   });
   return done;
 }

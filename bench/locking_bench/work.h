@@ -16,14 +16,12 @@ namespace quire::bench {
 // What a thread does over and over: its `count`th operation of this round.
 using Load = std::function<void(std::uint64_t count)>;
 
-// Runs each load on a thread of its own for about `seconds`. How many each did, and the nanoseconds.
+// Runs each load on a thread of its own for about `seconds`. How long an operation of one load took, and
+// how far apart those of all of them were. Each load's time is its own: those whose operations are long
+// end later.
 struct Done {
-  std::vector<std::uint64_t> operations;
-  double nanoseconds = 0;
+  std::vector<NanosecondsPerOp> each;
 
-  NanosecondsPerOp each(std::size_t load) const {
-    return nanoseconds / static_cast<double>(operations[load]);
-  }
   NanosecondsPerOp all() const;
 };
 Done run_together(double seconds, const std::vector<Load>& loads);
