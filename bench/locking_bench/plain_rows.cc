@@ -59,7 +59,8 @@ RowMaker hits(unsigned threads) {
                             [](Target& target, unsigned thread, std::uint64_t page, std::uint64_t) {
                               target.read(thread, page, 1);
                             });
-        row.title = fmt::format("4 KiB reads at random pages, all hits, {} threads", threads);
+        row.title = fmt::format("4 KiB reads at random pages, all hits, {} thread{}", threads,
+                                threads == 1 ? "" : "s");
         compare_strategies(row, 1.05);
         return row;
       }};
@@ -74,8 +75,8 @@ RowMaker direct_writes(unsigned threads) {
                                 [](Target& target, unsigned thread, std::uint64_t page,
                                    std::uint64_t) { target.write_direct(thread, page, 1); });
             row.title = fmt::format(
-                "direct 4 KiB writes at random pages of each thread's own share, {} threads",
-                threads);
+                "direct 4 KiB writes at random pages of each thread's own share, {} thread{}",
+                threads, threads == 1 ? "" : "s");
             compare_strategies(row, 1.05);
             return row;
           }};
@@ -89,6 +90,7 @@ RowMaker alone(const std::string& name, const std::string& title, const Operatio
             Row row = plain_row(targets, pages, 1, round_seconds(context), operation);
             row.title = title + ", alone";
             compare_strategies(row, 1.05);
+            row.limited_by = "the list of ranges, which the blocker enters and leaves";
             return row;
           }};
 }

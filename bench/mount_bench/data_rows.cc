@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "host_bench/data.h"
+#include "mount_bench/awake.h"
 #include "mount_bench/mounted.h"
 #include "mount_bench/rows.h"
 
@@ -158,15 +159,20 @@ Row data_row(const std::shared_ptr<DataSides>& d, Act act, const Run& run) {
   return row;
 }
 
-Row random_row(const Context& context, Act act, unsigned threads) {
+enum class Processors { kMaySleep, kAwake };
+
+Row random_row(const Context& context, Act act, unsigned threads, Processors processors) {
   const auto d = std::make_shared<DataSides>(context, threads);
   const std::size_t count = context.quick ? 2048 : 16384;
-  Row row = data_row(d, act, [d, act, threads, count](const DataSide& side, unsigned round) {
+  Row row = data_row(d, act, [=](const DataSide& side, unsigned round) {
+    std::optional<Awake> awake;
+    if (processors == Processors::kAwake) awake.emplace();
     return at_random(side, act, d->pages, threads, count, round);
   });
-  row.title = fmt::format("4 KiB {} at random pages of {} MiB, all in the cache, {} thread{}",
+  row.title = fmt::format("4 KiB {} at random pages of {} MiB, all in the cache, {} thread{}{}",
                           act == Act::kRead ? "reads" : "overwrites", d->bytes / kMiB, threads,
-                          threads == 1 ? "" : "s");
+                          threads == 1 ? "" : "s",
+                          processors == Processors::kAwake ? "; no processor sleeps" : "");
   row.op_bytes = kPage;
   row.comparisons = beside_both(kOverNothingMax);
   row.limited_by =
@@ -194,14 +200,20 @@ Row sequential_row(const Context& context, Act act) {
 }  // namespace
 
 std::vector<RowMaker> mounted_data_rows() {
-  return {
-      {"mount.read-4k.1", [](const Context& c) { return random_row(c, Act::kRead, 1); }},
-      {"mount.read-4k.2", [](const Context& c) { return random_row(c, Act::kRead, 2); }},
-      {"mount.write-4k.1", [](const Context& c) { return random_row(c, Act::kWrite, 1); }},
-      {"mount.write-4k.2", [](const Context& c) { return random_row(c, Act::kWrite, 2); }},
-      {"mount.read-1m", [](const Context& c) { return sequential_row(c, Act::kRead); }},
-      {"mount.write-1m", [](const Context& c) { return sequential_row(c, Act::kWrite); }},
-  };
+  std::vector<RowMaker> rows;
+  for (const auto processors : {Processors::kMaySleep, Processors::kAwake}) {
+    for (const Act act : {Act::kRead, Act::kWrite}) {
+      for (const unsigned threads : {1u, 2u}) {
+        rows.push_back({fmt::format("mount.{}-4k.{}{}", act == Act::kRead ? "read" : "write",
+                                    threads, processors == Processors::kAwake ? ".awake" : ""),
+                        [=](const Context& c) { return random_row(c, act, threads, processors); }});
+      }
+    }
+  }
+  rows.push_back({"mount.read-1m", [](const Context& c) { return sequential_row(c, Act::kRead); }});
+  rows.push_back(
+      {"mount.write-1m", [](const Context& c) { return sequential_row(c, Act::kWrite); }});
+  return rows;
 }
 
 }  // namespace quire::bench

@@ -152,8 +152,8 @@ CLI::App* add_mount(CLI::App& app, MountArguments& mount) {
             }
             mount.locking = found->second;
           },
-          "How reads are kept out of a file while it is cut or written directly: gate (default), "
-          "range, or, to compare with, invalidate or inode.")
+          "How reads are kept out of a file while it is cut or written directly: range (default), "
+          "gate, or, to compare with, invalidate or inode.")
       ->type_name("STRATEGY");
   command->add_flag("--allow-other", mount.allow_other,
                     "Let other users in; the kernel checks permissions. Not for users unless "
