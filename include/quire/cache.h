@@ -54,6 +54,9 @@ struct CacheStats {
   std::uint64_t cached_pages = 0;
   std::uint64_t dirty_pages = 0;      // those under writeback too
   std::uint64_t writeback_pages = 0;  // being written now
+  // Pages for which space is reserved on the store and nothing is written yet: dirty ones, and those that a
+  // writer is expected to come to (CacheOptions::reserve_space).
+  std::uint64_t reserved_pages = 0;
   std::uint64_t open_files = 0;
   WaitStats page_waits;      // for a page that is being read or written, by whomever
   WaitStats throttle_waits;  // writes, for the dirty limit

@@ -154,8 +154,9 @@ class QUIRE_EXPORT File {
   // Writes all of `buffer` at `offset` (with kAppend: at the end). Returns fewer bytes than asked
   // only when something failed after a part was written. Errors: EBADF if not open for writing, EFBIG
   // past limits::kFileSizeMaxBytes, EINVAL where a direct write is not aligned, and the store's error
-  // (ENOSPC, EIO) when so much is dirty that cannot be written that there is no room for more. Space is
-  // not reserved at the write: a full disk shows there, at sync() and at close().
+  // (ENOSPC, EIO) when so much is dirty that cannot be written that there is no room for more. Where the
+  // store can promise space (CacheOptions::reserve_space) a full disk shows here, as ENOSPC or as fewer bytes,
+  // and what was written before has its place. Elsewhere it shows at sync() and at close() too.
   Result<std::size_t> write(std::span<const std::byte> buffer, std::uint64_t offset,
                             const CallOptions& call = {});
   Result<std::size_t> writev(std::span<const std::span<const std::byte>> buffers,

@@ -29,6 +29,11 @@ inline constexpr std::size_t kStoreIoMaxPieces = kStoreIoMaxBytes / kPageBytes;
 // cache's pages of one piece at a time. Smaller pieces, a sixteenth of the cache, where the call can be left.
 inline constexpr std::size_t kDirectPieceBytes = kStoreIoMaxBytes;
 
+// Space is reserved for pages in chunks of so many at most (1 MiB).
+inline constexpr std::size_t kReservePagesMax = 256;
+// Chunks of which a cache remembers which pages have space, beyond a few a file.
+inline constexpr std::size_t kSpaceChunksMax = 16384;
+
 // Requests that Quire's own stores hold at once; further ones are answered with Errc::kBusy.
 inline constexpr std::size_t kStoreRequestsMax = std::size_t{1} << 16;
 
@@ -83,6 +88,8 @@ inline constexpr std::chrono::milliseconds kStoreSilenceMax{30000};
 // How long File::close() waits for a store that does not answer to its writeback, before it leaves the
 // file to the cache. Submitted requests have limits of their own.
 inline constexpr std::chrono::seconds kCloseWaitMax{30};
+// How long a write that finds the store full waits for space that is reserved elsewhere and not needed.
+inline constexpr std::chrono::milliseconds kTrimWaitMax{2000};
 // How often Cache::close() tries again to write what cannot be written.
 inline constexpr int kCloseAttemptsMax = 3;
 

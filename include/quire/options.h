@@ -47,6 +47,13 @@ struct CacheOptions {
   // Which lock every file of the cache uses.
   Locking locking = Locking::kRange;
 
+  // A write takes space for its pages from the store before they become dirty, so that a full disk shows at
+  // the write and not when it is written back. Only where the store can promise it
+  // (StoreTraits::reserves_space); elsewhere nothing changes. What turns out not to be needed is given back
+  // when the file is closed. Until then a file that is written from one end to the other may take up to
+  // limits::kReservePagesMax pages more on the store than it needs.
+  bool reserve_space = true;
+
   // Threads that run File::submit requests, beside one that keeps their deadlines. 1 to 64.
   unsigned worker_threads = 4;
 

@@ -30,6 +30,7 @@
 #define QUIRE_STORE_H_
 
 #include <atomic>
+#include <bitset>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -40,6 +41,7 @@
 #include <system_error>
 
 #include "quire/export.h"
+#include "quire/limits.h"
 #include "quire/result.h"
 
 namespace quire {
@@ -121,6 +123,22 @@ struct StoreTraits {
   bool runs_inline = false;
 };
 
+// Some pages of an object whose space Store::reserve_pages looks at and takes.
+struct SpaceRequest {
+  using Pages = std::bitset<limits::kReservePagesMax>;
+
+  std::uint64_t offset = 0;  // in bytes, of page 0: a multiple of limits::kPageBytes
+  std::size_t pages = 0;     // looked at, from there on; 1 to limits::kReservePagesMax
+  // Of these, [first, end) shall have space afterwards; equal: none is asked for.
+  std::size_t first = 0;
+  std::size_t end = 0;
+
+  // The answer, where the store can tell, else all zero and false. It holds after an error too.
+  bool told = false;
+  Pages had_space;  // pages of which every byte had space before
+  Pages had_none;   // pages of which no byte had: what they have now, this request took
+};
+
 // What the caller does until the request is done.
 enum class IoMode {
   kAsync,  // something else: the store must return promptly
@@ -194,6 +212,17 @@ class QUIRE_EXPORT Store {
                    IoDone& done) noexcept;
   // Allocates space under [offset, offset + length) without changing bytes or size.
   virtual void reserve(ObjectHandle object, std::uint64_t offset, std::uint64_t length,
+                       IoDone& done) noexcept;
+  // The same page by page, and tells what had space before: so that what turns out not to be needed can be
+  // given back, and nothing else. `request` stays valid until io_done. After an error some of the pages
+  // asked for may have space, but for EOPNOTSUPP, which says that the store reserves nothing. The default
+  // calls reserve() and tells nothing.
+  virtual void reserve_pages(ObjectHandle object, SpaceRequest& request, IoMode mode,
+                             IoDone& done) noexcept;
+  // Gives back what space [offset, offset + length), multiples of limits::kPageBytes, has for bytes that were
+  // never written, without changing bytes or size. What lies past the end of the object may stay until
+  // truncate(). EOPNOTSUPP where reserve_pages() tells nothing.
+  virtual void release(ObjectHandle object, std::uint64_t offset, std::uint64_t length,
                        IoDone& done) noexcept;
   // Sets mtime (and atime where it is not null). Blocks briefly; called after writes completed.
   virtual Status set_times(ObjectHandle object, const TimeSpec* atime, const TimeSpec& mtime);

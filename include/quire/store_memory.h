@@ -27,9 +27,10 @@
 
 namespace quire {
 
-enum class StoreOp { kRead, kWrite, kTruncate, kSync, kCut, kReserve, kOpen };
+enum class StoreOp { kRead, kWrite, kTruncate, kSync, kCut, kReserve, kRelease, kOpen };
 
-// One request as the store sees it, for MemoryStore::set_hook.
+// One request as the store sees it, for MemoryStore::set_hook. kReserve is reserve_pages() too: with the range
+// that is asked for, which may be empty.
 struct StoreRequest {
   StoreOp op;
   std::string path;  // the name the object was made under

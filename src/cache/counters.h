@@ -41,7 +41,10 @@ class Counters {
   sync::Atomic<std::uint64_t> direct_read_bytes{0};
   sync::Atomic<std::uint64_t> direct_write_bytes{0};
   sync::Atomic<std::uint64_t> direct_fallbacks{0};  // direct writes that went through the cache
-  WaitCount range_waits;                            // for write ranges
+  sync::Atomic<std::uint64_t> reserved_pages{
+      0};                                       // now: with space, and never written (space_book.h)
+  sync::Atomic<std::uint64_t> space_chunks{0};  // now: of which it is known what has space
+  WaitCount range_waits;                        // for write ranges
 
  private:
   struct alignas(64) Padded {

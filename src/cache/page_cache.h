@@ -68,6 +68,10 @@ class PageCache {
   const Budget& budget() const noexcept { return budget_; }
   // Of every file.
   Locking locking() const noexcept { return locking_; }
+  // Pages shall not be dirtied before the store has space for them.
+  bool reserving() const noexcept { return reserving_.load(); }
+  // The store reserves nothing, whatever it promised. True for the first who says so.
+  bool stop_reserving() noexcept { return reserving_.exchange(false); }
   // Memory in use of the budget, in bytes.
   std::uint64_t memory_used_bytes() const noexcept;
   void log(LogLevel level, std::string_view message) const {
@@ -81,6 +85,7 @@ class PageCache {
   StoreTraits traits_;
   Budget budget_;
   Locking locking_ = Locking::kGate;
+  sync::Atomic<bool> reserving_{false};
   LogFunction log_;
   std::shared_ptr<PageWaitLot> lot_;
   std::unique_ptr<Memory> memory_;

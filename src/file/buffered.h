@@ -6,11 +6,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <system_error>
 
 #include "cache/readahead.h"
 #include "file/inode.h"
+#include "file/write_locks.h"
 #include "sync/mutex.h"
 #include "sync/wait.h"
 
@@ -62,9 +64,10 @@ constexpr std::uint64_t given_offset(std::uint64_t offset) {
 // where they went. Excludes every other operation on the range; readers see each page whole.
 Transfer write_at(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t* offset,
                   const sync::WaitLimit& limit);
-// The same for who holds the locks of the write (write_locks.h) already.
-Transfer write_locked(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t offset,
-                      const sync::WaitLimit& limit);
+// The same for who holds the locks of the write already, handed over, at least of whole pages; space for them
+// is reserved first.
+Transfer write_reserving(const std::shared_ptr<HeldWrite>& held, Gather& from, std::size_t bytes,
+                         std::uint64_t offset, const sync::WaitLimit& limit);
 
 // Starts to read [first, last] into the cache, as far as memory is free, without waiting.
 void will_need(Inode& inode, std::uint64_t first_page, std::uint64_t last_page);

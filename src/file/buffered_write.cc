@@ -4,6 +4,7 @@
 #include "cache/page_write.h"
 #include "fault/planted.h"
 #include "file/buffered.h"
+#include "file/reserve.h"
 #include "file/write_locks.h"
 
 namespace quire::file {
@@ -42,16 +43,12 @@ void Gather::skip(std::size_t bytes) noexcept {
   }
 }
 
-Transfer write_at(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t* offset,
-                  const sync::WaitLimit& limit) {
-  WriteLocks locks(inode);
-  const std::error_code error = locks.lock(offset, bytes, WriteLocks::Extent::kBytes, limit);
-  if (error) return {0, error};
-  return write_locked(inode, from, bytes, *offset, limit);
-}
+namespace {
 
-Transfer write_locked(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t offset,
-                      const sync::WaitLimit& limit) {
+// Stores the bytes. With `held`, which holds the locks: reserves space for each chunk before a page of it is
+// held; without, there is space for all of them.
+Transfer store_bytes(Inode& inode, const std::shared_ptr<HeldWrite>& held, Gather& from,
+                     std::size_t bytes, std::uint64_t offset, const sync::WaitLimit& limit) {
   Transfer moved;
   if (offset >= limits::kFileSizeMaxBytes) {
     moved.error = std::make_error_code(std::errc::file_too_large);
@@ -61,13 +58,26 @@ Transfer write_locked(Inode& inode, Gather& from, std::size_t bytes, std::uint64
       static_cast<std::size_t>(std::min<std::uint64_t>(bytes, limits::kFileSizeMaxBytes - offset));
 
   cache::DirtyBudget& dirty = inode.cache().dirty();
+  const std::uint64_t end_page = page_index(offset + bytes - 1) + 1;
+  std::uint64_t reserved_end = held != nullptr ? 0 : end_page;
   std::uint64_t credits = 0;
   while (moved.bytes < bytes) {
     const std::uint64_t at = offset + moved.bytes;
     const std::size_t in_page = at & (limits::kPageBytes - 1);
     const std::size_t n = std::min(bytes - moved.bytes, limits::kPageBytes - in_page);
+    if (page_index(at) >= reserved_end) {
+      const std::uint64_t chunk = page_index(at) / SpaceBook::kChunkPages;
+      const PageRange need = {page_index(at),
+                              std::min(end_page, (chunk + 1) * SpaceBook::kChunkPages)};
+      const Reserved reserved = reserve(held->inode, held, need, held->locks.whole_pages(), limit);
+      reserved_end = reserved.end;
+      if (reserved_end <= page_index(at)) {
+        moved.error = reserved.error;
+        break;
+      }
+    }
     if (credits == 0) {
-      const std::uint64_t pages = page_index(offset + bytes - 1) - page_index(at) + 1;
+      const std::uint64_t pages = end_page - page_index(at);
       const std::uint64_t want = std::min<std::uint64_t>(pages, kCreditPages);
       moved.error = dirty.take(want, limit);
       if (moved.error) break;
@@ -92,6 +102,40 @@ Transfer write_locked(Inode& inode, Gather& from, std::size_t bytes, std::uint64
   if (!moved.error || !fault::planted(fault::Planted::kLoseACredit)) dirty.give(credits);
   if (moved.bytes > 0) inode.cache().balance_dirty();
   return moved;
+}
+
+bool has_space(Inode& inode, std::uint64_t offset, std::size_t bytes) {
+  SpaceBook* const space = inode.space();
+  return space == nullptr ||
+         space->covers({page_index(offset), page_index(offset + bytes - 1) + 1});
+}
+
+}  // namespace
+
+Transfer write_at(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t* offset,
+                  const sync::WaitLimit& limit) {
+  const std::uint64_t asked = *offset;
+  {
+    WriteLocks locks(inode);
+    const std::error_code error = locks.lock(offset, bytes, WriteLocks::Extent::kBytes, limit);
+    if (error) return {0, error};
+    if (has_space(inode, *offset, bytes)) {
+      return store_bytes(inode, nullptr, from, bytes, *offset, limit);
+    }
+  }
+  // Again, with all of each chunk held, so that nobody cuts what the store is asked about.
+  *offset = asked;
+  const auto held =
+      std::make_shared<HeldWrite>(std::static_pointer_cast<Inode>(inode.shared_from_this()));
+  const std::error_code error = held->locks.lock(offset, bytes, WriteLocks::Extent::kChunks, limit);
+  if (error) return {0, error};
+  held->locks.hand_over();
+  return write_reserving(held, from, bytes, *offset, limit);
+}
+
+Transfer write_reserving(const std::shared_ptr<HeldWrite>& held, Gather& from, std::size_t bytes,
+                         std::uint64_t offset, const sync::WaitLimit& limit) {
+  return store_bytes(*held->inode, held, from, bytes, offset, limit);
 }
 
 }  // namespace quire::file

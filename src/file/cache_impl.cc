@@ -263,6 +263,7 @@ CacheStats CacheImpl::stats() const {
   s.cached_pages = c.cached_pages.load();
   s.dirty_pages = pages_->dirty().taken();
   s.writeback_pages = c.writeback_pages.load();
+  s.reserved_pages = c.reserved_pages.load();
   s.open_files = inodes_->open_count();
   s.page_waits = stats_of(pages_->lot().waits());
   s.throttle_waits = stats_of(pages_->dirty().waits());

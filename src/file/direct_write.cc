@@ -21,16 +21,8 @@ using cache::page_index;
 
 const std::error_code kBusy = std::make_error_code(std::errc::device_or_resource_busy);
 
-// What a direct write holds for the whole of it: by it, and by its requests, for as long as they last.
-struct HeldWrite {
-  explicit HeldWrite(std::shared_ptr<Inode> held_inode)
-      : inode(std::move(held_inode)), locks(*inode) {}
-
-  const std::shared_ptr<Inode> inode;
-  WriteLocks locks;
-};
-
-// ... and for one piece: the pages that it keeps out.
+// What a direct write holds for one piece, beside what it holds for the whole (HeldWrite): the pages that it
+// keeps out. By it, and by its requests, for as long as they last.
 struct HeldPiece {
   explicit HeldPiece(std::shared_ptr<HeldWrite> held_write)
       : write(std::move(held_write)), down(write->inode) {}
@@ -115,6 +107,9 @@ bool WriteCall::mend() noexcept {
   // Nobody else changes the size while we hold the range.
   if (end_bytes() <= inode_->size_bytes()) return false;
   // The object may have become longer than the file: nobody shall find that there when the file grows.
+  if (inode_->space() != nullptr) {
+    inode_->space()->truncated(cache::pages_of(inode_->size_bytes()), true);
+  }
   inode_->cache().store().truncate(inode_->write_handle(), inode_->size_bytes(), *this);
   return true;
 }
@@ -174,13 +169,15 @@ Transfer write_piece(const std::shared_ptr<HeldWrite>& write, Slices<const std::
 }
 
 // The rest, from `done` bytes on, through the cache, and then to the store.
-Transfer write_through_cache(Inode& inode, std::span<const std::span<const std::byte>> buffers,
-                             std::size_t done, std::size_t bytes, std::uint64_t offset,
+Transfer write_through_cache(const std::shared_ptr<HeldWrite>& held,
+                             std::span<const std::span<const std::byte>> buffers, std::size_t done,
+                             std::size_t bytes, std::uint64_t offset,
                              const sync::WaitLimit& limit) {
+  Inode& inode = *held->inode;
   inode.cache().counters().direct_fallbacks.fetch_add(1);
   Gather from(buffers);
   from.skip(done);
-  const Transfer rest = write_locked(inode, from, bytes - done, offset + done, limit);
+  const Transfer rest = write_reserving(held, from, bytes - done, offset + done, limit);
   if (rest.bytes == 0) return {done, rest.error};
   const std::uint64_t begin = offset + done;
   const cache::FlushResult flushed =
@@ -223,7 +220,7 @@ Transfer direct_write(const std::shared_ptr<Inode>& inode,
           std::min(bytes - moved.bytes, piece_max - static_cast<std::size_t>(at & kInPage));
       const Transfer piece = write_piece(write, from, at, piece_bytes, limit);
       if (piece.error == kBusy) {
-        moved = write_through_cache(*inode, buffers, moved.bytes, bytes, *offset, limit);
+        moved = write_through_cache(write, buffers, moved.bytes, bytes, *offset, limit);
         break;
       }
       moved.bytes += piece.bytes;

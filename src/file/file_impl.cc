@@ -191,19 +191,30 @@ Result<file::Transfer> FileImpl::write_part(std::span<const std::span<const std:
   if (bytes == 0) return file::Transfer{};
 
   const sync::WaitLimit limit = to_limit(call);
-  file::Transfer moved;
-  if (is_direct(call)) [[unlikely]] {
-    const bool at_end = *offset == file::kAtEnd;
+  const bool direct = is_direct(call);
+  const bool at_end = *offset == file::kAtEnd;
+  if (direct) [[unlikely]] {
     const auto wrong = file::misaligned(owner_->pages().traits().io_alignment_bytes,
                                         at_end ? 0 : *offset, buffers, !limit.may_leave());
     if (wrong != file::Misaligned::kNothing) return misaligned(wrong, "writing", *offset);
-    moved = file::direct_write(inode_, buffers, bytes, offset, limit);
-    if (moved.error == std::errc::invalid_argument && moved.bytes == 0 && at_end) {
-      return misaligned(file::Misaligned::kOffset, "appending", *offset);
-    }
-  } else {
+  }
+  const std::uint64_t asked = *offset;
+  const auto write = [&] {
+    if (direct) return file::direct_write(inode_, buffers, bytes, offset, limit);
     file::Gather from(buffers);
-    moved = file::write_at(*inode_, from, bytes, offset, limit);
+    return file::write_at(*inode_, from, bytes, offset, limit);
+  };
+  file::Transfer moved = write();
+  if (moved.error == std::errc::no_space_on_device && moved.bytes == 0 &&
+      owner_->pages().counters().reserved_pages.load() > 0) {
+    // What is reserved for writes that did not come may be enough for this one.
+    owner_->inodes().trim_all(
+        {std::min(limit.deadline, sync::deadline_after(limits::kTrimWaitMax)), limit.stop});
+    *offset = asked;
+    moved = write();
+  }
+  if (direct && moved.error == std::errc::invalid_argument && moved.bytes == 0 && at_end) {
+    return misaligned(file::Misaligned::kOffset, "appending", *offset);
   }
   if (moved.error && moved.bytes == 0) return fail_at(moved.error, "writing", *offset, bytes);
   // Without a failure only the largest size of a file makes a write shorter.

@@ -123,6 +123,7 @@ void Inode::end_attribute_change(std::uint64_t looks_before, const ObjectStat* n
 
 void Inode::forget_changes() {
   unsynced_.forget();
+  if (space_) space_->forget();
   sync::MutexLock lock(mutex_);
   stamps_changed_.store(false);
   store_changed_.store(false);
@@ -155,6 +156,7 @@ std::optional<ObjectStat> Inode::look_behind() {
 }
 
 void Inode::adopt(const ObjectStat& stat) {
+  if (space_) space_->forget();
   sync::MutexLock lock(mutex_);
   stamps_ = {stat.atime, stat.mtime, stat.ctime};
   changed_at_.store(kNoTick);
@@ -164,6 +166,7 @@ void Inode::adopt(const ObjectStat& stat) {
 }
 
 void Inode::set_stale(const ObjectStat& stat) {
+  if (space_) space_->forget();
   sync::MutexLock lock(mutex_);
   seen_ = stat;
   ++looks_;
@@ -171,6 +174,7 @@ void Inode::set_stale(const ObjectStat& stat) {
 }
 
 void Inode::mended(const ObjectStat& stat) {
+  if (space_) space_->forget();
   sync::MutexLock lock(mutex_);
   seen_ = stat;
   ++looks_;

@@ -18,6 +18,7 @@
 #include <string>
 
 #include "cache/file_pages.h"
+#include "file/space_book.h"
 #include "file/unsynced.h"
 #include "quire/result.h"
 #include "quire/store.h"
@@ -37,7 +38,9 @@ class Inode final : public cache::FilePages {
         id_(opened.id),
         path_(std::move(path)),
         stamps_{opened.stat.atime, opened.stat.mtime, opened.stat.ctime},
-        seen_(opened.stat) {}
+        seen_(opened.stat) {
+    if (cache.reserving()) space_.emplace(cache.counters());
+  }
 
   const ObjectId& id() const noexcept { return id_; }
   // The path that it was first opened by, for messages.
@@ -49,6 +52,9 @@ class Inode final : public cache::FilePages {
                               sync::RangeMode mode = sync::RangeMode::kExclusive);
   Unsynced& unsynced() noexcept { return unsynced_; }
   const Unsynced& unsynced() const noexcept { return unsynced_; }
+  // Which of its pages have space at the store; null where that is not asked for.
+  SpaceBook* space() noexcept { return space_ ? &*space_ : nullptr; }
+  const SpaceBook* space() const noexcept { return space_ ? &*space_ : nullptr; }
   // Held, as the whole range, by the one sync of the store's that is under way: a store tells an error
   // to one of the syncs that it happens under, and the next must know of it before it begins.
   sync::RangeLock& sync_turn() noexcept { return sync_turn_; }
@@ -64,12 +70,14 @@ class Inode final : public cache::FilePages {
 
   void note_written(std::uint64_t first, std::size_t count) noexcept override {
     unsynced_.add(first, count);
+    if (space_) space_->written({first, first + count});
     store_changed_.store(true);
   }
   // The same of pages that a direct write stored, as Unsynced::add_and_cure.
   void note_overwritten(std::uint64_t first, std::size_t count, std::uint64_t whole_first,
                         std::uint64_t whole_end) noexcept {
     unsynced_.add_and_cure(first, count, whole_first, whole_end);
+    if (space_) space_->written({first, first + count});
     store_changed_.store(true);
   }
   // A request of ours changed something other than bytes of the object.
@@ -124,6 +132,7 @@ class Inode final : public cache::FilePages {
   sync::RangeLock ranges_;
   sync::RangeLock sync_turn_;
   Unsynced unsynced_;
+  std::optional<SpaceBook> space_;
 
   // Takes what the store had at some moment since looks_ was `looks_before` as seen.
   void see(const ObjectStat& now, std::uint64_t looks_before) REQUIRES(mutex_);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "fault/planted.h"
+#include "file/reserve.h"
 #include "file/resize.h"
 #include "file/sync_file.h"
 #include "quire/limits.h"
@@ -260,12 +261,34 @@ std::error_code InodeTable::close(const std::shared_ptr<Inode>& inode,
     if (!error && inode->unsynced().sync_needed() && !cache_.traits().syncs_store) {
       error = sync_all(inode, SyncKind::kAll, limit);
     }
+    trim_closing(inode, limit);
     const sync::WaitStatus idle = inode->wait_idle(limit);
     if (!error && idle != sync::WaitStatus::kReady) error = sync::to_error(idle);
   }
   if (inode->unpushed()) inode->after_flush();
   const std::error_code closed = settle(inode, true);
   return error ? error : closed;
+}
+
+void InodeTable::trim_closing(const std::shared_ptr<Inode>& inode, const sync::WaitLimit& limit) {
+  // Of these nobody knows where it is, or it goes with the object.
+  if (inode->broken() || inode->nameless()) return;
+  const std::error_code error = trim(inode, limit);
+  if (!error) return;
+  cache_.log(LogLevel::kWarning,
+             fmt::format("up to {} pages of space that {} does not need stay allocated: {}",
+                         inode->space()->fresh_pages(), inode->path(), error.message()));
+}
+
+void InodeTable::trim_all(const sync::WaitLimit& limit) {
+  for (const auto& inode : in_use()) {
+    if (inode->space() == nullptr || inode->space()->fresh_pages() == 0) continue;
+    const Result<bool> used = begin_use(inode);
+    if (!used.ok() || !*used) continue;
+    if (inode->write_handle().value != 0) (void)trim(inode, limit);
+    inode->end_request();
+    (void)settle(inode);
+  }
 }
 
 void InodeTable::leave(const std::shared_ptr<Inode>& inode) {
@@ -344,6 +367,7 @@ void InodeTable::become_idle(Entry& entry, std::vector<ObjectHandle>& surplus,
   entry.has_read = entry.has_write = false;
   entry.read = entry.write = {};
   entry.inode->set_handles({}, {});
+  if (SpaceBook* const space = entry.inode->space(); space != nullptr) space->forget();
   entry.idle = true;
   ++settled_;
   const ObjectId id = entry.inode->id();
@@ -439,6 +463,9 @@ Status InodeTable::sync_store() {
   }
   // The store says it once, to us, and not which file it means.
   for (auto& [id, entry] : entries_) {
+    if (SpaceBook* const space = entry.inode->space(); space != nullptr) {
+      space->doubt({0, ~std::uint64_t{0}});
+    }
     if (!entry.inode->unsynced().store_failed() || !entry.idle) continue;
     leave_idle(entry);
     leave_behind(entry);
@@ -464,6 +491,7 @@ std::error_code InodeTable::forget_everything() {
   for (auto& [id, entry] : entries) {
     QUIRE_CHECK(entry.openers == 0 && entry.closers == 0);
     cache_.dirty_files().remove(*entry.inode);
+    if (SpaceBook* const space = entry.inode->space(); space != nullptr) space->forget();
     entry.inode->forget_all();
     std::vector<ObjectHandle> handles;
     if (entry.has_read) handles.push_back(entry.read);

@@ -65,6 +65,10 @@ class InodeTable {
   // Returns what could not be written (the entry then stays), or what the store said to the closing.
   std::error_code close(const std::shared_ptr<Inode>& inode, const sync::WaitLimit& limit);
 
+  // Gives back what is reserved at the store for files in use and not needed (reserve.h), as far as the
+  // store answers within `limit`. For who was told that the store is full; holds nothing.
+  void trim_all(const sync::WaitLimit& limit);
+
   // One opener less of a file that others have open: writes nothing, waits for nothing. REQUIRES: an opener
   // is left, and stays for as long as this call takes.
   void leave(const std::shared_ptr<Inode>& inode);
@@ -139,6 +143,8 @@ class InodeTable {
   std::error_code open_again(const std::shared_ptr<Inode>& inode);
   std::error_code close_handles(const std::vector<ObjectHandle>& handles);
   void look_behind(Inode& inode, const ObjectStat& stat);
+  // trim() of a file that is being closed; what it cannot do is logged.
+  void trim_closing(const std::shared_ptr<Inode>& inode, const sync::WaitLimit& limit);
 
   cache::PageCache& cache_;
   const std::size_t idle_max_;

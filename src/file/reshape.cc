@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include "cache/page_write.h"
 #include "fault/planted.h"
 #include "file/cut_call.h"
+#include "file/reserve.h"
 #include "file/sync_file.h"
 #include "quire/error.h"
 
@@ -55,6 +57,8 @@ class ClearCall final : public CutCall {
   void done() noexcept override;
   void failed(std::error_code error) noexcept override;
 
+  // What the store has done to the space of the file, if that is known.
+  void note_space(bool unknown) noexcept;
   bool whole_pages() const noexcept { return first_page_ < end_page_; }
   bool grows(std::uint64_t size) const noexcept {
     return kind_ == Cut::kZero && !keep_size_ && end_ > size;
@@ -81,9 +85,13 @@ class ClearCall final : public CutCall {
 std::error_code ClearCall::prepare(const sync::WaitLimit& limit) {
   std::error_code error = lock_bytes(
       [&](std::uint64_t size) {
-        if (grows(size)) return Bytes{std::min(offset_, size), kLast};
+        Bytes bytes = {offset_, end_ - 1};
+        if (grows(size)) bytes = {std::min(offset_, size), kLast};
         // Nobody may make the file longer while we tell the store how long it is.
-        return Bytes{offset_, takes_the_end(size) ? kLast : end_ - 1};
+        if (takes_the_end(size)) bytes.last = kLast;
+        // Space is reserved for whole pages, those at the edges too.
+        if (inode_->space() == nullptr) return bytes;
+        return Bytes{bytes.first & ~cache::kInPage, bytes.last | cache::kInPage};
       },
       limit);
   if (error) return error;
@@ -117,7 +125,13 @@ std::error_code ClearCall::clear_part(std::uint64_t from, std::uint64_t to,
   const std::uint64_t index = page_index(from);
   const std::size_t in_page = from & (limits::kPageBytes - 1);
   cache::DirtyBudget& dirty = inode_->cache().dirty();
-  std::error_code error = dirty.take(1, limit);
+  std::error_code error;
+  if (inode_->space() != nullptr) {
+    const PageRange page = {index, index + 1};
+    down_->hand_over_bytes();
+    error = reserve(inode_, down_, page, page, limit).error;
+  }
+  if (!error) error = dirty.take(1, limit);
   if (error) return error;
   cache::PageWrite page(*inode_);
   error = page.begin(index, in_page, in_page + (to - from), limit);
@@ -167,14 +181,36 @@ void ClearCall::done() noexcept {
   inode_->stamp_change();
   if (!whole_pages() && !grows_) return;
   inode_->note_changed();
+  note_space(false);
   if (grows_) inode_->set_size_bytes(end_);
   if (!whole_pages()) return;
   if (!fault::planted(fault::Planted::kPunchKeepsPages)) down_->pages().drop_from(first_page_);
   inode_->unsynced().forget_range(first_page_, end_page_);
 }
 
+void ClearCall::note_space(bool unknown) noexcept {
+  SpaceBook* const space = inode_->space();
+  if (space == nullptr) return;
+  const std::uint64_t size_pages = cache::pages_of(inode_->size_bytes());
+  // The object may have been made as long as the file.
+  if (settles_) space->truncated(size_pages, false);
+  if (grows_) space->truncated(cache::pages_of(std::min(end_, inode_->size_bytes())), false);
+  if (!whole_pages()) return;
+  const PageRange whole = {first_page_, end_page_};
+  if (unknown) {
+    space->doubt(whole);
+  } else if (kind_ == Cut::kZero) {
+    space->kept(whole);
+  } else {
+    // Behind the end of the object a store need not give anything back.
+    space->cut({first_page_, std::min(end_page_, size_pages)});
+    space->doubt({std::max(first_page_, size_pages), end_page_});
+  }
+}
+
 void ClearCall::failed(std::error_code error) noexcept {
   inode_->note_changed();
+  note_space(true);
   // A store that refused to make the object longer has cut it before.
   const bool cut = step_ == Step::kDone && whole_pages();
   if (cut || !refused(error)) down_->pages().drop_clean();
@@ -187,7 +223,7 @@ class ShiftCall final : public CutCall {
       : CutCall(inode), kind_(kind), offset_(offset), length_(length) {}
 
  private:
-  enum class Step : std::uint8_t { kSettle, kShift, kDone };
+  enum class Step : std::uint8_t { kRelease, kSettle, kShift, kDone };
 
   std::error_code prepare(const sync::WaitLimit& limit) override;
   bool next() noexcept override;
@@ -199,8 +235,10 @@ class ShiftCall final : public CutCall {
   const Cut kind_;
   const std::uint64_t offset_;
   const std::uint64_t length_;
+  // Reserved and not needed: given back before nobody knows where it is.
+  std::vector<PageRange> spare_;
   bool settles_ = false;
-  Step step_ = Step::kSettle;
+  Step step_ = Step::kRelease;
 };
 
 std::error_code ShiftCall::refusal(std::uint64_t size) const noexcept {
@@ -223,11 +261,27 @@ std::error_code ShiftCall::prepare(const sync::WaitLimit& limit) {
   const Result<ObjectStat> there = store().stat(handle());
   if (!there.ok()) return there.code();
   settles_ = there->size_bytes < inode_->size_bytes();
+  if (inode_->space() == nullptr) return {};
+  const std::uint64_t size_pages = cache::pages_of(inode_->size_bytes());
+  spare_ = spare_pages(*inode_, {page_index(offset_), size_pages});
+  const bool beyond = !inode_->space()->fresh({size_pages, kLast}).empty();
+  if (beyond && !inode_->space()->keeps_beyond(size_pages)) settles_ = true;
   return {};
 }
 
 bool ShiftCall::next() noexcept {
   switch (step_) {
+    case Step::kRelease:
+      if (!spare_.empty()) {
+        const PageRange range = spare_.back();
+        spare_.pop_back();
+        inode_->space()->doubt(range);
+        store().release(handle(), page_offset(range.first), page_offset(range.end - range.first),
+                        *this);
+        return true;
+      }
+      step_ = Step::kSettle;
+      [[fallthrough]];
     case Step::kSettle:
       step_ = Step::kShift;
       if (settles_) {
@@ -252,6 +306,7 @@ void ShiftCall::done() noexcept {
   inode_->stamp_change();
   inode_->note_changed();
   if (!fault::planted(fault::Planted::kShiftKeepsPages)) down_->pages().drop_from(first);
+  if (inode_->space() != nullptr) inode_->space()->forget_from(first);
   if (kind_ == Cut::kInsert) {
     inode_->unsynced().inserted(first, end);
     inode_->set_size_bytes(size + length_);
@@ -263,9 +318,13 @@ void ShiftCall::done() noexcept {
 
 void ShiftCall::failed(std::error_code error) noexcept {
   inode_->note_changed();
+  if (inode_->space() != nullptr) {
+    inode_->space()->truncated(cache::pages_of(inode_->size_bytes()), false);
+  }
   // Before the shift itself was asked for, or refused by the store: all is where it was.
   if (step_ != Step::kDone || refused(error)) return;
   inode_->set_broken();
+  if (inode_->space() != nullptr) inode_->space()->forget_from(page_index(offset_));
   down_->pages().drop_from(page_index(offset_));
 }
 

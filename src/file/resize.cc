@@ -22,6 +22,7 @@ class TruncateCall final : public CutCall {
   std::error_code prepare(const sync::WaitLimit& limit) override;
   bool next() noexcept override;
   void done() noexcept override;
+  void failed(std::error_code error) noexcept override;
 
   const std::uint64_t size_bytes_;
   bool shrinks_ = false;
@@ -52,6 +53,9 @@ void TruncateCall::done() noexcept {
   if (!asked_) return;
   inode_->note_changed();
   inode_->set_size_bytes(size_bytes_);
+  if (inode_->space() != nullptr) {
+    inode_->space()->truncated(cache::pages_of(size_bytes_), shrinks_);
+  }
   if (!shrinks_) return;
   const std::size_t tail = size_bytes_ & (limits::kPageBytes - 1);
   if (!fault::planted(fault::Planted::kSkipTruncateDrop)) {
@@ -61,6 +65,12 @@ void TruncateCall::done() noexcept {
     down_->pages().zero_tail_of(cache::page_index(size_bytes_), tail);
   }
   inode_->unsynced().forget_from(cache::pages_of(size_bytes_));
+}
+
+void TruncateCall::failed(std::error_code /*error*/) noexcept {
+  if (inode_->space() == nullptr) return;
+  const std::uint64_t size = std::min(size_bytes_, inode_->size_bytes());
+  inode_->space()->doubt({cache::pages_of(size), kLast});
 }
 
 class AllocateCall final : public CutCall {
@@ -112,6 +122,12 @@ bool AllocateCall::next() noexcept {
 void AllocateCall::done() noexcept {
   inode_->stamp_change();
   inode_->note_changed();
+  if (SpaceBook* const space = inode_->space(); space != nullptr) {
+    // Of a page that was asked for in part it is known only that others want it.
+    space->written({cache::page_index(offset_), cache::pages_of(end_)});
+    space->kept({cache::pages_of(offset_), cache::page_index(end_)});
+    if (grows_) space->truncated(cache::pages_of(end_), false);
+  }
   if (grows_) inode_->set_size_bytes(end_);
 }
 

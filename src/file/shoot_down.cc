@@ -61,11 +61,15 @@ std::error_code ShotDown::lock(std::uint64_t first_page, std::uint64_t last_page
   return error ? error : lock_pages(first_page, last_page, limit);
 }
 
-void ShotDown::hand_over() noexcept {
-  if (std::exchange(handed_over_, true)) return;
+void ShotDown::hand_over_bytes() noexcept {
+  if (std::exchange(bytes_handed_over_, true)) return;
   operation_.hand_over();
   if (range_held_) inode_->ranges().hand_over();
-  block_.hand_over();
+}
+
+void ShotDown::hand_over() noexcept {
+  hand_over_bytes();
+  if (!std::exchange(handed_over_, true)) block_.hand_over();
 }
 
 std::error_code ShotDown::write(const std::shared_ptr<ShotDown>& self,

@@ -49,6 +49,8 @@ class ShotDown {
                              sync::Clock::duration users_wait = limits::kPinnedWaitMax);
   // What is held is the operation's from now on, not this thread's. Once more does nothing.
   void hand_over() noexcept;
+  // The same of the bytes alone.
+  void hand_over_bytes() noexcept;
   // Writes what is dirty. `self` is this. Hands over.
   // Errors: the store's, Errc::kTimedOut, Errc::kInterrupted.
   static std::error_code write(const std::shared_ptr<ShotDown>& self, const sync::WaitLimit& limit);
@@ -62,6 +64,7 @@ class ShotDown {
   std::uint64_t last_page_ = 0;
   bool begun_ = false;
   bool range_held_ = false;
+  bool bytes_handed_over_ = false;
   bool handed_over_ = false;
   cache::CacheLock::Operation operation_;
   sync::RangeLock::Hold range_;

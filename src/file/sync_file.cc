@@ -55,6 +55,8 @@ class SyncCall final : public StoreCall {
   void ended(std::error_code error) noexcept override {
     if (error && !fault::planted(fault::Planted::kSyncForgetsError)) {
       inode_->unsynced().failed();
+      // Of what the store has taken it may have kept nothing.
+      if (inode_->space() != nullptr) inode_->space()->doubt({0, ~std::uint64_t{0}});
     } else {
       inode_->unsynced().succeeded(taken_);
     }

@@ -1,5 +1,5 @@
 // Engine: one Inode of a small cache over a memory store, for tests of the file floor that need no handles
-// and no table of files. At its end it looks that no dirty credit and no frame was lost.
+// and no table of files. At its end it looks that no dirty credit, no frame and no space was lost.
 #ifndef QUIRE_FILE_TEST_ENGINE_H_
 #define QUIRE_FILE_TEST_ENGINE_H_
 
@@ -19,6 +19,7 @@
 #include "file/inode.h"
 #include "file/resize.h"
 #include "file/sync_file.h"
+#include "file/test_space.h"
 #include "quire/store_memory.h"
 
 namespace quire::file {
@@ -30,6 +31,8 @@ struct EngineOptions {
   std::chrono::microseconds latency{0};
   Locking locking = Locking::kGate;
   std::uint32_t io_alignment_bytes = 1;
+  bool reserves_space = false;
+  std::uint64_t capacity_bytes = ~std::uint64_t{0};
 };
 
 class Engine {
@@ -38,8 +41,10 @@ class Engine {
 #ifdef QUIRE_SIM
     cache::Hazards::forget_earlier_runs();
 #endif
-    store = MemoryStore::create(
-        {.latency = options.latency, .io_alignment_bytes = options.io_alignment_bytes});
+    store = MemoryStore::create({.latency = options.latency,
+                                 .capacity_bytes = options.capacity_bytes,
+                                 .io_alignment_bytes = options.io_alignment_bytes,
+                                 .reserves_space = options.reserves_space});
     if (options.initial_bytes > 0) store->poke("f", cache::filled(options.initial_bytes, 'i'));
     cache::Budget budget = cache::small_budget(options.frames, options.dirty_max_pages);
     budget.dirty_background_pages = 2;
@@ -54,6 +59,8 @@ class Engine {
     store->release_held();
     pages->flusher().stop();
     EXPECT_EQ(inode->wait_idle({}), sync::WaitStatus::kReady);
+    expect_balanced(inode);
+    EXPECT_EQ(pages->counters().reserved_pages.load(), 0u);
     pages->dirty_files().remove(*inode);
     inode->forget_all();
     inode.reset();
@@ -74,12 +81,16 @@ class Engine {
     out.resize(moved.bytes);
     return out;
   }
-  // Returns where it went.
-  std::uint64_t write(std::uint64_t offset, std::size_t bytes, char with) {
+  Transfer try_write(std::uint64_t* offset, std::size_t bytes, char with,
+                     const sync::WaitLimit& limit = {}) {
     const std::vector<std::byte> data = cache::filled(bytes, with);
     const std::span<const std::byte> piece = data;
     Gather from({&piece, 1});
-    const Transfer moved = write_at(*inode, from, bytes, &offset, {});
+    return write_at(*inode, from, bytes, offset, limit);
+  }
+  // Returns where it went.
+  std::uint64_t write(std::uint64_t offset, std::size_t bytes, char with) {
+    const Transfer moved = try_write(&offset, bytes, with);
     EXPECT_FALSE(moved.error) << moved.error.message();
     EXPECT_EQ(moved.bytes, bytes);
     return offset;

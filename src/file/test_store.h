@@ -86,6 +86,16 @@ class FrontStore final : public Store {
     look(object);
     memory_->reserve(object, offset, length, done);
   }
+  void reserve_pages(ObjectHandle object, SpaceRequest& request, IoMode mode,
+                     IoDone& done) noexcept override {
+    look(object);
+    memory_->reserve_pages(object, request, mode, done);
+  }
+  void release(ObjectHandle object, std::uint64_t offset, std::uint64_t length,
+               IoDone& done) noexcept override {
+    look(object);
+    memory_->release(object, offset, length, done);
+  }
   void cut(ObjectHandle object, Cut kind, std::uint64_t offset, std::uint64_t length,
            IoDone& done) noexcept override {
     look(object);

@@ -10,6 +10,7 @@ namespace {
 
 using cache::kInPage;
 constexpr std::uint64_t kLastByte = ~std::uint64_t{0};
+constexpr std::uint64_t kInChunk = SpaceBook::kChunkPages * limits::kPageBytes - 1;
 
 }  // namespace
 
@@ -23,13 +24,16 @@ std::error_code WriteLocks::lock(std::uint64_t* offset, std::size_t bytes, Exten
     const bool extends = append || *offset + bytes > size;
     std::uint64_t first = append ? size : extends ? std::min(*offset, size) : *offset;
     std::uint64_t last = extends ? kLastByte : *offset + bytes - 1;
-    if (extent == Extent::kPages) {
-      first &= ~kInPage;
-      last |= kInPage;
-    }
+    const std::uint64_t inside = extent == Extent::kBytes   ? 0
+                                 : extent == Extent::kPages ? kInPage
+                                                            : kInChunk;
+    first &= ~inside;
+    last |= inside;
     const sync::WaitStatus status = inode_.lock_range(hold_, first, last, limit);
     if (status != sync::WaitStatus::kReady) return sync::to_error(status);
     held_ = true;
+    first_ = first;
+    last_ = last;
     // A shift that we waited for may have failed midway.
     if (inode_.broken()) return std::make_error_code(std::errc::io_error);
     // The file may have shrunk while we waited: then what we hold is not all that we change.
@@ -46,6 +50,13 @@ std::error_code WriteLocks::lock(std::uint64_t* offset, std::size_t bytes, Exten
     inode_.ranges().unlock(hold_);
     held_ = false;
   }
+}
+
+PageRange WriteLocks::whole_pages() const noexcept {
+  // The last page that an offset can name ends where offsets do.
+  const std::uint64_t end =
+      last_ == kLastByte ? cache::page_index(kLastByte) + 1 : cache::page_index(last_ + 1);
+  return {cache::pages_of(first_), end};
 }
 
 }  // namespace quire::file

@@ -9,10 +9,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <system_error>
+#include <utility>
 
 #include "cache/cache_lock.h"
 #include "file/inode.h"
+#include "file/space_book.h"
 #include "sync/range_lock.h"
 #include "sync/wait.h"
 
@@ -22,7 +25,8 @@ class WriteLocks {
  public:
   enum class Extent : std::uint8_t {
     kBytes,
-    kPages,  // the whole of every page that the bytes touch
+    kPages,   // the whole of every page that the bytes touch
+    kChunks,  // ... of every chunk of SpaceBook's
   };
 
   explicit WriteLocks(Inode& inode) : inode_(inode) {}
@@ -36,6 +40,8 @@ class WriteLocks {
   // bytes > 0. Errors: EIO if the file is broken (Inode::broken); Errc::kTimedOut, Errc::kInterrupted.
   std::error_code lock(std::uint64_t* offset, std::size_t bytes, Extent extent,
                        const sync::WaitLimit& limit);
+  // The pages that are held from end to end. REQUIRES: held.
+  PageRange whole_pages() const noexcept;
   // What is held belongs to an operation from now on.
   void hand_over() noexcept {
     operation_.hand_over();
@@ -46,7 +52,18 @@ class WriteLocks {
   Inode& inode_;
   cache::CacheLock::Operation operation_;
   sync::RangeLock::Hold hold_;
+  std::uint64_t first_ = 0;  // held
+  std::uint64_t last_ = 0;
   bool held_ = false;
+};
+
+// Locks that a request to the store may keep beyond the call that began it.
+struct HeldWrite {
+  explicit HeldWrite(std::shared_ptr<Inode> held_inode)
+      : inode(std::move(held_inode)), locks(*inode) {}
+
+  const std::shared_ptr<Inode> inode;
+  WriteLocks locks;
 };
 
 }  // namespace quire::file

@@ -100,6 +100,7 @@ void FileSystem::control_stats(fuse_req_t request, std::span<const std::byte> in
   stats.cached_pages = cache.cached_pages;
   stats.dirty_pages = cache.dirty_pages;
   stats.writeback_pages = cache.writeback_pages;
+  stats.reserved_pages = cache.reserved_pages;
   stats.page = waits_of(cache.page_waits);
   stats.throttle = waits_of(cache.throttle_waits);
   stats.memory = waits_of(cache.memory_waits);

@@ -12,7 +12,7 @@
 
 namespace quire::mount::control {
 
-inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kVersion = 2;
 // An ioctl's size has 14 bits.
 inline constexpr std::size_t kTextBytes = std::size_t{15} * 1024;
 
@@ -44,6 +44,7 @@ struct Stats {
   std::uint64_t cached_pages;       // gauge
   std::uint64_t dirty_pages;        // gauge
   std::uint64_t writeback_pages;    // gauge: on their way to the source
+  std::uint64_t reserved_pages;  // gauge: with space on the source, not written yet; dirty or not
   std::uint64_t open_files;  // gauge: with handles on the source, closed ones that linger included
   std::uint64_t nodes;       // gauge: files and directories that the kernel knows
 

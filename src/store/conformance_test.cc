@@ -55,6 +55,14 @@ class Forwarding : public Store {
                IoDone& done) noexcept override {
     inner_->reserve(object, offset, length, done);
   }
+  void reserve_pages(ObjectHandle object, SpaceRequest& request, IoMode mode,
+                     IoDone& done) noexcept override {
+    inner_->reserve_pages(object, request, mode, done);
+  }
+  void release(ObjectHandle object, std::uint64_t offset, std::uint64_t length,
+               IoDone& done) noexcept override {
+    inner_->release(object, offset, length, done);
+  }
   Status set_times(ObjectHandle object, const TimeSpec* atime, const TimeSpec& mtime) override {
     return inner_->set_times(object, atime, mtime);
   }
@@ -493,6 +501,51 @@ struct ReservingGrows : Forwarding {
 };
 TEST(Conformance, ReservingGrows) {
   expect_fails<ReservingGrows>("reserving-changes-nothing");
+}
+
+struct ReleasesWhatIsWritten : Forwarding {
+  ReleasesWhatIsWritten() : Forwarding({.reserves_space = true}) {}
+  void release(ObjectHandle object, std::uint64_t offset, std::uint64_t length,
+               IoDone& done) noexcept override {
+    inner_->cut(object, Cut::kPunch, offset, length, done);
+  }
+};
+TEST(Conformance, ReleasesWhatIsWritten) {
+  expect_fails<ReleasesWhatIsWritten>("space-is-told-page-by-page");
+}
+
+struct ReleasesNothing : Forwarding {
+  ReleasesNothing() : Forwarding({.reserves_space = true}) {}
+  void release(ObjectHandle, std::uint64_t, std::uint64_t, IoDone& done) noexcept override {
+    done.io_done({}, 0);
+  }
+};
+TEST(Conformance, ReleasesNothing) {
+  expect_fails<ReleasesNothing>("space-is-told-page-by-page");
+}
+
+// As SEEK_HOLE does: what was allocated and never written counts as having no space.
+struct TellsHolesForSpace : Forwarding {
+  TellsHolesForSpace() : Forwarding({.reserves_space = true}) {}
+  void reserve_pages(ObjectHandle object, SpaceRequest& request, IoMode,
+                     IoDone& done) noexcept override {
+    inner_->reserve_pages(object, request, IoMode::kWait, done_);
+    request.had_space.reset();
+    for (std::size_t page = 0; page < request.pages; ++page) {
+      request.had_space[page] = page < 2 || page == 8 || page == 9;
+      request.had_none[page] = !request.had_space[page];
+    }
+    done.io_done({}, 0);
+  }
+  class Ignored final : public IoDone {
+   public:
+    ~Ignored() = default;
+    void io_done(std::error_code, std::size_t) noexcept override {}
+  };
+  Ignored done_;
+};
+TEST(Conformance, TellsHolesForSpace) {
+  expect_fails<TellsHolesForSpace>("space-is-told-page-by-page");
 }
 
 struct ForgetsAtime : Forwarding {

@@ -41,15 +41,13 @@ Allocation probe_allocation(int directory) {
   return found;
 }
 
-// File systems on which what fallocate() has allocated is there for good. Others (btrfs, ZFS) write
-// to new places and may find none.
-bool keeps_allocation(int directory) {
+}  // namespace
+
+bool keeps_allocation(int fd) {
   struct statfs fs = {};
-  if (::fstatfs(directory, &fs) != 0) return false;
+  if (::fstatfs(fd, &fs) != 0) return false;
   return fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == kXfsMagic || fs.f_type == TMPFS_MAGIC;
 }
-
-}  // namespace
 
 int fallocate_mode(Cut kind) {
   switch (kind) {

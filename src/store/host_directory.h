@@ -51,6 +51,9 @@ class HostDirectory {
   std::uint32_t cuts_ = 0;
 };
 
+// Whether what fallocate() has allocated on this file system is there for good. Others (btrfs, ZFS) write to
+// new places, and may find none. `fd`: anything that lies on it.
+bool keeps_allocation(int fd);
 // The mode of fallocate(2) for a kind of cut.
 int fallocate_mode(Cut kind);
 

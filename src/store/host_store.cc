@@ -11,6 +11,7 @@
 
 #include "quire/error.h"
 #include "quire/limits.h"
+#include "store/host_space.h"
 #include "store/path.h"
 #include "store/task.h"
 #include "sync/check.h"
@@ -306,6 +307,33 @@ void HostStore::reserve(ObjectHandle object, std::uint64_t offset, std::uint64_t
       return ::fallocate(file.fd(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
                          static_cast<off_t>(length));
     });
+  });
+}
+
+void HostStore::reserve_pages(ObjectHandle object, SpaceRequest& request, IoMode mode,
+                              IoDone& done) noexcept {
+  if (!directory_.reserves_space()) {
+    Store::reserve_pages(object, request, mode, done);
+    return;
+  }
+  const auto call = [&file = file_of(object), &request] {
+    return file.writable() ? store::reserve_pages(file.fd(), request) : EBADF;
+  };
+  if (mode == IoMode::kWait) {
+    done.io_done(errno_code(call()), 0);
+    return;
+  }
+  run_on_pool(done, call);
+}
+
+void HostStore::release(ObjectHandle object, std::uint64_t offset, std::uint64_t length,
+                        IoDone& done) noexcept {
+  if (!directory_.reserves_space()) {
+    Store::release(object, offset, length, done);
+    return;
+  }
+  run_on_pool(done, [&file = file_of(object), offset, length] {
+    return file.writable() ? release_pages(file.fd(), offset, length) : EBADF;
   });
 }
 

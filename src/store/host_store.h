@@ -3,6 +3,7 @@
 //   host_directory   the root: its lock, what its file system can do
 //   beneath, path    from a name to a file beneath the root, never to one outside
 //   host_file        one open file: descriptors, direct IO or not
+//   host_space       which pages of it have space, and taking and giving back space
 //   transfer         a read or write as a sequence of system calls
 //   uring_engine     ... made by io_uring
 //   worker_pool      ... made by a few threads, as is everything that is no read or write
@@ -67,6 +68,10 @@ class HostStore final : public Store {
   void cut(ObjectHandle object, Cut kind, std::uint64_t offset, std::uint64_t length,
            IoDone& done) noexcept override;
   void reserve(ObjectHandle object, std::uint64_t offset, std::uint64_t length,
+               IoDone& done) noexcept override;
+  void reserve_pages(ObjectHandle object, SpaceRequest& request, IoMode mode,
+                     IoDone& done) noexcept override;
+  void release(ObjectHandle object, std::uint64_t offset, std::uint64_t length,
                IoDone& done) noexcept override;
   Status set_times(ObjectHandle object, const TimeSpec* atime, const TimeSpec& mtime) override;
   Status sync_store() override;

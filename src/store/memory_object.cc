@@ -279,16 +279,49 @@ IoOutcome MemoryObject::cut(Cut kind, std::uint64_t offset, std::uint64_t length
   return outcome;
 }
 
+bool MemoryObject::reserve_range(std::uint64_t first, std::uint64_t end) {
+  if (!quota_.take(unpaid_pages(first, end))) return false;
+  for (std::uint64_t page = first; page < end; ++page) {
+    if (!live_.pages.contains(page)) reserved_.insert(page);
+  }
+  return true;
+}
+
 IoOutcome MemoryObject::reserve(std::uint64_t offset, std::uint64_t length) {
   sync::MutexLock lock(mutex_);
   if (length == 0) return failed(std::errc::invalid_argument);
   if (!in_file_range(offset, length)) return failed(std::errc::file_too_large);
-  const std::uint64_t first = page_of(offset);
-  const std::uint64_t end = pages_up_to(offset + length);
-  if (!quota_.take(unpaid_pages(first, end))) return failed(std::errc::no_space_on_device);
-  for (std::uint64_t page = first; page < end; ++page) {
-    if (!live_.pages.contains(page)) reserved_.insert(page);
+  if (!reserve_range(page_of(offset), pages_up_to(offset + length))) {
+    return failed(std::errc::no_space_on_device);
   }
+  return {};
+}
+
+IoOutcome MemoryObject::reserve_pages(SpaceRequest& request) {
+  sync::MutexLock lock(mutex_);
+  if (request.offset % kPageBytes != 0 || request.pages > limits::kReservePagesMax ||
+      request.first > request.end || request.end > request.pages) {
+    return failed(std::errc::invalid_argument);
+  }
+  const std::uint64_t base = page_of(request.offset);
+  request.told = true;
+  for (std::size_t i = 0; i < request.pages; ++i) {
+    const bool has = live_.pages.contains(base + i) || reserved_.contains(base + i);
+    request.had_space[i] = has;
+    request.had_none[i] = !has;
+  }
+  if (!reserve_range(base + request.first, base + request.end)) {
+    return failed(std::errc::no_space_on_device);
+  }
+  return {};
+}
+
+IoOutcome MemoryObject::release(std::uint64_t offset, std::uint64_t length) {
+  sync::MutexLock lock(mutex_);
+  if (offset % kPageBytes != 0 || length % kPageBytes != 0) {
+    return failed(std::errc::invalid_argument);
+  }
+  drop_reserved(page_of(offset), page_of(offset + length));
   return {};
 }
 

@@ -66,6 +66,8 @@ class MemoryObject {
   IoOutcome truncate(std::uint64_t size_bytes) EXCLUDES(mutex_);
   IoOutcome cut(Cut kind, std::uint64_t offset, std::uint64_t length) EXCLUDES(mutex_);
   IoOutcome reserve(std::uint64_t offset, std::uint64_t length) EXCLUDES(mutex_);
+  IoOutcome reserve_pages(SpaceRequest& request) EXCLUDES(mutex_);
+  IoOutcome release(std::uint64_t offset, std::uint64_t length) EXCLUDES(mutex_);
   IoOutcome sync(SyncKind kind) EXCLUDES(mutex_);
   ObjectStat stat() const EXCLUDES(mutex_);
   void set_times(const TimeSpec* atime, const TimeSpec& mtime) EXCLUDES(mutex_);
@@ -104,6 +106,8 @@ class MemoryObject {
   // Zeroes bytes; whole pages leave the image and, unless `keep_allocated`, their space is
   // returned.
   void zero_bytes(std::uint64_t offset, std::uint64_t end, bool keep_allocated) REQUIRES(mutex_);
+  // Pays for [first, end), or nothing and false.
+  bool reserve_range(std::uint64_t first, std::uint64_t end) REQUIRES(mutex_);
   void drop_reserved(std::uint64_t first, std::uint64_t end) REQUIRES(mutex_);
   IoOutcome shift(Cut kind, std::uint64_t offset, std::uint64_t length) REQUIRES(mutex_);
   void modified() REQUIRES(mutex_);

@@ -232,6 +232,38 @@ void MemoryStoreImpl::reserve(ObjectHandle object, std::uint64_t offset, std::ui
   submit(object, std::move(request));
 }
 
+void MemoryStoreImpl::reserve_pages(ObjectHandle object, SpaceRequest& space, IoMode mode,
+                                    IoDone& done) noexcept {
+  if (!options_.reserves_space) {
+    Store::reserve_pages(object, space, mode, done);
+    return;
+  }
+  Request request;
+  request.op = StoreOp::kReserve;
+  request.mode = mode;
+  request.needs = OpenFlags::kWrite;
+  request.offset = space.offset + space.first * limits::kPageBytes;
+  request.length = (space.end - space.first) * limits::kPageBytes;
+  request.space = &space;
+  request.done = &done;
+  submit(object, std::move(request));
+}
+
+void MemoryStoreImpl::release(ObjectHandle object, std::uint64_t offset, std::uint64_t length,
+                              IoDone& done) noexcept {
+  if (!options_.reserves_space) {
+    Store::release(object, offset, length, done);
+    return;
+  }
+  Request request;
+  request.op = StoreOp::kRelease;
+  request.needs = OpenFlags::kWrite;
+  request.offset = offset;
+  request.length = length;
+  request.done = &done;
+  submit(object, std::move(request));
+}
+
 StoreVerdict MemoryStoreImpl::ask_hook(StoreOp op, const std::string& path, std::uint64_t offset,
                                        std::uint64_t length, IoMode mode) const {
   std::shared_ptr<const Hook> hook;
@@ -308,7 +340,10 @@ IoOutcome MemoryStoreImpl::outcome_of(const Request& request) {
     case StoreOp::kCut:
       return object.cut(request.cut, request.offset, request.length);
     case StoreOp::kReserve:
-      return object.reserve(request.offset, request.length);
+      return request.space != nullptr ? object.reserve_pages(*request.space)
+                                      : object.reserve(request.offset, request.length);
+    case StoreOp::kRelease:
+      return object.release(request.offset, request.length);
     case StoreOp::kOpen:
       break;
   }

@@ -51,6 +51,10 @@ class MemoryStoreImpl final : public MemoryStore {
            IoDone& done) noexcept override;
   void reserve(ObjectHandle object, std::uint64_t offset, std::uint64_t length,
                IoDone& done) noexcept override;
+  void reserve_pages(ObjectHandle object, SpaceRequest& request, IoMode mode,
+                     IoDone& done) noexcept override;
+  void release(ObjectHandle object, std::uint64_t offset, std::uint64_t length,
+               IoDone& done) noexcept override;
   Status set_times(ObjectHandle object, const TimeSpec* atime, const TimeSpec& mtime) override;
 
   void set_hook(std::function<StoreVerdict(const StoreRequest&)> hook) override;
@@ -80,6 +84,7 @@ class MemoryStoreImpl final : public MemoryStore {
     std::span<const ConstBuffer> from;
     Cut cut{};
     SyncKind sync{};
+    SpaceRequest* space = nullptr;  // of kReserve: null for reserve()
     StoreVerdict verdict;
     bool carried_out = false;
     IoOutcome outcome;

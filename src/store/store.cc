@@ -1,5 +1,7 @@
 #include "quire/store.h"
 
+#include <algorithm>
+
 namespace quire {
 
 namespace {
@@ -16,6 +18,23 @@ void Store::cut(ObjectHandle /*object*/, Cut /*kind*/, std::uint64_t /*offset*/,
 }
 
 void Store::reserve(ObjectHandle /*object*/, std::uint64_t /*offset*/, std::uint64_t /*length*/,
+                    IoDone& done) noexcept {
+  done.io_done(unsupported(), 0);
+}
+
+void Store::reserve_pages(ObjectHandle object, SpaceRequest& request, IoMode /*mode*/,
+                          IoDone& done) noexcept {
+  if (request.first == request.end) {
+    done.io_done({}, 0);
+    return;
+  }
+  const std::uint64_t begin = request.offset + request.first * limits::kPageBytes;
+  const std::uint64_t end =
+      std::min(request.offset + request.end * limits::kPageBytes, limits::kFileSizeMaxBytes);
+  reserve(object, begin, end - begin, done);
+}
+
+void Store::release(ObjectHandle /*object*/, std::uint64_t /*offset*/, std::uint64_t /*length*/,
                     IoDone& done) noexcept {
   done.io_done(unsupported(), 0);
 }

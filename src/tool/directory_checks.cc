@@ -12,10 +12,12 @@
 #include <system_error>
 #include <utility>
 
+#include "quire/limits.h"
 #include "quire/store.h"
 #include "store/fd.h"
 #include "store/host_directory.h"
 #include "store/host_file.h"
+#include "store/host_space.h"
 #include "tool/mount_table.h"
 #include "tool/units.h"
 
@@ -99,9 +101,21 @@ Check direct_io(int file) {
 }
 
 Check reserving(int file) {
-  const bool there = ::fallocate(file, FALLOC_FL_KEEP_SIZE, 0, 16 * kBlock) == 0;
-  return make_check("space can be reserved (fallocate)", there, there ? "" : reason(errno),
-                    "a full disk may show only at fsync, or at unmount",
+  SpaceRequest request;
+  request.pages = request.end = 16;
+  const int error = store::reserve_pages(file, request);
+  const bool kept = store::keeps_allocation(file);
+  std::string found = reason(error);
+  if (error == 0) {
+    found = !kept ? "fallocate works, but a write goes to a new place, which there may not be"
+            : request.told ? fmt::format(
+                                 "{} at a time for a file that is written on and on; what is not "
+                                 "needed is given back when it is closed",
+                                 human_bytes(limits::kReservePagesMax * limits::kPageBytes))
+                           : "for the pages of each write (no FIEMAP)";
+  }
+  return make_check("space is reserved (fallocate): a full disk shows at the write",
+                    error == 0 && kept, found, "a full disk may show only at fsync, or at unmount",
                     "use a directory on ext4, XFS or tmpfs");
 }
 

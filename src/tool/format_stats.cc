@@ -35,6 +35,8 @@ std::string figures(const Stats& s) {
                                    human_bytes(s.memory_bytes), human_pages(s.cached_pages))});
   table.add({"dirty", fmt::format("{}, and {} on its way to the source", human_pages(s.dirty_pages),
                                   human_pages(s.writeback_pages))});
+  table.add({"reserved", fmt::format("{} of space on the source, not written yet",
+                                     human_pages(s.reserved_pages))});
   table.add({"written back",
              fmt::format("{} in {}, of which {} failed", human_pages(s.written_pages),
                          counted(s.write_requests, "request"), human_count(s.writeback_errors))});

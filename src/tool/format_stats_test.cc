@@ -32,6 +32,7 @@ MountReport made_up() {
   stats.memory_used_bytes = 130 << 20;
   stats.cached_pages = 32 << 10;
   stats.dirty_pages = 2;
+  stats.reserved_pages = 256;
   stats.requests = 1'234'567;
   stats.throttle = {4, 10'000'000, 9'000'000};
   stats.kernel_bytes_kept = 17;
@@ -44,6 +45,7 @@ TEST(FormatStatsTest, TextIsInHumanUnits) {
   EXPECT_THAT(text, HasSubstr("hit rate      97.5 % (39,000 hits, 1,000 misses)\n"));
   EXPECT_THAT(text, HasSubstr("memory        130.0 MiB of 256.0 MiB, 128.0 MiB of it file data\n"));
   EXPECT_THAT(text, HasSubstr("dirty         8.0 KiB, and 0 B on its way to the source\n"));
+  EXPECT_THAT(text, HasSubstr("reserved      1.0 MiB of space on the source, not written yet\n"));
   EXPECT_THAT(text, HasSubstr("written back  12.0 KiB in 1 request, of which 0 failed\n"));
   EXPECT_THAT(text, HasSubstr("requests      1,234,567,"));
   EXPECT_THAT(text, ::testing::ContainsRegex("throttle +4 +2.5 ms +9.0 ms  of writers"));
@@ -71,6 +73,7 @@ TEST(FormatStatsTest, JsonIsInBaseUnits) {
   EXPECT_EQ(json["page_hits"], 39'000);
   EXPECT_EQ(json["readahead_bytes"], 1 << 20);
   EXPECT_EQ(json["dirty_bytes"], 8192);
+  EXPECT_EQ(json["reserved_bytes"], 1 << 20);
   EXPECT_EQ(json["memory_bytes"], 256 << 20);
   EXPECT_EQ(json["kernel_kept_bytes"], 17);
   EXPECT_EQ(json["waits"]["throttle"]["count"], 4);

@@ -38,6 +38,8 @@ constexpr std::array kMetrics = {
            &Stats::dirty_pages},
     Metric{"writeback_bytes", "File data on its way to the source.", kGauge, kPages,
            &Stats::writeback_pages},
+    Metric{"reserved_bytes", "Space taken on the source and not written yet.", kGauge, kPages,
+           &Stats::reserved_pages},
     Metric{"open_files", "Files of the source held open, recently closed ones included.", kGauge,
            kCount, &Stats::open_files},
     Metric{"nodes", "Files and directories that the kernel knows.", kGauge, kCount, &Stats::nodes},

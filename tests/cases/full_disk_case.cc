@@ -2,13 +2,17 @@
 // it, mounted where only this process sees it: however the process ends, the mount ends with it,
 // and the file has no name.
 //
-// The bound: a write that finds the dirty limit full of what cannot be written ends after
+// Where space is reserved, it runs out at the write. Where it is not (reserve_space off, or a store that
+// cannot), it shows at the sync, and at a write as soon as too much is dirty.
+//
+// The bound of the second: a write that finds the dirty limit full of what cannot be written ends after
 // limits::kDirtyStallMax without progress. Before that, each retry of writeback may make some: it
 // frees what still had room. So a write ends within kDirtyStallMax after the disk is full, and the
 // time the disk takes for the dirty limit; kBound leaves ample room for a slow one.
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -86,9 +90,83 @@ std::vector<std::byte> host_bytes(const std::string& path) {
   return bytes;
 }
 
+std::uint64_t host_blocks_bytes(const std::string& path) {
+  struct stat stat = {};
+  EXPECT_EQ(::stat(path.c_str(), &stat), 0);
+  return static_cast<std::uint64_t>(stat.st_blocks) * 512;
+}
+
+// Fails when: a write succeeds for which there is no space (a sync fails then); a chunk that does not fit ends
+// the write; what was taken ahead is not given back.
+TEST(FullDisk, ShowsAtTheWrite) {
+  SmallDisk disk;
+  const std::string trouble = disk.mount(96);
+  if (!trouble.empty()) GTEST_SKIP() << trouble;
+  disk.take_all_but(24 << 20);
+  Log log;
+  auto host = open_host_store(disk.path());
+  ASSERT_TRUE(host.ok()) << host.error().message();
+  ASSERT_TRUE((*host)->traits().reserves_space);
+  CacheOptions options;
+  options.memory_bytes = 64 << 20;
+  options.dirty_max_bytes = 32 << 20;
+  options.dirty_background_bytes = 32 << 20;  // all of it may be dirty when the disk is full
+  options.log = log.function();
+  auto cache = Cache::create(*host, options);
+  ASSERT_TRUE(cache.ok()) << cache.error().message();
+
+  constexpr unsigned kFiles = 3;
+  std::vector<File> files;
+  for (const char* name : {"a", "b", "c"}) {
+    auto file = (*cache)->open(name, kRw);
+    ASSERT_TRUE(file.ok());
+    files.push_back(std::move(*file));
+  }
+  std::vector<std::vector<std::byte>> written(kFiles);
+  std::error_code refused;
+  for (unsigned i = 0; !refused; ++i) {
+    ASSERT_LT(i, 100'000u) << "the disk never filled up";
+    const auto data = pattern(i % 3 == 0 ? 4096 : 5000 + i % 7000, i);
+    const unsigned f = i % kFiles;
+    const auto moved = files[f].write(data, written[f].size());
+    const std::size_t n = moved.ok() ? *moved : 0;
+    written[f].insert(written[f].end(), data.begin(),
+                      data.begin() + static_cast<std::ptrdiff_t>(n));
+    if (!moved.ok()) refused = moved.code();
+  }
+  EXPECT_EQ(refused, code_of(std::errc::no_space_on_device));
+  EXPECT_GT((*cache)->stats().dirty_pages, 0u) << "a disk full of what is not written yet";
+  std::size_t total = 0;
+  for (const auto& bytes : written) total += bytes.size();
+  std::printf("refused after %zu bytes, %llu pages of them dirty\n", total,
+              static_cast<unsigned long long>((*cache)->stats().dirty_pages));
+  EXPECT_GT(total, std::size_t{20} << 20);
+
+  // All that was acknowledged has its place.
+  const Status synced = (*cache)->sync();
+  EXPECT_TRUE(synced.ok()) << synced.error().message();
+  for (unsigned f = 0; f < kFiles; ++f) EXPECT_TRUE(files[f].close().ok());
+  EXPECT_EQ((*cache)->stats().writeback_errors, 0u);
+  EXPECT_EQ((*cache)->stats().reserved_pages, 0u);
+  const char* const names[] = {"a", "b", "c"};
+  for (unsigned f = 0; f < kFiles; ++f) {
+    EXPECT_TRUE(host_bytes(disk / names[f]) == written[f]) << "file " << f;
+    // With the blocks that say where its blocks are.
+    EXPECT_LT(host_blocks_bytes(disk / names[f]), written[f].size() + (64 << 10)) << "file " << f;
+  }
+  // What a file is truncated by is free for others.
+  auto file = (*cache)->open("a", kRw);
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE(file->truncate(0).ok());
+  EXPECT_TRUE(file->write(pattern(1 << 20, 1), 0).ok());
+  EXPECT_TRUE(file->sync().ok());
+  EXPECT_TRUE(file->close().ok());
+  EXPECT_TRUE((*cache)->close().ok());
+}
+
 // Fails when: a page whose write failed becomes clean (bytes are missing at the end); a sync
 // succeeds with such pages; the dirty limit waits for ever.
-TEST(FullDisk, EndsInTimeAndLosesNothing) {
+TEST(FullDisk, EndsInTimeAndLosesNothingWithoutReservations) {
   SmallDisk disk;
   const std::string trouble = disk.mount(96);
   if (!trouble.empty()) GTEST_SKIP() << trouble;
@@ -99,6 +177,7 @@ TEST(FullDisk, EndsInTimeAndLosesNothing) {
   ASSERT_TRUE(host.ok()) << host.error().message();
   CacheOptions options;
   options.memory_bytes = 16 << 20;
+  options.reserve_space = false;
   options.log = log.function();
   auto cache = Cache::create(*host, options);
   ASSERT_TRUE(cache.ok()) << cache.error().message();
