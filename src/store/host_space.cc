@@ -4,6 +4,7 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +20,7 @@ namespace quire::store {
 namespace {
 
 constexpr std::uint32_t kExtentsAtATime = 32;
+constexpr std::uint64_t kLeftBytes = std::uint64_t{1} << 20;
 
 // What the ioctl fills: a head, and extents behind it.
 class Extents {
@@ -108,6 +110,14 @@ int allocate(int fd, int mode, std::uint64_t begin, std::uint64_t end) noexcept 
   return 0;
 }
 
+// Whether so many bytes can be taken, and what is left is enough for the file system's own blocks.
+bool has_room(int fd, std::uint64_t bytes) noexcept {
+  struct statfs fs = {};
+  if (::fstatfs(fd, &fs) != 0) return true;
+  // f_bfree counts what ext4 keeps for itself, too.
+  return fs.f_bavail * static_cast<std::uint64_t>(fs.f_bsize) >= bytes + kLeftBytes;
+}
+
 }  // namespace
 
 int reserve_pages(int fd, SpaceRequest& request) noexcept {
@@ -118,6 +128,7 @@ int reserve_pages(int fd, SpaceRequest& request) noexcept {
   while (first < end && request.had_space[first]) ++first;
   while (first < end && request.had_space[end - 1]) --end;
   if (first == end) return 0;
+  if (request.told && !has_room(fd, (end - first) * limits::kPageBytes)) return ENOSPC;
   return allocate(fd, FALLOC_FL_KEEP_SIZE, request.offset + first * limits::kPageBytes,
                   request.offset + end * limits::kPageBytes);
 }

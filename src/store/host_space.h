@@ -8,6 +8,10 @@
 //             neither     blocks smaller than a page, some of them holes; or blocks that a reflink shares
 //                         with another file: a write to those needs new ones, which nobody can promise
 //
+// The last MiB of a file system that tells is not taken: where only a part of an allocated extent is written
+// it is split, and the blocks that say so must come from somewhere. On an ext4 that fallocate() had filled to
+// the last block, writes into what it had allocated failed with ENOSPC.
+//
 // Giving back never changes a byte, whatever is asked for: only what SEEK_DATA says was never written is
 // punched. ext4 punches nothing past the end of a file: what is there goes when the file is truncated.
 //
