@@ -318,7 +318,7 @@ const char* name_of(Cut cut) {
 }
 
 const char* name_of(StoreOp op) {
-  static constexpr std::array<const char*, 7> kOps = {"read", "write",   "truncate", "sync",
+  static constexpr std::array<const char*, 8> kOps = {"read", "write",   "truncate", "sync",
                                                       "cut",  "reserve", "release",  "open"};
   return kOps[static_cast<std::size_t>(op)];
 }
