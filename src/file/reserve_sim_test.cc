@@ -62,8 +62,7 @@ class Taker {
 
 // Space runs out at the write and nowhere else: writeback never fails, and every sync succeeds; and in the end the
 // file has the space that it needs and no more. Fails, within a few seeds, if TrimCall::prepare() takes no write
-// range; without `word->load().dirty()` in spare_pages(); or without written() in Inode::note_written() (what
-// has been written counts as reserved then).
+// range; without `word->load().dirty()` in spare_pages(); or if truncate or punch do not tell the book.
 SIM_TEST(ReserveSim, ReservationBalance) {
   // Room for some pages; or for a chunk ahead, most of which must be given back again.
   const std::uint64_t room = below(2) == 0 ? 9 : SpaceBook::kChunkPages + 12;

@@ -466,7 +466,9 @@ TEST_F(ReserveInCache, AFullStoreIsTrimmedFirst) {
   for (std::uint64_t page = 0; page < 3; ++page) ASSERT_TRUE(write_file(*idle, page, 1).ok());
   auto file = open_file("f");
   EXPECT_EQ(write_file(*file, 0, 4).value(), 4 * kPage);
-  EXPECT_EQ(write_file(*file, 4, kChunk - 3).value(), (kChunk - 3) * kPage);
+  const auto moved = write_file(*file, 4, kChunk - 3);
+  ASSERT_TRUE(moved.ok()) << moved.error().message();
+  EXPECT_EQ(*moved, (kChunk - 3) * kPage);
   EXPECT_EQ(write_file(*file, kChunk + 1, 1).code(), kFull);
   EXPECT_TRUE(write_file(*idle, 1, 2).ok());
   EXPECT_TRUE(impl_->sync({}).ok());
