@@ -3,7 +3,7 @@
 namespace quire::cut_job {
 namespace {
 
-constexpr std::uint64_t kStepsMin = 200;
+constexpr std::uint64_t kStepsMin = 50;
 constexpr std::uint64_t kSequenceMax = 8;
 
 }  // namespace

@@ -70,6 +70,13 @@ std::string describe(std::size_t in_page, ConstBytes part) {
   if (at + sizeof(Word) <= part.size()) {
     Word word = 0;
     std::memcpy(&word, part.data() + at, sizeof word);
+    if (word == 0) {
+      const auto zeros =
+          std::find_if(part.begin(), part.end(), [](std::byte b) { return b != std::byte{0}; }) -
+          part.begin();
+      return fmt::format("zeros up to byte {}, then something else",
+                         in_page + static_cast<std::size_t>(zeros));
+    }
     const Stamp stamp = stamp_of(word - index * kStep);
     std::array<std::byte, kPage> wanted;
     render({stamp, kPage}, in_page, Bytes(wanted).first(part.size()));
