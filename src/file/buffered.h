@@ -11,6 +11,7 @@
 
 #include "cache/readahead.h"
 #include "file/inode.h"
+#include "quire/limits.h"
 #include "sync/mutex.h"
 #include "sync/wait.h"
 
@@ -28,6 +29,13 @@ struct Transfer {
   std::size_t bytes = 0;
   std::error_code error;
 };
+
+// Whether a read that moved `moved` bytes from `offset` on, and no more, met the end of the file: it goes from
+// page to page, and stops within one only there. Who reads must not go on then: the file may be longer by
+// now, and the rest of that page another write's than its beginning.
+constexpr bool met_the_end(std::uint64_t offset, std::size_t moved) noexcept {
+  return moved > 0 && ((offset + moved) & (limits::kPageBytes - 1)) != 0;
+}
 
 // Copies the pages at the head of [offset, offset + out.size()) that need nothing but copying; stops at
 // the first that does, and at the end of the file. Returns the bytes copied. Never waits.

@@ -104,7 +104,7 @@ Transfer read_sound(Inode& inode, SharedReadahead& readahead, std::span<std::byt
   while (moved.bytes < out.size()) {
     const std::size_t hit = copy_hits(inode, out.subspan(moved.bytes), offset + moved.bytes);
     moved.bytes += hit;
-    if (moved.bytes == out.size()) break;
+    if (moved.bytes == out.size() || met_the_end(offset + moved.bytes - hit, hit)) break;
 
     // A look at the page that stopped us, or all of it where this thread has no hazard slot.
     const std::uint64_t at = offset + moved.bytes;
@@ -136,7 +136,7 @@ Transfer read_sound(Inode& inode, SharedReadahead& readahead, std::span<std::byt
     const Transfer missing = read_missing(inode, readahead, rest, at, &run_max, limit);
     moved.bytes += missing.bytes;
     moved.error = missing.error;
-    if (missing.error) return moved;
+    if (missing.error || met_the_end(at, missing.bytes)) return moved;
   }
   return moved;
 }

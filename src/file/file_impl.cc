@@ -85,7 +85,7 @@ Result<std::size_t> FileImpl::read(std::span<std::byte> buffer, std::uint64_t of
   if (is_direct(call)) [[unlikely]]
     return read_direct({&buffer, 1}, offset, call);
   const std::size_t hit = file::read_hits(*inode_, buffer, offset);
-  if (hit == buffer.size()) return hit;
+  if (hit == buffer.size() || file::met_the_end(offset, hit)) return hit;
   file::Transfer moved =
       file::read_at(*inode_, readahead_, buffer.subspan(hit), offset + hit, to_limit(call));
   moved.bytes += hit;
