@@ -297,5 +297,36 @@ SIM_TEST(MappedSim, AppendsStayTogether) {
   EXPECT_NE(file.find('p'), std::string::npos) << file;
 }
 
+// Pages are read whole, and written so, also where a buffer begins within one. Fails if the pieces of a bounce are
+// not cut where the pages of the file are.
+SIM_TEST(MappedSim, PagesStayWhole) {
+  const Locking locking = some_strategy();
+  constexpr std::size_t kBegin = kPage / 2;
+  Engine engine(slow(locking, 4));
+  Engine mapped(slow(locking, 3));
+  mapped.write(0, 3 * kPage, 'm');
+  const auto source = map(mapped, 0, 3);
+  const auto target = map(mapped, 0, 3);
+  const IoPath path = below(2) == 0 ? IoPath::kDirect : IoPath::kCached;
+  sync::Thread writer = start_thread("writer", [&] {
+    expect_moved(write_from(engine, path, source->bytes(), kBegin), 3 * kPage);
+  });
+  sync::Thread other = start_thread("other", [&] {
+    for (const char letter : {'o', 'p'}) engine.write(0, 4 * kPage, letter);
+  });
+  sync::Thread reader = start_thread("reader", [&] {
+    expect_moved(read_into(engine, path, target->bytes(), kBegin), 3 * kPage);
+    const auto seen = target->contents();
+    for (const std::size_t page : {1u, 2u}) {
+      EXPECT_NE(letters_of(std::span(seen).subspan(page * kPage - kBegin, kPage)), "?");
+    }
+  });
+  writer.join();
+  other.join();
+  reader.join();
+  const std::string file = letters_of(engine.read(0, 4 * kPage));
+  EXPECT_EQ(file.substr(1, 2).find('?'), std::string::npos) << file;
+}
+
 }  // namespace
 }  // namespace quire::file
