@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <functional>
 #include <future>
 #include <memory>
@@ -372,7 +373,14 @@ TEST_P(Mapped, LimitsOfAppends) {
       *other_, 0, bytes / kPage,
       [](std::uint64_t /*offset*/, std::span<std::byte> /*page*/) { return std::error_code{}; });
   put(*file_, 0, filled(100, 'o'));
+  std::atomic<int> cuts{0};
+  store_->set_hook([&](const StoreRequest& request) {
+    cuts += request.op == StoreOp::kTruncate ? 1 : 0;
+    return StoreVerdict{};
+  });
   const auto refused = file_->append(mapping->bytes(), kDirectly);
+  store_->set_hook({});
+  EXPECT_EQ(cuts, 0);
   EXPECT_EQ(refused.code(), std::errc::invalid_argument);
   EXPECT_NE(refused.error().message().find("offset 100 is not a multiple of 512"),
             std::string::npos);
