@@ -161,7 +161,16 @@ void Runner::write(const Operation& op) {
   }
   ended(put.code(), put.ok() ? *put : 0);
 
-  if (op.submitted && left(op, put.code())) return;  // as in read()
+  if (op.submitted && left(op, put.code())) {
+    // As in read(); but a direct one may have begun, and goes on without its caller.
+    const bool taken = direct && has(handle.flags, OpenFlags::kWrite) && offset <= kMax &&
+                       !misaligned<const std::byte>(op, offset, pieces);
+    if (!taken) return;
+    const std::uint64_t most = std::min(op.length, (kMax - offset) / alignment * alignment);
+    model(op).write(offset, bytes.first(arrived(op, offset, bytes.first(most))));
+    file(op).stamps = {};
+    return;
+  }
   if (!has(handle.flags, OpenFlags::kWrite)) {
     return expect(is(put.code(), std::errc::bad_file_descriptor), "write of a read-only handle");
   }
