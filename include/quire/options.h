@@ -26,6 +26,13 @@ enum class Locking {
   kInode,
 };
 
+// What direct IO does whose buffer is a mapping of the very bytes that are read or written. Everything else
+// whose buffer lies in a mapping, of whatever file, is copied, as File says.
+enum class Deadlock {
+  kBounce,  // the same: it succeeds
+  kStrict,  // it fails with EDEADLK, for a program that takes it for a mistake of its own
+};
+
 struct CacheOptions {
   // All memory for pages, for the trees that find them, for their descriptors and for IO buffers,
   // in bytes. Range: limits::kMemoryMinBytes to limits::kMemoryMaxBytes, and no more than the
@@ -46,6 +53,9 @@ struct CacheOptions {
 
   // Which lock every file of the cache uses.
   Locking locking = Locking::kRange;
+
+  // Whether direct IO from a part of a file to itself is an error.
+  Deadlock deadlock = Deadlock::kBounce;
 
   // Threads that run File::submit requests, beside one that keeps their deadlines. 1 to 64.
   unsigned worker_threads = 4;

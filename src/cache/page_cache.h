@@ -15,6 +15,7 @@
 #include "cache/memory.h"
 #include "cache/page_wait.h"
 #include "cache/snapshot_pool.h"
+#include "cache/turns.h"
 #include "quire/log.h"
 #include "quire/options.h"
 #include "quire/store.h"
@@ -68,6 +69,9 @@ class PageCache {
   const Budget& budget() const noexcept { return budget_; }
   // Of every file.
   Locking locking() const noexcept { return locking_; }
+  Deadlock deadlock() const noexcept { return deadlock_; }
+  // Of those who wait for memory with frames in hand, for longer than one look.
+  Turns& turns() noexcept { return turns_; }
   // Memory in use of the budget, in bytes.
   std::uint64_t memory_used_bytes() const noexcept;
   void log(LogLevel level, std::string_view message) const {
@@ -81,7 +85,9 @@ class PageCache {
   StoreTraits traits_;
   Budget budget_;
   Locking locking_ = Locking::kGate;
+  Deadlock deadlock_ = Deadlock::kBounce;
   LogFunction log_;
+  Turns turns_;
   std::shared_ptr<PageWaitLot> lot_;
   std::unique_ptr<Memory> memory_;
   std::unique_ptr<DirtyBudget> dirty_;

@@ -38,6 +38,10 @@ enum class Planted : std::uint8_t {
   kPunchKeepsPages,
   kPunchSkipsEdges,
   kShiftKeepsPages,
+  kDirectWriteKeepsPages,
+  kDirectReadSkipsDirty,
+  kDirectWriteKeepsSize,
+  kDirectWriteUntold,
   kNone,
 };
 

@@ -3,6 +3,8 @@
 #include "cache/fill.h"
 #include "cache/page_read.h"
 #include "file/buffered.h"
+#include "file/mapping_table.h"
+#include "sync/check.h"
 
 namespace quire::file {
 namespace {
@@ -144,6 +146,7 @@ Transfer read_sound(Inode& inode, SharedReadahead& readahead, std::span<std::byt
 }  // namespace
 
 std::size_t read_hits(Inode& inode, std::span<std::byte> out, std::uint64_t offset) noexcept {
+  QUIRE_DCHECK(!MappingTable::of_process().meets(out));
   cache::CacheLock::Operation operation;
   if (!operation.try_begin(inode.lock(), sync::RwMode::kRead)) [[unlikely]]
     return 0;
@@ -153,6 +156,7 @@ std::size_t read_hits(Inode& inode, std::span<std::byte> out, std::uint64_t offs
 
 Transfer read_at(Inode& inode, SharedReadahead& readahead, std::span<std::byte> out,
                  std::uint64_t offset, const sync::WaitLimit& limit) {
+  QUIRE_DCHECK(!MappingTable::of_process().meets(out));
   const Transfer moved = read_sound(inode, readahead, out, offset, limit);
   // After the copy: what a shift that failed meanwhile has left there is nobody's data.
   if (inode.broken()) [[unlikely]]

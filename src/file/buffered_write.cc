@@ -4,7 +4,9 @@
 #include "cache/page_write.h"
 #include "fault/planted.h"
 #include "file/buffered.h"
+#include "file/mapping_table.h"
 #include "file/write_locks.h"
+#include "sync/check.h"
 
 namespace quire::file {
 namespace {
@@ -52,6 +54,7 @@ Transfer write_at(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t* 
 
 Transfer write_locked(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t offset,
                       const sync::WaitLimit& limit) {
+  QUIRE_DCHECK(!MappingTable::of_process().meets(from.pieces()));
   Transfer moved;
   if (offset >= limits::kFileSizeMaxBytes) {
     moved.error = std::make_error_code(std::errc::file_too_large);

@@ -5,13 +5,16 @@
 #include <optional>
 
 #include "cache/writeback.h"
+#include "fault/planted.h"
 #include "file/bounce.h"
 #include "file/direct.h"
+#include "file/mapping_table.h"
 #include "file/shoot_down.h"
 #include "file/slices.h"
 #include "file/store_call.h"
 #include "file/sync_file.h"
 #include "file/write_locks.h"
+#include "sync/check.h"
 
 namespace quire::file {
 namespace {
@@ -107,7 +110,7 @@ std::error_code WriteCall::shoot_down(const sync::WaitLimit& limit) {
   const std::shared_ptr<ShotDown> down(held_, &held_->down);
   std::error_code error = down->lock_pages(page_index(offset_), page_index(end_bytes() - 1), limit);
   if (!error) error = ShotDown::write(down, limit);
-  if (!error) down->drop();
+  if (!error && !fault::planted(fault::Planted::kDirectWriteKeepsPages)) down->drop();
   return error;
 }
 
@@ -142,9 +145,12 @@ void WriteCall::ended(std::error_code error) noexcept {
     // A store that refused may have changed bytes and stamps all the same.
     inode_->note_changed();
   } else {
-    note_written();
+    if (!fault::planted(fault::Planted::kDirectWriteUntold)) note_written();
     // After the bytes are in place, and before anybody can look for them.
-    if (end_bytes() > inode_->size_bytes()) inode_->set_size_bytes(end_bytes());
+    const bool grows = end_bytes() > inode_->size_bytes();
+    if (grows && !fault::planted(fault::Planted::kDirectWriteKeepsSize)) {
+      inode_->set_size_bytes(end_bytes());
+    }
   }
   bounce_.give_back();
   held_.reset();
@@ -195,6 +201,7 @@ Transfer write_through_cache(Inode& inode, std::span<const std::span<const std::
 Transfer direct_write(const std::shared_ptr<Inode>& inode,
                       std::span<const std::span<const std::byte>> buffers, std::size_t bytes,
                       std::uint64_t* offset, const sync::WaitLimit& limit) {
+  QUIRE_DCHECK(!MappingTable::of_process().meets(buffers));
   Transfer moved;
   // What a failed sync is about must be written again while it is known.
   moved.error = rewrite_failed(*inode, limit);
