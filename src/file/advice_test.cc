@@ -161,7 +161,8 @@ TEST_P(AdviceVsCut, DontNeedInFlight) {
 }
 
 // The store works on the cut, and advise(kDontNeed) comes for the same pages, one of them dirty: none is
-// written to where it was. Fails if begin_writeback() takes sealed pages.
+// written to where it was. Fails if begin_writeback() takes sealed pages (of a punch, a zeroing or a truncate;
+// then the adviser waits in vain for a page that is sealed, and is gone when it no longer is).
 TEST_P(AdviceVsCut, DontNeedMeanwhile) {
   (void)engine_->read(0, 4 * kPage);
   engine_->write(kPage, kPage, 'b');

@@ -399,7 +399,7 @@ TEST_P(Reshape, AppendAioVsFallocate) {
 
 // Two that make the file longer by a part of a page (whole pages at its end are locked to the end anyway), and
 // have no byte in common: the longer one wins, whichever is first. Fails if ClearCall locks no more than its
-// range where it makes the file longer.
+// range where it makes the file longer (under `inode` the second begins after the first).
 TEST_P(Reshape, ThoseWhoExtendWaitForEachOther) {
   make(2);
   count(StoreOp::kTruncate, held());

@@ -98,6 +98,19 @@ End run_child(const Race& race, Locking locking, fault::Planted planted, std::ui
   }
 }
 
+// The first lines, indented, of what a failing test printed: what failed, and where.
+std::string opening_of(std::string_view text) {
+  constexpr int kLines = 3;
+  constexpr std::size_t kColumns = 110;
+  std::string opening;
+  for (int line = 0; line < kLines && !text.empty(); ++line) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    opening += fmt::format("  {}\n", text.substr(0, std::min(end, kColumns)));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return opening;
+}
+
 class Table {
  public:
   explicit Table(bool details) : log_(std::tmpfile()), details_(details) {
@@ -140,8 +153,8 @@ class Table {
       }
       ++passed_;
       if (details_) {
-        remarks_ += fmt::format("{} under {}, with its fault:\n", race.name, cache::name(locking));
-        remarks_ += log_text();
+        remarks_ += fmt::format("{} under {}, with its fault:\n{}", race.name, cache::name(locking),
+                                opening_of(log_text()));
       }
       return fmt::format("holds, {}", name(planted));
     }
