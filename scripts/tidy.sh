@@ -189,6 +189,20 @@ every_race_is_in_the_docs() {
   report "$bad"
 }
 
+# In the comment above it: "Fails with kFault", the one that the table plants.
+every_race_says_what_breaks_it() {
+  local bad
+  bad=$(files 'tests/races/*.cc' | xargs awk '
+    /^\/\// {comment = comment substr($0, 3); next}
+    /^RACE\(/ {
+      match($0, /, k[A-Za-z]+/)
+      fault = substr($0, RSTART + 2, RLENGTH - 2)
+      if (index(comment, "Fails with " fault) == 0) print FILENAME ":" FNR ": no \"Fails with " fault "\""
+    }
+    {comment = ""}')
+  report "$bad"
+}
+
 tidy_rules=(
   every_header_opens_with_what_it_is
   every_guard_is_named_after_its_path
@@ -206,4 +220,5 @@ tidy_rules=(
   scripts_parse_and_refuse_unset_variables
   lock_order_in_code_and_docs_agree
   every_race_is_in_the_docs
+  every_race_says_what_breaks_it
 )

@@ -84,7 +84,7 @@ RACE(EvictVsReadahead, kEvictTakesFilling) {
 // looks again, in one step; so he is woken or does not sleep. Fails with kWaiterLooksOnce, by a deadlock:
 // PageWaitLot::wait() sleeps although the page has changed since it was looked at.
 RACE(WaiterPublishedLate, kWaiterLooksOnce) {
-  constexpr std::size_t kPages = 4;
+  constexpr std::size_t kPages = 8;
   QuietEngine engine(locking, kPages);
   const auto read_all = [&] {
     for (std::size_t page = 0; page < kPages; ++page) {
