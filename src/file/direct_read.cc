@@ -31,6 +31,7 @@ class ReadLocks {
   std::error_code lock(std::uint64_t offset, std::size_t bytes, const sync::WaitLimit& limit) {
     sync::WaitStatus status = operation_.begin(inode_->lock(), sync::RwMode::kRead, limit);
     if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+    if (fault::planted(fault::Planted::kDirectReadTakesNoRange)) return {};
     status = inode_->lock_range(range_, offset & ~kInPage, (offset + bytes - 1) | kInPage, limit,
                                 sync::RangeMode::kShared);
     held_ = status == sync::WaitStatus::kReady;

@@ -67,6 +67,10 @@ class WriteCall final : public StoreCall {
     inode.cache().store().write(inode.write_handle(), offset_, {pieces_.data(), count_}, mode,
                                 *this);
   }
+  // Nothing: what the call holds is the call's. As a planted fault, all of that.
+  std::shared_ptr<HeldPiece> held_by_caller() noexcept {
+    return fault::planted(fault::Planted::kDirectLocksAreTheCallers) ? std::move(held_) : nullptr;
+  }
   // Ends a call that was never submitted.
   static void drop(WriteCall* call) {
     const std::shared_ptr<Inode> inode = call->inode_;
@@ -111,6 +115,7 @@ std::error_code WriteCall::shoot_down(const sync::WaitLimit& limit) {
   std::error_code error = down->lock_pages(page_index(offset_), page_index(end_bytes() - 1), limit);
   if (!error) error = ShotDown::write(down, limit);
   if (!error && !fault::planted(fault::Planted::kDirectWriteKeepsPages)) down->drop();
+  if (fault::planted(fault::Planted::kDirectUnblocksEarly)) held_.reset();
   return error;
 }
 
@@ -174,6 +179,7 @@ Transfer write_piece(const std::shared_ptr<HeldWrite>& write, Slices<const std::
   }
   const std::size_t bytes = call->bytes_taken();
   write->inode->stamp_change();
+  const std::shared_ptr<HeldPiece> held_by_caller = call->held_by_caller();
   call->submit(bounced ? IoMode::kAsync : IoMode::kWait);
   error = StoreCall::wait_and_disown(call, limit);
   return {error ? 0 : bytes, error};

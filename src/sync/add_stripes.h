@@ -34,6 +34,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "fault/planted.h"
 #include "sync/atomic.h"
 #include "sync/check.h"
 #include "sync/local_global_lock.h"
@@ -119,6 +120,9 @@ inline bool AddStripes::try_enter(Stripe* stripe) noexcept {
 
 inline void AddStripes::leave(Stripe stripe) noexcept {
   lock_rank::released(Rank::kGate, this);
+  if (fault::planted(fault::Planted::kLeaveOwnStripe)) {
+    stripe = static_cast<Stripe>(thread_ordinal() % kStripeCount);
+  }
   const std::uint32_t before = counts_->of[stripe].in.fetch_sub(1);
   QUIRE_CHECK(before != 0);
   if (state_.load() == State::kDraining) [[unlikely]]
