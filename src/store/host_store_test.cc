@@ -26,10 +26,12 @@ namespace {
 
 namespace fs = std::filesystem;
 using Engine = HostStoreOptions::Engine;
+HostFile& file_of(ObjectHandle handle) {
+  return *reinterpret_cast<HostFile*>(static_cast<std::uintptr_t>(handle.value));
+}
 // The object was made by this open, and no sync has made its name durable.
 bool name_unsynced(ObjectHandle handle) {
-  return reinterpret_cast<const HostFile*>(static_cast<std::uintptr_t>(handle.value))
-      ->name_unsynced();
+  return file_of(handle).name_unsynced();
 }
 
 class HostStoreTest : public ::testing::TestWithParam<std::tuple<Engine, bool>> {
@@ -202,6 +204,39 @@ TEST_P(HostStoreTest, HandlesGrantWhatTheyWereOpenedFor) {
   EXPECT_EQ(read(*store_, writer.handle(), 0, 10).error, std::errc::bad_file_descriptor);
   EXPECT_FALSE(write(*store_, writer.handle(), 0, pattern(10, 3)));
   EXPECT_EQ(directory_.contents("file"), pattern(10, 3));
+}
+
+// XFS would lose the write. Fails without enter_truncate() in HostStore::truncate.
+TEST_P(HostStoreTest, ATruncateWaitsForWritesThatAreUnderWayInTheRing) {
+  Opened opened(store_, "file");
+  HostFile& file = file_of(opened.handle());
+  sync::GateToken under_way;
+  ASSERT_TRUE(file.enter_ring(under_way));
+  Done truncated;
+  store_->truncate(opened.handle(), 5 * kPage, truncated);
+  while (file.size_gate().waiting_count(sync::GateSide::kBlock) == 0 && !truncated.answered()) {
+    sync::yield_thread();
+  }
+  EXPECT_FALSE(truncated.answered());
+  EXPECT_EQ(opened.stat().size_bytes, 0);
+  // Who comes now is not kept waiting: it goes another way.
+  const auto bytes = pattern(kPage, 4);
+  EXPECT_FALSE(write(*store_, opened.handle(), kPage, bytes, IoMode::kAsync));
+  EXPECT_FALSE(truncated.answered());
+  under_way.release();
+  EXPECT_FALSE(truncated.wait());
+  EXPECT_EQ(opened.stat().size_bytes, 5 * kPage);
+  EXPECT_EQ(read(*store_, opened.handle(), kPage, kPage).bytes, bytes);
+}
+
+// Fails with answer() releasing what it holds after io_done().
+TEST_P(HostStoreTest, AWriteLeavesTheGateBeforeItAnswers) {
+  Opened opened(store_, "file");
+  HostFile& file = file_of(opened.handle());
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_FALSE(write(*store_, opened.handle(), 0, pattern(kPage, 4), IoMode::kAsync));
+    ASSERT_EQ(file.size_gate().holders_count(sync::GateSide::kAdd), 0u);
+  }
 }
 
 TEST_P(HostStoreTest, Truncate) {
