@@ -24,7 +24,8 @@
 //  4. Who enters counts itself and then looks whether the stripes are open; who closes them says so and
 //     then looks at the counts. Both are sequentially consistent: one of the two sees the other.
 //  5. A closer waits for those who were in when it came, and for nobody who comes later: the gate's bound
-//     on its blockers' wait is as it was.
+//     on its blockers' wait is as it was. While a blocker waits in the gate, adders still come in by the
+//     stripes; it does not wait for those.
 //  6. At most limits::kStripedGatesMax gates of a process have stripes; the others go on without.
 #ifndef QUIRE_SYNC_ADD_STRIPES_H_
 #define QUIRE_SYNC_ADD_STRIPES_H_
