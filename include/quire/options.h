@@ -17,7 +17,7 @@ enum class Locking {
   // is cached never wait. For files that are cut often and hardly read meanwhile.
   kGate,
   // The same, but only in the range that is cut: reads elsewhere in the file do not wait. The default, which
-  // costs some 70 ns more for each cut and direct write; docs/locking.md has the figures.
+  // costs some 70 ns more for each cut; docs/locking.md has the figures.
   kRange,
   // Reads that miss keep cuts of the file waiting until the store has answered, and a cut keeps all
   // other cuts of it and misses waiting. What the page cache of Linux does today; to compare with.
@@ -26,7 +26,8 @@ enum class Locking {
   kInode,
 };
 
-// What direct IO does whose buffer is a mapping of the very bytes that are read or written. Everything else
+// What direct IO does whose buffer is a mapping, made by this library, of the very bytes that are read or
+// written. (No call makes one yet.) Everything else
 // whose buffer lies in a mapping, of whatever file, is copied, as File says.
 enum class Deadlock {
   kBounce,  // the same: it succeeds
