@@ -105,7 +105,7 @@ bool MappingTable::find(Bytes bytes) const noexcept {
 }
 
 MappedRange MappingTable::head(Bytes bytes) const {
-  const MappedRange none = {.bytes = bytes, .file = 0, .offset = 0, .memory = nullptr};
+  MappedRange none = {.bytes = bytes, .file = 0, .offset = 0, .memory = nullptr};
   if (bytes.empty() || empty()) return none;
   const Readers::Guard guard = readers_.enter();
   const Ranges* const ranges = ranges_.load();

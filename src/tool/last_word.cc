@@ -81,6 +81,19 @@ bool LastWord::hear(Ended& ended) const {
   }
 }
 
+bool LastWord::wait_gone(std::chrono::milliseconds timeout) const {
+  if (!process_.ok()) return true;
+  const auto deadline = sync::deadline_after(timeout);
+  struct pollfd process = {process_.get(), POLLIN, 0};
+  while (true) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - sync::Clock::now());
+    const int ready =
+        ::poll(&process, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+    if (ready < 0 && errno == EINTR) continue;
+    return ready > 0;
+  }
+}
+
 LastWord::Outcome LastWord::wait(std::chrono::milliseconds timeout, Ended& ended) {
   const auto deadline = sync::deadline_after(timeout);
   std::array<struct pollfd, 2> polls = {
