@@ -1,7 +1,8 @@
 // Turns: so many at a time of those who hold frames of the cache while they wait for more. Without a bound
 // they could hold all of it together, and wait for ever.
 //
-// From anywhere, holding nothing. Whoever finds no turn free queues for one of them, first come, first served.
+// From anywhere, holding nothing. Whoever finds no turn free queues for one of the four, drawn in rotation, and is
+// served in the order of that queue: should another come free first, it goes to whoever asks next.
 #ifndef QUIRE_CACHE_TURNS_H_
 #define QUIRE_CACHE_TURNS_H_
 

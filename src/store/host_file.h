@@ -88,7 +88,7 @@ class HostFile {
   bool name_unsynced() const { return name_unsynced_.load(); }
 
   // While a write is io_uring's the file is not truncated; see size_gate_. False if it is being truncated,
-  // or somebody waits to do it: then the write must be made by a thread that waits for it.
+  // or somebody waits to do it: then the write must be made by a synchronous call.
   bool enter_ring(sync::GateToken& token) noexcept;
   // Waits for those writes, and keeps others out.
   sync::GateToken enter_truncate() noexcept;
