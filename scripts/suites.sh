@@ -99,6 +99,25 @@ part_sim() {
   rm -rf "$results"
 }
 
+# The races, each under each strategy, with the code as it is and with the race's planted fault: a test each.
+part_races() {
+  local program output line status=0
+  build sim sim_suite || { fails "races: build"; return 0; }
+  program=$(build_dir sim)/bin/sim_suite
+  output=$("$program" --seeds "$race_seeds" --races "$case_name" 2>&1) || status=$?
+  [[ -z $case_name || $output != *$'\n'"races: 0 passed, 0 failed" ]] || return 0
+  printf '%s\n' "$output"
+  if [[ $output =~ "races: "([0-9]+)" passed, "([0-9]+)" failed"$ ]] &&
+    (((status == 0) == (BASH_REMATCH[1] > 0 && BASH_REMATCH[2] == 0))); then
+    passes "${BASH_REMATCH[1]}"
+    while read -r line; do
+      [[ $line != "FAILED: "* ]] || fails "races: ${line#FAILED: }"
+    done <<<"$output"
+  else
+    fails "races: sim_suite --races ended with status $status and did not count what it did"
+  fi
+}
+
 # The models print a line for each property, "ok WHAT" or "FAILED WHAT", and count them at the end. As
 # many at once as there are processors.
 part_spin() {

@@ -171,6 +171,38 @@ lock_order_in_code_and_docs_agree() {
     { echo "docs/architecture.md has no line: ${order//|/ → }"; return 1; }
 }
 
+# As lines NAME FAULT: the races of tests/races, and those that docs/races.md has a section of.
+races_in_code() {
+  files 'tests/races/*.cc' | xargs sed -nE 's/^RACE\(([A-Za-z]+), (k[A-Za-z]+).*/\1 \2/p' |
+    sed -E ':again; s/^([A-Za-z-]*[a-z])([A-Z])/\1-\2/; t again'
+}
+races_in_docs() {
+  awk '/^### / {race = $2} /^- Prevented by/ {print race, $NF}' docs/races.md |
+    sed -E 's/`([A-Za-z]+)`\.$/\1/'
+}
+every_race_is_in_the_docs() {
+  local bad
+  [[ -n $(races_in_code) ]] || { echo "no races found in tests/races"; return 1; }
+  bad=$(diff <(races_in_code | tr '[:upper:]' '[:lower:]' | sort) \
+    <(races_in_docs | tr '[:upper:]' '[:lower:]' | sort) | grep '^[<>]' |
+    sed 's/^</tests\/races has, and docs\/races.md has not:/; s/^>/docs\/races.md has, and tests\/races has not:/' || true)
+  report "$bad"
+}
+
+# In the comment above it: "Fails with kFault", the one that the table plants.
+every_race_says_what_breaks_it() {
+  local bad
+  bad=$(files 'tests/races/*.cc' | xargs awk '
+    /^\/\// {comment = comment substr($0, 3); next}
+    /^RACE\(/ {
+      match($0, /, k[A-Za-z]+/)
+      fault = substr($0, RSTART + 2, RLENGTH - 2)
+      if (index(comment, "Fails with " fault) == 0) print FILENAME ":" FNR ": no \"Fails with " fault "\""
+    }
+    {comment = ""}')
+  report "$bad"
+}
+
 tidy_rules=(
   every_header_opens_with_what_it_is
   every_guard_is_named_after_its_path
@@ -187,4 +219,6 @@ tidy_rules=(
   text_ends_in_one_newline_without_trailing_blanks
   scripts_parse_and_refuse_unset_variables
   lock_order_in_code_and_docs_agree
+  every_race_is_in_the_docs
+  every_race_says_what_breaks_it
 )

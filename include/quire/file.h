@@ -6,7 +6,8 @@
 //
 // Atomicity: a write excludes every other operation that changes bytes or size in its range, so
 // overlapping writes never mix. A read sees each page (4 KiB) whole: all of a write to that page or
-// nothing of it; a read of several pages may see some of them before and some after a write.
+// nothing of it; a read of several pages may see some of them before and some after a write. Of readv() this
+// holds for each buffer by itself: a page that two buffers share may be of before and after a write.
 //
 // Direct IO: a read, write or append of a file opened with OpenFlags::kDirect, or for which
 // CallOptions::path says so, moves the bytes between the caller's memory and the store. It is coherent with
@@ -26,6 +27,15 @@
 //   cache, and to the store from there, before it returns. That is a buffered write: it waits until nobody
 //   uses the page any more, for as long as the call allows; one that cannot be left waits without bound, and
 //   for ever if its own thread is the one that uses the page.
+//
+// Buffers in mappings: the buffer of any read, write or append may lie in a mapping that this library made (there
+// is no call that makes one yet; mappings by mmap(2), of a mount's files too, are not meant), of any file of any of its caches, the same bytes of the same file included. It is copied then, while the call
+// holds nothing that a page fault may wait for; of the memory of the cache calls of that kind use a quarter, or
+// half with direct calls that can be left. Such a call goes piece by piece, each of 1 MiB or a sixteenth of the cache, and what is said of atomicity
+// holds of each piece, not of the whole; an append of more than a piece is in one place, where others may see
+// zeros until it has ended. Direct IO needs no aligned memory there. A page of the buffer that cannot be had ends
+// the call: what went before counts, else EFAULT or why it cannot. CacheOptions::deadlock can make an error of
+// direct IO from bytes of a file to themselves (EDEADLK).
 //
 // Errors that every call can give, beside those it names: Errc::kForked in the child of a fork,
 // Errc::kClosed after close(), Errc::kInterrupted and Errc::kTimedOut as the CallOptions ask.

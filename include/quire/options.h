@@ -17,13 +17,21 @@ enum class Locking {
   // is cached never wait. For files that are cut often and hardly read meanwhile.
   kGate,
   // The same, but only in the range that is cut: reads elsewhere in the file do not wait. The default, which
-  // costs some 70 ns more for each cut and direct write; docs/locking.md has the figures.
+  // costs some 70 ns more for each cut; docs/locking.md has the figures.
   kRange,
   // Reads that miss keep cuts of the file waiting until the store has answered, and a cut keeps all
   // other cuts of it and misses waiting. What the page cache of Linux does today; to compare with.
   kInvalidate,
   // Every read, cached or not, keeps out every write and cut of the file. What XFS does; to compare with.
   kInode,
+};
+
+// What direct IO does whose buffer is a mapping, made by this library, of the very bytes that are read or
+// written. (No call makes one yet.) Everything else
+// whose buffer lies in a mapping, of whatever file, is copied, as File says.
+enum class Deadlock {
+  kBounce,  // the same: it succeeds
+  kStrict,  // it fails with EDEADLK, for a program that takes it for a mistake of its own
 };
 
 struct CacheOptions {
@@ -53,6 +61,8 @@ struct CacheOptions {
   // when the file is closed. Until then a file that is written from one end to the other may take up to
   // limits::kReservePagesMax pages more on the store than it needs.
   bool reserve_space = true;
+  // Whether direct IO from a part of a file to itself is an error.
+  Deadlock deadlock = Deadlock::kBounce;
 
   // Threads that run File::submit requests, beside one that keeps their deadlines. 1 to 64.
   unsigned worker_threads = 4;

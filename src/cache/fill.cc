@@ -100,7 +100,7 @@ void FillRequest::publish(std::error_code error, std::size_t bytes, unsigned pin
   const std::size_t valid = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, in_file));
   for (std::size_t i = 0; i < count_; ++i) {
     PageWord& page = word(i);
-    if (error) {
+    if (error && !fault::planted(fault::Planted::kFailedFillStays)) {
       memory.remove(frames_[i]);
       const PageValue before = page.fail_fill();
       pages_->forget_page(first_ + i, page, frames_[i]);
@@ -219,6 +219,12 @@ std::error_code fill_run(FilePages& pages, std::uint64_t first, std::size_t page
     frames.shrink(need);
     status = add.begin(pages.lock(), first, first + pages_max - 1, limit);
     if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  }
+  if (fault::planted(fault::Planted::kFramesUnderAdd)) {
+    (void)memory.acquire(frames, frames.size() + 1, limit);
+  }
+  if (fault::planted(fault::Planted::kNestAdds)) {
+    (void)CacheLock::Add().begin(pages.lock(), first, first, limit);
   }
   add_pages(pages, first, pages_max, frames, std::move(add), *request);
   if (request->count() == 0) return {};

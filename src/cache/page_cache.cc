@@ -54,6 +54,9 @@ Result<Budget> plan_budget(const CacheOptions& o) {
     default:
       return bad_option("locking", static_cast<std::uint64_t>(o.locking), "one of Locking");
   }
+  if (o.deadlock != Deadlock::kBounce && o.deadlock != Deadlock::kStrict) {
+    return bad_option("deadlock", static_cast<std::uint64_t>(o.deadlock), "one of Deadlock");
+  }
   const std::size_t dirty_max =
       o.dirty_max_bytes != 0 ? o.dirty_max_bytes : o.memory_bytes / 10 * 4;
   const std::size_t background = o.dirty_background_bytes != 0
@@ -110,6 +113,7 @@ Result<std::unique_ptr<PageCache>> PageCache::create(std::shared_ptr<Store> stor
   cache->budget_ = budget;
   cache->locking_ = options.locking;
   cache->reserving_.store(options.reserve_space && cache->traits_.reserves_space);
+  cache->deadlock_ = options.deadlock;
   cache->log_ = options.log;
   PageCache* const self = cache.get();
   const auto press = [self] { self->flusher_.press(); };

@@ -15,6 +15,7 @@
 #include "cache/memory.h"
 #include "cache/page_wait.h"
 #include "cache/snapshot_pool.h"
+#include "cache/turns.h"
 #include "quire/log.h"
 #include "quire/options.h"
 #include "quire/store.h"
@@ -72,6 +73,9 @@ class PageCache {
   bool reserving() const noexcept { return reserving_.load(); }
   // The store reserves nothing, whatever it promised. True for the first who says so.
   bool stop_reserving() noexcept { return reserving_.exchange(false); }
+  Deadlock deadlock() const noexcept { return deadlock_; }
+  // Of those who wait for memory with frames in hand, for longer than one look.
+  Turns& turns() noexcept { return turns_; }
   // Memory in use of the budget, in bytes.
   std::uint64_t memory_used_bytes() const noexcept;
   void log(LogLevel level, std::string_view message) const {
@@ -86,7 +90,9 @@ class PageCache {
   Budget budget_;
   Locking locking_ = Locking::kGate;
   sync::Atomic<bool> reserving_{false};
+  Deadlock deadlock_ = Deadlock::kBounce;
   LogFunction log_;
+  Turns turns_;
   std::shared_ptr<PageWaitLot> lot_;
   std::unique_ptr<Memory> memory_;
   std::unique_ptr<DirtyBudget> dirty_;

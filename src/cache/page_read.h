@@ -55,7 +55,8 @@ inline PageCopy copy_page(FilePages& pages, std::uint32_t slot, std::uint64_t of
   const PageWord* const word = pages.find(index);
   if (word == nullptr) return {};
   const PageValue value = word->load();
-  if (!value.readable()) [[unlikely]] {
+  const bool torn = fault::planted(fault::Planted::kReadTakesWriting) && value.writing();
+  if (!value.readable() && !torn) [[unlikely]] {
     return {value.absent() ? PageLook::kAbsent : PageLook::kUnreadable, 0};
   }
   if (value.marker()) [[unlikely]]

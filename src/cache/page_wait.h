@@ -22,6 +22,7 @@
 #include "cache/page_key.h"
 #include "cache/page_word.h"
 #include "cache/wait_count.h"
+#include "fault/planted.h"
 #include "sync/mutex.h"
 #include "sync/parker.h"
 #include "sync/wait.h"
@@ -44,7 +45,8 @@ class PageWaitLot {
     Bucket& bucket = bucket_of(key);
     {
       sync::MutexLock lock(bucket.mutex);
-      const bool changed = !word.announce_waiter(seen);
+      const bool changed =
+          !word.announce_waiter(seen) && !fault::planted(fault::Planted::kWaiterLooksOnce);
       if (!changed) join(bucket, waiter);
       lock.unlock();
       before_sleep();

@@ -67,6 +67,7 @@
 
 #include <cstdint>
 
+#include "fault/planted.h"
 #include "sync/atomic.h"
 #include "sync/check.h"
 
@@ -183,7 +184,8 @@ class PageWord {
 
   // Sets `writing` if the page is up to date and neither sealed nor being written.
   bool begin_write(PageValue& seen) noexcept {
-    while (seen.readable()) {
+    while (seen.readable() || (fault::planted(fault::Planted::kWriteTakesWriting) &&
+                               seen.without(PageValue::kWriting).readable())) {
       if (word_.compare_exchange_weak(seen.bits, seen.with(PageValue::kWriting).bits)) return true;
     }
     return false;
@@ -207,7 +209,8 @@ class PageWord {
   // dirty -> writeback. False, and nothing done, in any other state and while writing or sealed.
   bool begin_writeback() noexcept {
     PageValue v = load();
-    while (v.state() == PageState::kDirty && !v.writing() && !v.sealed()) {
+    while (v.state() == PageState::kDirty && !v.writing() &&
+           (!v.sealed() || fault::planted(fault::Planted::kWritebackTakesSealed))) {
       if (word_.compare_exchange_weak(v.bits, v.with_state(PageState::kWriteback).bits))
         return true;
     }
@@ -216,7 +219,8 @@ class PageWord {
   PageValue end_writeback(bool ok) noexcept {
     return change([&](PageValue v) {
       QUIRE_CHECK(v.state() == PageState::kWriteback || v.state() == PageState::kRewritten);
-      const bool clean = ok && v.state() == PageState::kWriteback;
+      const bool clean = ok && (v.state() == PageState::kWriteback ||
+                                fault::planted(fault::Planted::kRewrittenBecomesClean));
       return v.with_state(clean ? PageState::kClean : PageState::kDirty);
     });
   }
@@ -230,9 +234,7 @@ class PageWord {
   }
   // The same for eviction: only a clean page without pins and waiters.
   bool begin_evict(PageValue& seen) noexcept {
-    while (seen.state() == PageState::kClean &&
-           (seen.bits & (PageValue::kWriting | PageValue::kSealed | PageValue::kWaiters |
-                         PageValue::kPinMask)) == 0) {
+    while (evictable(seen)) {
       if (word_.compare_exchange_weak(seen.bits, seen.with(PageValue::kSealed).bits)) return true;
     }
     return false;
@@ -268,9 +270,21 @@ class PageWord {
   }
 
  private:
-  static constexpr bool sealable(PageValue v) {
+  static bool sealable(PageValue v) noexcept {
+    if (fault::planted(fault::Planted::kSealTakesWriteback) && v.dirty()) {
+      v = v.with_state(PageState::kDirty);
+    }
     return (v.state() == PageState::kClean || v.state() == PageState::kDirty) && !v.writing() &&
            !v.sealed();
+  }
+  static bool evictable(PageValue v) noexcept {
+    if (fault::planted(fault::Planted::kEvictTakesWriting)) v = v.without(PageValue::kWriting);
+    if (fault::planted(fault::Planted::kEvictTakesFilling) && v.state() == PageState::kFilling) {
+      v = v.with_state(PageState::kClean);
+    }
+    return v.state() == PageState::kClean &&
+           (v.bits & (PageValue::kWriting | PageValue::kSealed | PageValue::kWaiters |
+                      PageValue::kPinMask)) == 0;
   }
   // Replaces the value by next(value) with the waiters flag cleared, and returns the old value.
   template <class Next>

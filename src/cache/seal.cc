@@ -16,6 +16,7 @@ const std::error_code kBusy = std::make_error_code(std::errc::device_or_resource
 std::error_code wait_users(FilePages& pages, std::uint64_t index, PageWord& word,
                            const sync::WaitLimit& limit, sync::Clock::duration users_wait) {
   const PageKey key = pages.key(index);
+  if (fault::planted(fault::Planted::kSealIgnoresPins)) return {};
   if (!Hazards::named(key) && word.load().pins() == 0) return {};
   sync::WaitLimit until = limit;
   if (users_wait != SealedRange::kAsLongAsItTakes) {
@@ -55,6 +56,7 @@ std::error_code seal_page(FilePages& pages, std::uint64_t index, PageWord& word,
     if (value.absent()) return {};
     if (word.begin_seal(value)) break;
     if (value.absent()) return {};
+    if (fault::planted(fault::Planted::kSealSkipsFilling) && !value.uptodate()) return {};
     const sync::WaitStatus status = pages.wait_changed(index, word, value, limit);
     if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   }

@@ -264,7 +264,9 @@ FlushResult flush_all(FilePages& pages, std::uint64_t first_index, std::uint64_t
   DirtyList::Wanted wanted;
   wanted.first_index = first_index;
   wanted.last_index = last_index;
-  wanted.newest_sequence = list.newest_sequence();
+  if (!fault::planted(fault::Planted::kFlushWantsNew)) {
+    wanted.newest_sequence = list.newest_sequence();
+  }
 
   FlushResult result;
   const auto give_up = [&](std::error_code error) {

@@ -1,6 +1,7 @@
 // Planted faults: one-line mistakes in the engine that a program built with QUIRE_PLANTED_FAULTS can turn
 // on by name, to see that its tests notice. In every other build planted() is a constant false, and what
-// depends on it is not there.
+// depends on it is not there. Three programs are built so: model_faults (tests/model), cut_job_faults
+// (tests/cut_job), and the simulation, whose races (tests/races) each name the fault that breaks them.
 //
 //   if (!fault::planted(Planted::kSkipTailZeroing)) zero_the_tail();
 //
@@ -38,6 +39,40 @@ enum class Planted : std::uint8_t {
   kPunchKeepsPages,
   kPunchSkipsEdges,
   kShiftKeepsPages,
+  kDirectWriteKeepsPages,
+  kDirectReadSkipsDirty,
+  kDirectWriteKeepsSize,
+  kDirectWriteUntold,
+  // Of the races.
+  kSealSkipsFilling,
+  kSealTakesWriteback,
+  kSealIgnoresPins,
+  kEvictTakesFilling,
+  kEvictTakesWriting,
+  kReadTakesWriting,
+  kWriteTakesWriting,
+  kWritebackTakesSealed,
+  kRewrittenBecomesClean,
+  kFailedFillStays,
+  kTrustFirstCovers,
+  kWaiterLooksOnce,
+  kNestAdds,
+  kFramesUnderAdd,
+  kFlushWantsNew,
+  kDirectUnblocksEarly,
+  kDirectLocksAreTheCallers,
+  kDirectReadTakesNoRange,
+  kAppendTrustsOldSize,
+  kCutTakesNoRange,
+  kCutBeginsNoBlock,
+  kShiftLocksItsRange,
+  kShiftFailsUnnoticed,
+  kZeroGrowsInItsRange,
+  kClearPartToTheEnd,
+  kAddersOvertake,
+  kBlockersOvertake,
+  kLeaveOwnStripe,
+  kTrimLocksNothing,
   kNone,
 };
 

@@ -53,6 +53,7 @@ class AdviceVsCut : public testing::TestWithParam<std::tuple<Locking, int>> {
     return start_thread("cutter", [this] {
       const std::error_code error = tested().run(engine_->inode);
       EXPECT_FALSE(error) << error.message();
+      cut_ended_.store(true);
     });
   }
   // Holds the requests of one kind that reach past page 0.
@@ -66,9 +67,13 @@ class AdviceVsCut : public testing::TestWithParam<std::tuple<Locking, int>> {
     engine_->store->set_hook({});
     engine_->store->release_held();
   }
-  bool cut_waits() {
-    return engine_->value(1).waiters() ||
-           engine_->inode->lock().waiting_count(GateSide::kBlock) == 1;
+  // Waits until the cut waits: for the page, or at the lock.
+  void expect_cut_waits() {
+    until([this] {
+      return cut_ended_.load() || engine_->value(1).waiters() ||
+             engine_->inode->lock().waiting_count(GateSide::kBlock) == 1;
+    });
+    EXPECT_FALSE(cut_ended_.load());
   }
   // The cache, and after a sync the store, have what the cut leaves.
   void expect_cut() {
@@ -83,6 +88,7 @@ class AdviceVsCut : public testing::TestWithParam<std::tuple<Locking, int>> {
     EXPECT_TRUE(engine_->read(0, 8 * kPage) == expected);
   }
   std::optional<Engine> engine_;
+  sync::Atomic<bool> cut_ended_{false};
 };
 
 INSTANTIATE_TEST_SUITE_P(Strategies, AdviceVsCut,
@@ -101,7 +107,7 @@ TEST_P(AdviceVsCut, ReadaheadInFlight) {
   ASSERT_GE(held_requests(), 1u);
   ASSERT_EQ(engine_->value(1).state(), cache::PageState::kFilling);
   sync::Thread cutter = start_cut();
-  until([&] { return cut_waits(); });
+  expect_cut_waits();
   release();
   cutter.join();
   expect_cut();
@@ -146,7 +152,7 @@ TEST_P(AdviceVsCut, DontNeedInFlight) {
       start_thread("adviser", [&] { EXPECT_FALSE(drop_behind(engine_->inode, 0, kLast)); });
   until([&] { return held_requests() == 1; });
   sync::Thread cutter = start_cut();
-  until([&] { return cut_waits(); });
+  expect_cut_waits();
   EXPECT_EQ(held_requests(), 1u);
   release();
   adviser.join();
@@ -155,7 +161,8 @@ TEST_P(AdviceVsCut, DontNeedInFlight) {
 }
 
 // The store works on the cut, and advise(kDontNeed) comes for the same pages, one of them dirty: none is
-// written to where it was. Fails if begin_writeback() takes sealed pages.
+// written to where it was. Fails if begin_writeback() takes sealed pages (of a punch, a zeroing or a truncate;
+// then the adviser waits in vain for a page that is sealed, and is gone when it no longer is).
 TEST_P(AdviceVsCut, DontNeedMeanwhile) {
   (void)engine_->read(0, 4 * kPage);
   engine_->write(kPage, kPage, 'b');
@@ -176,6 +183,7 @@ TEST_P(AdviceVsCut, DontNeedMeanwhile) {
   until([&] { return done.load() || engine_->value(1).waiters(); });
   EXPECT_EQ(writes, before);
   EXPECT_TRUE(engine_->value(1).sealed());
+  EXPECT_NE(engine_->value(1).state(), cache::PageState::kWriteback);
   release();
   cutter.join();
   adviser.join();

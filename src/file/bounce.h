@@ -1,8 +1,10 @@
-// Bounce: memory of the library's own for one request of direct IO whose caller may want to leave before
-// the store has answered: the store then never has the caller's. Frames of the cache, so the budget pays
+// Bounce: memory of the library's own that stands for the caller's. Frames of the cache, so the budget pays
 // for it.
 //
-// Who calls: direct reads and writes, under their write range, before the block, since it may take waiting.
+// Who calls:
+//  - direct reads and writes whose caller may want to leave before the store has answered, so that the store
+//    never has the caller's: under their write range, before the block, since it may take waiting;
+//  - reads and writes from and into mappings (mapped_io.h), holding nothing but a turn.
 // Given back in any thread.
 #ifndef QUIRE_FILE_BOUNCE_H_
 #define QUIRE_FILE_BOUNCE_H_

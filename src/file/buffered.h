@@ -13,6 +13,7 @@
 #include "cache/readahead.h"
 #include "file/inode.h"
 #include "file/write_locks.h"
+#include "quire/limits.h"
 #include "sync/mutex.h"
 #include "sync/wait.h"
 
@@ -31,6 +32,16 @@ struct Transfer {
   std::error_code error;
 };
 
+// Whether a read that moved `moved` bytes from `offset` on, and no more, met the end of the file: it goes from
+// page to page, and stops within one only there. Who reads must not go on then: the file may be longer by
+// now, and the rest of that page another write's than its beginning.
+constexpr bool met_the_end(std::uint64_t offset, std::size_t moved) noexcept {
+  return moved > 0 && ((offset + moved) & (limits::kPageBytes - 1)) != 0;
+}
+
+// In all of these the caller's memory lies in no mapping of the library's (mapping_table.h): it is copied to and
+// from under locks. Checked builds look.
+
 // Copies the pages at the head of [offset, offset + out.size()) that need nothing but copying; stops at
 // the first that does, and at the end of the file. Returns the bytes copied. Never waits.
 std::size_t read_hits(Inode& inode, std::span<std::byte> out, std::uint64_t offset) noexcept;
@@ -47,6 +58,7 @@ class Gather {
   void copy(std::span<std::byte> out) noexcept;
   // Passes over the next bytes. REQUIRES: there are as many.
   void skip(std::size_t bytes) noexcept;
+  std::span<const std::span<const std::byte>> pieces() const noexcept { return pieces_; }
 
  private:
   std::span<const std::span<const std::byte>> pieces_;

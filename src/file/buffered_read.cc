@@ -3,6 +3,8 @@
 #include "cache/fill.h"
 #include "cache/page_read.h"
 #include "file/buffered.h"
+#include "file/mapping_table.h"
+#include "sync/check.h"
 
 namespace quire::file {
 namespace {
@@ -104,7 +106,7 @@ Transfer read_sound(Inode& inode, SharedReadahead& readahead, std::span<std::byt
   while (moved.bytes < out.size()) {
     const std::size_t hit = copy_hits(inode, out.subspan(moved.bytes), offset + moved.bytes);
     moved.bytes += hit;
-    if (moved.bytes == out.size()) break;
+    if (moved.bytes == out.size() || met_the_end(offset + moved.bytes - hit, hit)) break;
 
     // A look at the page that stopped us, or all of it where this thread has no hazard slot.
     const std::uint64_t at = offset + moved.bytes;
@@ -136,7 +138,7 @@ Transfer read_sound(Inode& inode, SharedReadahead& readahead, std::span<std::byt
     const Transfer missing = read_missing(inode, readahead, rest, at, &run_max, limit);
     moved.bytes += missing.bytes;
     moved.error = missing.error;
-    if (missing.error) return moved;
+    if (missing.error || met_the_end(at, missing.bytes)) return moved;
   }
   return moved;
 }
@@ -144,6 +146,7 @@ Transfer read_sound(Inode& inode, SharedReadahead& readahead, std::span<std::byt
 }  // namespace
 
 std::size_t read_hits(Inode& inode, std::span<std::byte> out, std::uint64_t offset) noexcept {
+  QUIRE_DCHECK(!MappingTable::of_process().meets(out));
   cache::CacheLock::Operation operation;
   if (!operation.try_begin(inode.lock(), sync::RwMode::kRead)) [[unlikely]]
     return 0;
@@ -153,6 +156,7 @@ std::size_t read_hits(Inode& inode, std::span<std::byte> out, std::uint64_t offs
 
 Transfer read_at(Inode& inode, SharedReadahead& readahead, std::span<std::byte> out,
                  std::uint64_t offset, const sync::WaitLimit& limit) {
+  QUIRE_DCHECK(!MappingTable::of_process().meets(out));
   const Transfer moved = read_sound(inode, readahead, out, offset, limit);
   // After the copy: what a shift that failed meanwhile has left there is nobody's data.
   if (inode.broken()) [[unlikely]]

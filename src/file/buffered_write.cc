@@ -4,8 +4,10 @@
 #include "cache/page_write.h"
 #include "fault/planted.h"
 #include "file/buffered.h"
+#include "file/mapping_table.h"
 #include "file/reserve.h"
 #include "file/write_locks.h"
+#include "sync/check.h"
 
 namespace quire::file {
 namespace {
@@ -49,6 +51,7 @@ namespace {
 // held; without, there is space for all of them.
 Transfer store_bytes(Inode& inode, const std::shared_ptr<HeldWrite>& held, Gather& from,
                      std::size_t bytes, std::uint64_t offset, const sync::WaitLimit& limit) {
+  QUIRE_DCHECK(!MappingTable::of_process().meets(from.pieces()));
   Transfer moved;
   if (offset >= limits::kFileSizeMaxBytes) {
     moved.error = std::make_error_code(std::errc::file_too_large);

@@ -21,6 +21,8 @@
 // cache (bounce.h) and never the caller's memory: a read copies after the answer, a write before the block.
 // Else it gets the caller's, and the call lasts until it has answered.
 //
+// The caller's memory lies in no mapping of the library's: else it is mapped_io.h that calls, with other.
+//
 // Who calls: File, from the caller's thread or a worker's, holding nothing.
 #ifndef QUIRE_FILE_DIRECT_H_
 #define QUIRE_FILE_DIRECT_H_

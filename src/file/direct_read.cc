@@ -2,11 +2,14 @@
 #include <array>
 
 #include "cache/writeback.h"
+#include "fault/planted.h"
 #include "file/bounce.h"
 #include "file/direct.h"
+#include "file/mapping_table.h"
 #include "file/slices.h"
 #include "file/store_call.h"
 #include "file/sync_file.h"
+#include "sync/check.h"
 #include "sync/range_lock.h"
 
 namespace quire::file {
@@ -28,6 +31,7 @@ class ReadLocks {
   std::error_code lock(std::uint64_t offset, std::size_t bytes, const sync::WaitLimit& limit) {
     sync::WaitStatus status = operation_.begin(inode_->lock(), sync::RwMode::kRead, limit);
     if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+    if (fault::planted(fault::Planted::kDirectReadTakesNoRange)) return {};
     status = inode_->lock_range(range_, offset & ~kInPage, (offset + bytes - 1) | kInPage, limit,
                                 sync::RangeMode::kShared);
     held_ = status == sync::WaitStatus::kReady;
@@ -138,6 +142,7 @@ Transfer read_piece(const std::shared_ptr<ReadLocks>& locks, Slices<std::byte>& 
 Transfer direct_read(const std::shared_ptr<Inode>& inode,
                      std::span<const std::span<std::byte>> buffers, std::size_t bytes,
                      std::uint64_t offset, const sync::WaitLimit& limit) {
+  QUIRE_DCHECK(!MappingTable::of_process().meets(buffers));
   Transfer moved;
   // What a failed sync may have lost is known to the cache alone.
   moved.error = rewrite_failed(*inode, limit);
@@ -151,7 +156,8 @@ Transfer direct_read(const std::shared_ptr<Inode>& inode,
     const std::uint64_t size = inode->size_bytes();
     if (offset >= size) return moved;
     const auto in_file = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, size - offset));
-    if (inode->dirty().unwritten() > 0) {
+    const bool skips = fault::planted(fault::Planted::kDirectReadSkipsDirty);
+    if (inode->dirty().unwritten() > 0 && !skips) {
       const cache::FlushResult result = cache::flush_all(
           *inode, cache::page_index(offset), cache::page_index(offset + in_file - 1), limit);
       flushed = result.pages > 0;

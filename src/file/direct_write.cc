@@ -5,13 +5,16 @@
 #include <optional>
 
 #include "cache/writeback.h"
+#include "fault/planted.h"
 #include "file/bounce.h"
 #include "file/direct.h"
+#include "file/mapping_table.h"
 #include "file/shoot_down.h"
 #include "file/slices.h"
 #include "file/store_call.h"
 #include "file/sync_file.h"
 #include "file/write_locks.h"
+#include "sync/check.h"
 
 namespace quire::file {
 namespace {
@@ -56,6 +59,10 @@ class WriteCall final : public StoreCall {
     inode.cache().store().write(inode.write_handle(), offset_, {pieces_.data(), count_}, mode,
                                 *this);
   }
+  // Nothing: what the call holds is the call's. As a planted fault, all of that.
+  std::shared_ptr<HeldPiece> held_by_caller() noexcept {
+    return fault::planted(fault::Planted::kDirectLocksAreTheCallers) ? std::move(held_) : nullptr;
+  }
   // Ends a call that was never submitted.
   static void drop(WriteCall* call) {
     const std::shared_ptr<Inode> inode = call->inode_;
@@ -99,7 +106,8 @@ std::error_code WriteCall::shoot_down(const sync::WaitLimit& limit) {
   const std::shared_ptr<ShotDown> down(held_, &held_->down);
   std::error_code error = down->lock_pages(page_index(offset_), page_index(end_bytes() - 1), limit);
   if (!error) error = ShotDown::write(down, limit);
-  if (!error) down->drop();
+  if (!error && !fault::planted(fault::Planted::kDirectWriteKeepsPages)) down->drop();
+  if (fault::planted(fault::Planted::kDirectUnblocksEarly)) held_.reset();
   return error;
 }
 
@@ -137,9 +145,12 @@ void WriteCall::ended(std::error_code error) noexcept {
     // A store that refused may have changed bytes and stamps all the same.
     inode_->note_changed();
   } else {
-    note_written();
+    if (!fault::planted(fault::Planted::kDirectWriteUntold)) note_written();
     // After the bytes are in place, and before anybody can look for them.
-    if (end_bytes() > inode_->size_bytes()) inode_->set_size_bytes(end_bytes());
+    const bool grows = end_bytes() > inode_->size_bytes();
+    if (grows && !fault::planted(fault::Planted::kDirectWriteKeepsSize)) {
+      inode_->set_size_bytes(end_bytes());
+    }
   }
   bounce_.give_back();
   held_.reset();
@@ -163,6 +174,7 @@ Transfer write_piece(const std::shared_ptr<HeldWrite>& write, Slices<const std::
   }
   const std::size_t bytes = call->bytes_taken();
   write->inode->stamp_change();
+  const std::shared_ptr<HeldPiece> held_by_caller = call->held_by_caller();
   call->submit(bounced ? IoMode::kAsync : IoMode::kWait);
   error = StoreCall::wait_and_disown(call, limit);
   return {error ? 0 : bytes, error};
@@ -192,6 +204,7 @@ Transfer write_through_cache(const std::shared_ptr<HeldWrite>& held,
 Transfer direct_write(const std::shared_ptr<Inode>& inode,
                       std::span<const std::span<const std::byte>> buffers, std::size_t bytes,
                       std::uint64_t* offset, const sync::WaitLimit& limit) {
+  QUIRE_DCHECK(!MappingTable::of_process().meets(buffers));
   Transfer moved;
   // What a failed sync is about must be written again while it is known.
   moved.error = rewrite_failed(*inode, limit);

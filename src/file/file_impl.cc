@@ -4,6 +4,7 @@
 
 #include "fault/planted.h"
 #include "file/cache_impl.h"
+#include "file/mapped_io.h"
 #include "file/reshape.h"
 #include "file/resize.h"
 #include "file/shoot_down.h"
@@ -84,8 +85,16 @@ Result<std::size_t> FileImpl::read(std::span<std::byte> buffer, std::uint64_t of
   if (buffer.size() > limits::kTransferMaxBytes) buffer = buffer.first(limits::kTransferMaxBytes);
   if (is_direct(call)) [[unlikely]]
     return read_direct({&buffer, 1}, offset, call);
+  if (file::in_mapping(buffer)) [[unlikely]] {
+    const file::Transfer moved = file::mapped_read(
+        inode_, readahead_, IoPath::kCached, {&buffer, 1}, buffer.size(), offset, to_limit(call));
+    if (moved.error && moved.bytes == 0) {
+      return fail_at(moved.error, "reading", offset, buffer.size());
+    }
+    return moved.bytes;
+  }
   const std::size_t hit = file::read_hits(*inode_, buffer, offset);
-  if (hit == buffer.size()) return hit;
+  if (hit == buffer.size() || file::met_the_end(offset, hit)) return hit;
   file::Transfer moved =
       file::read_at(*inode_, readahead_, buffer.subspan(hit), offset + hit, to_limit(call));
   moved.bytes += hit;
@@ -129,17 +138,20 @@ Result<std::size_t> FileImpl::read_direct(std::span<const std::span<std::byte>> 
                      limits::kTransferMaxBytes);
   }
   const sync::WaitLimit limit = to_limit(call);
+  const bool mapped = file::in_mapping(buffers);
   const auto wrong = file::misaligned(owner_->pages().traits().io_alignment_bytes, offset, buffers,
-                                      !limit.may_leave());
+                                      !limit.may_leave() && !mapped);
   if (wrong != file::Misaligned::kNothing) return misaligned(wrong, "reading", offset);
-  const file::Transfer moved = file::direct_read(inode_, buffers, bytes, offset, limit);
+  const file::Transfer moved =
+      mapped ? file::mapped_read(inode_, readahead_, IoPath::kDirect, buffers, bytes, offset, limit)
+             : file::direct_read(inode_, buffers, bytes, offset, limit);
   if (moved.error && moved.bytes == 0) return fail_at(moved.error, "reading", offset, bytes);
   return moved.bytes;
 }
 
 std::size_t FileImpl::read_hits(std::span<std::byte> buffer, std::uint64_t offset) noexcept {
   if (!ready(OpenFlags::kRead) || offset > limits::kFileSizeMaxBytes ||
-      buffer.size() > limits::kFileSizeMaxBytes - offset) {
+      buffer.size() > limits::kFileSizeMaxBytes - offset || file::in_mapping(buffer)) {
     return 0;
   }
   return file::read_hits(*inode_, buffer, offset);
@@ -193,13 +205,19 @@ Result<file::Transfer> FileImpl::write_part(std::span<const std::span<const std:
   const sync::WaitLimit limit = to_limit(call);
   const bool direct = is_direct(call);
   const bool at_end = *offset == file::kAtEnd;
+  const bool mapped = file::in_mapping(buffers);
   if (direct) [[unlikely]] {
-    const auto wrong = file::misaligned(owner_->pages().traits().io_alignment_bytes,
-                                        at_end ? 0 : *offset, buffers, !limit.may_leave());
+    const auto wrong =
+        file::misaligned(owner_->pages().traits().io_alignment_bytes, at_end ? 0 : *offset, buffers,
+                         !limit.may_leave() && !mapped);
     if (wrong != file::Misaligned::kNothing) return misaligned(wrong, "writing", *offset);
   }
   const std::uint64_t asked = *offset;
   const auto write = [&] {
+    if (mapped) [[unlikely]] {
+      return file::mapped_write(inode_, direct ? IoPath::kDirect : IoPath::kCached, buffers, bytes,
+                                offset, limit);
+    }
     if (direct) return file::direct_write(inode_, buffers, bytes, offset, limit);
     file::Gather from(buffers);
     return file::write_at(*inode_, from, bytes, offset, limit);

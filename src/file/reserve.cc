@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "fault/planted.h"
 #include "file/cut_call.h"
 #include "file/store_call.h"
 #include "quire/error.h"
@@ -88,7 +89,9 @@ class TrimCall final : public CutCall {
 };
 
 std::error_code TrimCall::prepare(const sync::WaitLimit& limit) {
-  const std::error_code error = lock_bytes([](std::uint64_t) { return Bytes{}; }, limit);
+  const bool all = !fault::planted(fault::Planted::kTrimLocksNothing);
+  const Bytes kept = all ? Bytes{} : Bytes{kLast, kLast};
+  const std::error_code error = lock_bytes([&](std::uint64_t) { return kept; }, limit);
   if (error) return error;
   size_pages_ = pages_of(inode_->size_bytes());
   released_ = spare_pages(*inode_, {0, size_pages_});

@@ -86,7 +86,9 @@ std::error_code ClearCall::prepare(const sync::WaitLimit& limit) {
   std::error_code error = lock_bytes(
       [&](std::uint64_t size) {
         Bytes bytes = {offset_, end_ - 1};
-        if (grows(size)) bytes = {std::min(offset_, size), kLast};
+        if (grows(size) && !fault::planted(fault::Planted::kZeroGrowsInItsRange)) {
+          bytes = {std::min(offset_, size), kLast};
+        }
         // Nobody may make the file longer while we tell the store how long it is.
         if (takes_the_end(size)) bytes.last = kLast;
         // Space is reserved for whole pages, those at the edges too.
@@ -139,7 +141,8 @@ std::error_code ClearCall::clear_part(std::uint64_t from, std::uint64_t to,
     dirty.give(1);
     return error;
   }
-  std::memset(page.bytes() + in_page, 0, to - from);
+  const bool to_the_end = fault::planted(fault::Planted::kClearPartToTheEnd);
+  std::memset(page.bytes() + in_page, 0, to_the_end ? limits::kPageBytes - in_page : to - from);
   inode_->stamp_change();
   page.finish(to);
   if (in_page == 0 && to == inode_->size_bytes()) inode_->unsynced().overwritten(index);
@@ -253,7 +256,9 @@ std::error_code ShiftCall::prepare(const sync::WaitLimit& limit) {
   std::error_code error = refusal(inode_->size_bytes());
   // What a failed sync is about must be written again while it is known where it belongs.
   if (!error) error = rewrite_failed(*inode_, limit);
-  if (!error) error = lock_bytes([&](std::uint64_t) { return Bytes{offset_, kLast}; }, limit);
+  const bool all = !fault::planted(fault::Planted::kShiftLocksItsRange);
+  const Bytes moved = {offset_, all ? kLast : offset_ + length_ - 1};
+  if (!error) error = lock_bytes([&](std::uint64_t) { return moved; }, limit);
   if (!error) error = refusal(inode_->size_bytes());
   if (!error) error = lock_pages(page_index(offset_), kLast, limit);
   if (!error) error = ShotDown::write(down_, limit);
@@ -323,7 +328,7 @@ void ShiftCall::failed(std::error_code error) noexcept {
   }
   // Before the shift itself was asked for, or refused by the store: all is where it was.
   if (step_ != Step::kDone || refused(error)) return;
-  inode_->set_broken();
+  if (!fault::planted(fault::Planted::kShiftFailsUnnoticed)) inode_->set_broken();
   if (inode_->space() != nullptr) inode_->space()->forget_from(page_index(offset_));
   down_->pages().drop_from(page_index(offset_));
 }

@@ -188,8 +188,13 @@ TEST_P(Reshape, SubPagePunchVsBufferedWrite) {
   cache::PageWrite page(*inode());
   ASSERT_FALSE(page.begin(0, 200, 300, {}));
   sync::lock_rank::handed_over(sync::Rank::kPage, inode()->find(0));
-  sync::Thread puncher = start_thread("puncher", [&] { EXPECT_FALSE(cut(Cut::kPunch, 100, 100)); });
-  until([&] { return value(0).waiters(); });
+  sync::Atomic<bool> punched{false};
+  sync::Thread puncher = start_thread("puncher", [&] {
+    EXPECT_FALSE(cut(Cut::kPunch, 100, 100));
+    punched.store(true);
+  });
+  until([&] { return value(0).waiters() || punched.load(); });
+  EXPECT_FALSE(punched.load()) << "two at once in one page";
   std::memset(page.bytes() + 200, 'w', 100);
   page.finish(0);
   puncher.join();
@@ -277,8 +282,12 @@ TEST_P(Reshape, PunchVsWriteback) {
   });
   sync::Thread syncer = start_thread("syncer", [&] { EXPECT_FALSE(write_back(*inode(), {})); });
   until([&] { return held_requests() == 1; });
-  sync::Thread puncher = start_thread("puncher", [&] { EXPECT_FALSE(cut(Cut::kPunch, 0, kPage)); });
-  until([&] { return value(0).waiters(); });
+  sync::Atomic<bool> punched{false};
+  sync::Thread puncher = start_thread("puncher", [&] {
+    EXPECT_FALSE(cut(Cut::kPunch, 0, kPage));
+    punched.store(true);
+  });
+  until([&] { return value(0).waiters() || punched.load(); });
   EXPECT_EQ(order, std::vector{StoreOp::kWrite});
   release();
   syncer.join();
@@ -388,24 +397,29 @@ TEST_P(Reshape, AppendAioVsFallocate) {
   against(StoreOp::kCut, kPage, [&] { return cut(Cut::kCollapse, 0, kPage); });
 }
 
-// Two that make the file longer, and have no byte in common: the longer one wins, whichever is first. Fails
-// (hangs) if ClearCall locks no more than its range where it makes the file longer.
+// Two that make the file longer by a part of a page (whole pages at its end are locked to the end anyway), and
+// have no byte in common: the longer one wins, whichever is first. Fails if ClearCall locks no more than its
+// range where it makes the file longer (under `inode` the second begins after the first).
 TEST_P(Reshape, ThoseWhoExtendWaitForEachOther) {
   make(2);
-  count(StoreOp::kCut, held());
-  sync::Thread nearer = start_thread(
-      "nearer", [&] { EXPECT_FALSE(clear(inode(), Cut::kZero, 3 * kPage, 4 * kPage, false, {})); });
-  until([&] { return held_requests() == 1; });
-  sync::Thread farther = start_thread("farther", [&] {
-    EXPECT_FALSE(clear(inode(), Cut::kZero, 8 * kPage, 9 * kPage, false, {}));
+  count(StoreOp::kTruncate, held());
+  sync::Thread nearer = start_thread("nearer", [&] {
+    EXPECT_FALSE(clear(inode(), Cut::kZero, 3 * kPage, 3 * kPage + 10, false, {}));
   });
-  until([&] { return waits_for_range(); });
+  until([&] { return held_requests() == 1; });
   engine_->store->set_hook({});
+  sync::Atomic<bool> extended{false};
+  sync::Thread farther = start_thread("farther", [&] {
+    EXPECT_FALSE(clear(inode(), Cut::kZero, 8 * kPage, 8 * kPage + 10, false, {}));
+    extended.store(true);
+  });
+  until([&] { return waits_for_range() || extended.load(); });
+  EXPECT_FALSE(extended.load());
   release();
   nearer.join();
   farther.join();
   Bytes expected = filled(2 * kPage, 'i');
-  expected.resize(9 * kPage);
+  expected.resize(8 * kPage + 10);
   expect_all(expected);
 }
 

@@ -13,18 +13,21 @@
 namespace quire::file {
 namespace {
 
-class TruncateCall final : public CutCall {
+class TruncateCall : public CutCall {
  public:
   TruncateCall(const std::shared_ptr<Inode>& inode, std::uint64_t size_bytes)
       : CutCall(inode), size_bytes_(size_bytes) {}
 
- private:
+ protected:
   std::error_code prepare(const sync::WaitLimit& limit) override;
+
+  std::uint64_t size_bytes_;  // of the file, when this has ended
+
+ private:
   bool next() noexcept override;
   void done() noexcept override;
   void failed(std::error_code error) noexcept override;
 
-  const std::uint64_t size_bytes_;
   bool shrinks_ = false;
   bool asked_ = false;
 };
@@ -72,6 +75,57 @@ void TruncateCall::failed(std::error_code /*error*/) noexcept {
   const std::uint64_t size = std::min(size_bytes_, inode_->size_bytes());
   inode_->space()->doubt({cache::pages_of(size), kLast});
 }
+
+class ExtendCall final : public TruncateCall {
+ public:
+  ExtendCall(const std::shared_ptr<Inode>& inode, std::uint64_t alignment_bytes, std::size_t* bytes,
+             std::uint64_t* offset)
+      : TruncateCall(inode, 0),
+        alignment_mask_(alignment_bytes - 1),
+        bytes_(bytes),
+        offset_(offset) {}
+
+ private:
+  std::error_code prepare(const sync::WaitLimit& limit) override;
+
+  const std::uint64_t alignment_mask_;
+  // The caller's, while prepare() runs.
+  std::size_t* const bytes_;
+  std::uint64_t* const offset_;
+};
+
+std::error_code ExtendCall::prepare(const sync::WaitLimit& limit) {
+  const std::error_code error = lock_bytes(
+      [](std::uint64_t size) {
+        return Bytes{size, kLast};
+      },
+      limit);
+  if (error) return error;
+  const std::uint64_t size = inode_->size_bytes();
+  *offset_ = size;
+  const std::uint64_t room = (limits::kFileSizeMaxBytes - size) & ~alignment_mask_;
+  if ((size & alignment_mask_) != 0) return std::make_error_code(std::errc::invalid_argument);
+  if (room == 0) return std::make_error_code(std::errc::file_too_large);
+  *bytes_ = static_cast<std::size_t>(std::min<std::uint64_t>(*bytes_, room));
+  size_bytes_ = size + *bytes_;
+  return {};
+}
+
+class CutBackCall final : public TruncateCall {
+ public:
+  CutBackCall(const std::shared_ptr<Inode>& inode, std::uint64_t from_bytes,
+              std::uint64_t size_bytes)
+      : TruncateCall(inode, size_bytes), from_bytes_(from_bytes) {}
+
+ private:
+  std::error_code prepare(const sync::WaitLimit& limit) override {
+    const std::error_code error = TruncateCall::prepare(limit);
+    if (!error && inode_->size_bytes() != from_bytes_) size_bytes_ = inode_->size_bytes();
+    return error;
+  }
+
+  const std::uint64_t from_bytes_;
+};
 
 class AllocateCall final : public CutCall {
  public:
@@ -155,6 +209,16 @@ std::error_code with_all_sealed(Inode& inode, const sync::WaitLimit& limit, Then
 std::error_code truncate(const std::shared_ptr<Inode>& inode, std::uint64_t size_bytes,
                          const sync::WaitLimit& limit) {
   return CutCall::run(new TruncateCall(inode, size_bytes), limit);
+}
+
+std::error_code extend(const std::shared_ptr<Inode>& inode, std::uint64_t alignment_bytes,
+                       std::size_t* bytes, std::uint64_t* offset, const sync::WaitLimit& limit) {
+  return CutCall::run(new ExtendCall(inode, alignment_bytes, bytes, offset), limit);
+}
+
+std::error_code cut_back(const std::shared_ptr<Inode>& inode, std::uint64_t from_bytes,
+                         std::uint64_t size_bytes, const sync::WaitLimit& limit) {
+  return CutCall::run(new CutBackCall(inode, from_bytes, size_bytes), limit);
 }
 
 std::error_code allocate(const std::shared_ptr<Inode>& inode, std::uint64_t offset,

@@ -3,6 +3,7 @@
 //   shrink   write range [new, inf) -> block -> seal the tail page and what is beyond -> the store's
 //            truncate -> publish the size -> zero the tail, drop the rest -> unseal, unblock
 //   grow     write range [old, inf) -> the store's truncate -> publish the size
+//   extend   as grow, from wherever the file ends by then
 //   allocate write range [offset, end), or from the old end on if the file grows -> the store's reserve
 //            -> grow
 //
@@ -25,6 +26,15 @@ namespace quire::file {
 // Errors: the store's, Errc::kTimedOut, Errc::kInterrupted.
 std::error_code truncate(const std::shared_ptr<Inode>& inode, std::uint64_t size_bytes,
                          const sync::WaitLimit& limit);
+
+// Extends the file by `*bytes` zeros, or by as many as there is room for, in multiples of `alignment_bytes`, and
+// sets `*bytes` to how many. `*offset` becomes where the file ended. Errors: EINVAL where that is no such
+// multiple, EFBIG, those of truncate().
+std::error_code extend(const std::shared_ptr<Inode>& inode, std::uint64_t alignment_bytes,
+                       std::size_t* bytes, std::uint64_t* offset, const sync::WaitLimit& limit);
+// Truncates to `size_bytes` a file that still has `from_bytes`; one of another size stays as it is.
+std::error_code cut_back(const std::shared_ptr<Inode>& inode, std::uint64_t from_bytes,
+                         std::uint64_t size_bytes, const sync::WaitLimit& limit);
 
 // Sees to it that the store has space for bytes [offset, end), without changing any; unless `keep_size`,
 // the file ends at `end` at least. REQUIRES: offset < end <= limits::kFileSizeMaxBytes. Errors:

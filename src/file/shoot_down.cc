@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cache/sealed_write.h"
+#include "fault/planted.h"
 #include "file/sync_file.h"
 
 namespace quire::file {
@@ -30,6 +31,7 @@ std::error_code ShotDown::lock_bytes(std::uint64_t first, std::uint64_t last,
     if (status != sync::WaitStatus::kReady) return sync::to_error(status);
     begun_ = true;
   }
+  if (fault::planted(fault::Planted::kCutTakesNoRange)) return {};
   const sync::WaitStatus status = inode_->lock_range(range_, first, last, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   range_held_ = true;
@@ -48,8 +50,10 @@ std::error_code ShotDown::lock_pages(std::uint64_t first_page, std::uint64_t las
                                      sync::Clock::duration users_wait) {
   first_page_ = first_page;
   last_page_ = last_page;
-  const sync::WaitStatus status = block_.begin(inode_->lock(), first_page, last_page, limit);
-  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  if (!fault::planted(fault::Planted::kCutBeginsNoBlock)) {
+    const sync::WaitStatus status = block_.begin(inode_->lock(), first_page, last_page, limit);
+    if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  }
   return pages_.seal(first_page, last_page, limit, users_wait);
 }
 

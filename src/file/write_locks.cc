@@ -41,7 +41,7 @@ std::error_code WriteLocks::lock(std::uint64_t* offset, std::size_t bytes, Exten
     const bool enough =
         extends ? std::min(append ? now : *offset, now) >= first : *offset + bytes <= now;
     if (enough) {
-      if (append) *offset = now;
+      if (append) *offset = fault::planted(fault::Planted::kAppendTrustsOldSize) ? size : now;
       if (append && fault::planted(fault::Planted::kLoseAppendOffset)) {
         *offset -= now % limits::kPageBytes;
       }

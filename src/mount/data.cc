@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "file/buffered.h"
 #include "mount/caller.h"
 #include "mount/dispatcher.h"
 #include "mount/filesystem.h"
@@ -129,7 +130,7 @@ void FileSystem::read(fuse_req_t request, OpenFile& open, std::size_t size, std:
   const IoPath path = grants ? IoPath::kCached : io_path(info);
   // What is in the cache waits for nothing, and there is nothing to interrupt.
   if (!grants && path == IoPath::kCached) moved = open.file->read_hits({buffer, size}, offset);
-  if (grants || moved < size) {
+  if (grants || (moved < size && !file::met_the_end(offset, moved))) {
     const Interruptible interruptible(request, path);
     const auto read = [&] {
       const auto result =

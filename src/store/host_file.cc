@@ -125,6 +125,18 @@ int HostFile::sync_name(const HostDirectory& root) noexcept {
   return number;
 }
 
+bool HostFile::enter_ring(sync::GateToken& token) noexcept {
+  if (!size_gate_.try_enter(sync::GateSide::kAdd)) return false;
+  token = sync::GateToken::adopt(size_gate_, sync::GateSide::kAdd);
+  token.hand_over();
+  return true;
+}
+
+sync::GateToken HostFile::enter_truncate() noexcept {
+  static_cast<void>(size_gate_.enter(sync::GateSide::kBlock));
+  return sync::GateToken::adopt(size_gate_, sync::GateSide::kBlock);
+}
+
 std::error_code HostFile::close() noexcept {
   std::error_code error;
   if (const int buffered = buffered_.exchange(-1); buffered >= 0 && ::close(buffered) != 0) {

@@ -33,6 +33,7 @@
 #include "store/fd.h"
 #include "store/host_directory.h"
 #include "sync/atomic.h"
+#include "sync/gate.h"
 #include "sync/mutex.h"
 
 namespace quire::store {
@@ -86,6 +87,14 @@ class HostFile {
   int sync_name(const HostDirectory& root) noexcept;
   bool name_unsynced() const { return name_unsynced_.load(); }
 
+  // While a write is io_uring's the file is not truncated; see size_gate_. False if it is being truncated,
+  // or somebody waits to do it: then the write must be made by a synchronous call.
+  bool enter_ring(sync::GateToken& token) noexcept;
+  // Waits for those writes, and keeps others out.
+  sync::GateToken enter_truncate() noexcept;
+  // For tests.
+  const sync::Gate& size_gate() const { return size_gate_; }
+
   // Closes the descriptors and reports what close(2) does. Nothing but destruction may follow.
   std::error_code close() noexcept;
 
@@ -102,6 +111,11 @@ class HostFile {
 
   std::string made_at_;
   sync::Atomic<bool> name_unsynced_{false};
+
+  // XFS (Linux 6.18) loses an asynchronous direct write beyond the end of the file that is under way when
+  // ftruncate makes the file longer: it zeroes from the end that it saw before it waited for the write.
+  // Synchronous writes keep ftruncate waiting.
+  sync::Gate size_gate_{sync::Rank::kStoreInternals};
 
   sync::Mutex mutex_;
   sync::Atomic<int> buffered_{-1};  // written under mutex_, read without

@@ -243,8 +243,10 @@ void HostStore::transfer(ObjectHandle object, std::uint64_t offset, const Buffer
     return;
   }
   auto task = std::make_unique<TransferTask>(file, offset, buffers, done);
+  const bool by_ring = uring_ != nullptr && (task->transfer().kind() == Transfer::Kind::kRead ||
+                                             file.enter_ring(task->held()));
   const std::error_code refused =
-      uring_ ? uring_->submit(std::move(task)) : pool_.submit(std::move(task));
+      by_ring ? uring_->submit(std::move(task)) : pool_.submit(std::move(task));
   if (refused) done.io_done(refused, 0);
 }
 
@@ -270,6 +272,7 @@ void HostStore::truncate(ObjectHandle object, std::uint64_t size_bytes, IoDone& 
   run_on_pool(done, [&file = file_of(object), size_bytes] {
     if (!file.writable()) return EBADF;
     if (size_bytes > limits::kFileSizeMaxBytes) return EFBIG;
+    const sync::GateToken alone = file.enter_truncate();
     return errno_of([&] { return ::ftruncate(file.fd(), static_cast<off_t>(size_bytes)); });
   });
 }

@@ -26,10 +26,12 @@ namespace {
 
 namespace fs = std::filesystem;
 using Engine = HostStoreOptions::Engine;
+HostFile& file_of(ObjectHandle handle) {
+  return *reinterpret_cast<HostFile*>(static_cast<std::uintptr_t>(handle.value));
+}
 // The object was made by this open, and no sync has made its name durable.
 bool name_unsynced(ObjectHandle handle) {
-  return reinterpret_cast<const HostFile*>(static_cast<std::uintptr_t>(handle.value))
-      ->name_unsynced();
+  return file_of(handle).name_unsynced();
 }
 
 class HostStoreTest : public ::testing::TestWithParam<std::tuple<Engine, bool>> {
@@ -202,6 +204,70 @@ TEST_P(HostStoreTest, HandlesGrantWhatTheyWereOpenedFor) {
   EXPECT_EQ(read(*store_, writer.handle(), 0, 10).error, std::errc::bad_file_descriptor);
   EXPECT_FALSE(write(*store_, writer.handle(), 0, pattern(10, 3)));
   EXPECT_EQ(directory_.contents("file"), pattern(10, 3));
+}
+
+// XFS would lose the write. Fails without enter_truncate() in HostStore::truncate.
+TEST_P(HostStoreTest, ATruncateWaitsForWritesThatAreUnderWayInTheRing) {
+  Opened opened(store_, "file");
+  HostFile& file = file_of(opened.handle());
+  sync::GateToken under_way;
+  ASSERT_TRUE(file.enter_ring(under_way));
+  Done truncated;
+  store_->truncate(opened.handle(), 5 * kPage, truncated);
+  while (file.size_gate().waiting_count(sync::GateSide::kBlock) == 0 && !truncated.answered()) {
+    sync::yield_thread();
+  }
+  EXPECT_FALSE(truncated.answered());
+  EXPECT_EQ(opened.stat().size_bytes, 0);
+  // Who comes now is not kept waiting: it goes another way.
+  const auto bytes = pattern(kPage, 4);
+  EXPECT_FALSE(write(*store_, opened.handle(), kPage, bytes, IoMode::kAsync));
+  EXPECT_FALSE(truncated.answered());
+  under_way.release();
+  EXPECT_FALSE(truncated.wait());
+  EXPECT_EQ(opened.stat().size_bytes, 5 * kPage);
+  EXPECT_EQ(read(*store_, opened.handle(), kPage, kPage).bytes, bytes);
+}
+
+// Answered on the ring's thread, it sends a second write and looks at the gate: the ring cannot have ended that
+// one, since its thread is here.
+class SendsAnother final : public IoDone {
+ public:
+  SendsAnother(Store& store, ObjectHandle handle, Store::ConstBuffer bytes)
+      : store_(store), handle_(handle), bytes_(bytes) {}
+  void io_done(std::error_code /*error*/, std::size_t /*bytes*/) noexcept override {
+    before_ = file_of(handle_).size_gate().holders_count(sync::GateSide::kAdd);
+    store_.write(handle_, 0, {&bytes_, 1}, IoMode::kAsync, second_);
+    during_ = file_of(handle_).size_gate().holders_count(sync::GateSide::kAdd);
+    parker_.unpark();
+  }
+  void wait() {
+    parker_.park();
+    EXPECT_FALSE(second_.wait());
+  }
+  std::size_t before() const { return before_; }
+  std::size_t during() const { return during_; }
+
+ private:
+  Store& store_;
+  const ObjectHandle handle_;
+  const Store::ConstBuffer bytes_;
+  std::size_t before_ = 99;
+  std::size_t during_ = 99;
+  Done second_;
+  sync::Parker parker_;
+};
+
+// Fails if the ring's writes do not enter the gate, or leave it only after they have answered.
+TEST_P(HostStoreTest, WritesOfTheRingAreInTheGateUntilTheyAnswer) {
+  Opened opened(store_, "file");
+  AlignedBytes memory(kPage);
+  const Store::ConstBuffer from = memory.span();
+  SendsAnother first(*store_, opened.handle(), from);
+  store_->write(opened.handle(), 0, {&from, 1}, IoMode::kAsync, first);
+  first.wait();
+  EXPECT_EQ(first.before(), 0u);
+  EXPECT_EQ(first.during(), std::get<0>(GetParam()) == Engine::kUring ? 1u : 0u);
 }
 
 TEST_P(HostStoreTest, Truncate) {

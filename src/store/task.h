@@ -8,6 +8,7 @@
 
 #include "quire/store.h"
 #include "store/transfer.h"
+#include "sync/gate.h"
 
 namespace quire::store {
 
@@ -31,10 +32,16 @@ class TransferTask final : public Task {
     run_inline(transfer_);
     answer();
   }
+  // What the transfer holds until it has ended.
+  sync::GateToken& held() { return held_; }
   // REQUIRES: the transfer has ended.
-  void answer() noexcept { done_.io_done(transfer_.error(), transfer_.bytes()); }
+  void answer() noexcept {
+    held_.release();  // the file may be gone once it is known that this has ended
+    done_.io_done(transfer_.error(), transfer_.bytes());
+  }
 
  private:
+  sync::GateToken held_;
   Transfer transfer_;
   IoDone& done_;
 };

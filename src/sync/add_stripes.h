@@ -24,7 +24,8 @@
 //  4. Who enters counts itself and then looks whether the stripes are open; who closes them says so and
 //     then looks at the counts. Both are sequentially consistent: one of the two sees the other.
 //  5. A closer waits for those who were in when it came, and for nobody who comes later: the gate's bound
-//     on its blockers' wait is as it was.
+//     on its blockers' wait is as it was. While a blocker waits in the gate, adders still come in by the
+//     stripes; it does not wait for those.
 //  6. At most limits::kStripedGatesMax gates of a process have stripes; the others go on without.
 #ifndef QUIRE_SYNC_ADD_STRIPES_H_
 #define QUIRE_SYNC_ADD_STRIPES_H_
@@ -34,6 +35,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "fault/planted.h"
 #include "sync/atomic.h"
 #include "sync/check.h"
 #include "sync/local_global_lock.h"
@@ -119,6 +121,9 @@ inline bool AddStripes::try_enter(Stripe* stripe) noexcept {
 
 inline void AddStripes::leave(Stripe stripe) noexcept {
   lock_rank::released(Rank::kGate, this);
+  if (fault::planted(fault::Planted::kLeaveOwnStripe)) {
+    stripe = static_cast<Stripe>(thread_ordinal() % kStripeCount);
+  }
   const std::uint32_t before = counts_->of[stripe].in.fetch_sub(1);
   QUIRE_CHECK(before != 0);
   if (state_.load() == State::kDraining) [[unlikely]]

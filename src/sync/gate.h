@@ -69,6 +69,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "fault/planted.h"
 #include "sync/atomic.h"
 #include "sync/check.h"
 #include "sync/lock_rank.h"
@@ -244,8 +245,13 @@ class GateToken {
 };
 
 inline bool Gate::take(GateSide side) noexcept {
+  std::uint64_t bars = barred(side);
+  if (fault::planted(side == GateSide::kAdd ? fault::Planted::kAddersOvertake
+                                            : fault::Planted::kBlockersOvertake)) {
+    bars &= ~kQueued;
+  }
   std::uint64_t word = word_.load();
-  while ((word & barred(side)) == 0) {
+  while ((word & bars) == 0) {
     QUIRE_DCHECK(holders(word, side) < kCountMask);
     if (word_.compare_exchange_weak(word, word + one(side))) return true;
   }

@@ -1,5 +1,6 @@
 #include "sync/range_gate.h"
 
+#include "fault/planted.h"
 #include "sync/parker.h"
 
 namespace quire::sync {
@@ -29,7 +30,10 @@ void RangeGate::Requests::remove(Request& request) noexcept {
 
 bool RangeGate::barred(std::uint64_t first, std::uint64_t last) const noexcept {
   for (const Request* b = blockers_.first; b != nullptr; b = b->next_) {
-    if (b->state_ != Request::State::kBehind && b->first_ <= last && first <= b->last_) return true;
+    const bool bars = fault::planted(fault::Planted::kAddersOvertake)
+                          ? b->state_ == Request::State::kIn
+                          : b->state_ != Request::State::kBehind;
+    if (bars && b->first_ <= last && first <= b->last_) return true;
   }
   return false;
 }
@@ -106,6 +110,7 @@ bool RangeGate::enqueue(Blocker& blocker, std::uint64_t first, std::uint64_t las
   blocker.ahead_ = 0;
   blocker.state_ = Request::State::kBehind;
   for (const Request* a = adders_.first; a != nullptr; a = a->next_) {
+    if (fault::planted(fault::Planted::kBlockersOvertake)) break;
     if (a->overlaps(blocker)) ++blocker.ahead_;
   }
   if (blockers_.first == nullptr) word_.fetch_or(kListed);

@@ -92,7 +92,8 @@ RwLock::Waiter* RwLock::admit() noexcept {
 
   Waiter* granted = nullptr;
   std::uint64_t added = 0;
-  if (writers.count == 0 || (writer_was_last_ && readers.count != 0)) {
+  const bool alternates = !fault::planted(fault::Planted::kBlockersOvertake);
+  if (writers.count == 0 || (alternates && writer_was_last_ && readers.count != 0)) {
     granted = readers.first;
     for (Waiter* waiter = granted; waiter != nullptr; waiter = waiter->next) {
       waiter->waiting = false;

@@ -32,6 +32,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "fault/planted.h"
 #include "sync/atomic.h"
 #include "sync/check.h"
 #include "sync/lock_rank.h"
@@ -112,8 +113,10 @@ class RwLock {
 };
 
 inline bool RwLock::take(RwMode mode) noexcept {
+  std::uint64_t bars = barred(mode);
+  if (fault::planted(fault::Planted::kAddersOvertake)) bars &= ~kQueued;
   std::uint64_t word = word_.load();
-  while ((word & barred(mode)) == 0) {
+  while ((word & bars) == 0) {
     QUIRE_DCHECK((word & kReaders) < kReaders);
     if (word_.compare_exchange_weak(word, word + one(mode))) return true;
   }

@@ -11,9 +11,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <span>
 
 #include "sync/clock.h"
 #include "sync/random.h"
@@ -42,6 +44,16 @@ bool read_ended(int connection, Ended& ended) {
     got = ::recv(connection, &ended, sizeof(ended), 0);
   } while (got < 0 && errno == EINTR);
   return got == ssize_t{sizeof(ended)} && ended.version == mount::control::kVersion;
+}
+
+// poll(2), begun again after signals, until `deadline`.
+int poll_until(std::span<struct pollfd> polls, sync::Clock::time_point deadline) {
+  while (true) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - sync::Clock::now());
+    const int ready = ::poll(polls.data(), polls.size(),
+                             static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+    if (ready >= 0 || errno != EINTR) return ready;
+  }
 }
 
 }  // namespace
@@ -81,15 +93,19 @@ bool LastWord::hear(Ended& ended) const {
   }
 }
 
+bool LastWord::wait_gone(std::chrono::milliseconds timeout) const {
+  if (!process_.ok()) return true;
+  const auto deadline = sync::deadline_after(timeout);
+  struct pollfd process = {process_.get(), POLLIN, 0};
+  return poll_until({&process, 1}, deadline) > 0;
+}
+
 LastWord::Outcome LastWord::wait(std::chrono::milliseconds timeout, Ended& ended) {
   const auto deadline = sync::deadline_after(timeout);
   std::array<struct pollfd, 2> polls = {
       {{socket_.get(), POLLIN, 0}, {process_.ok() ? process_.get() : -1, POLLIN, 0}}};
   while (true) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - sync::Clock::now());
-    const int ready = ::poll(polls.data(), polls.size(),
-                             static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
-    if (ready < 0 && errno == EINTR) continue;
+    const int ready = poll_until(polls, deadline);
     if (hear(ended)) return Outcome::kTold;
     // Looked at after hear(), which took all that it said before it ended.
     if (ready > 0 && polls[1].revents != 0) return Outcome::kGone;

@@ -38,6 +38,10 @@ class LastWord {
   void watch(pid_t daemon);
   // REQUIRES: watch() was called.
   Outcome wait(std::chrono::milliseconds timeout, mount::control::Ended& ended);
+  // Until the daemon has ended, which it does soon after its word: only then is its hold on the source gone.
+  // False after `timeout`.
+  // REQUIRES: watch() was called.
+  bool wait_gone(std::chrono::milliseconds timeout) const;
 
  private:
   LastWord(std::string name, store::Fd socket)

@@ -93,6 +93,14 @@ TEST_F(LastWordTest, ADaemonThatEndsWithoutAWordIsNoticed) {
   EXPECT_EQ(word_.wait(minutes(1), *ended_), Outcome::kGone);
 }
 
+TEST_F(LastWordTest, TheEndOfTheDaemonIsWaitedFor) {
+  Daemon daemon([] {});
+  word_.watch(daemon.pid());
+  EXPECT_FALSE(word_.wait_gone(milliseconds(0)));
+  daemon.release();
+  EXPECT_TRUE(word_.wait_gone(minutes(1)));
+}
+
 TEST_F(LastWordTest, AWordCutOffOrOfAnotherVersionIsNone) {
   Daemon daemon([&] {
     ::close(connect_to(word_.name()));

@@ -30,6 +30,8 @@ using mount::control::WriteBack;
 
 constexpr std::chrono::seconds kSayEvery{10};
 constexpr int kEndAttemptsMax = 30;
+// How long the daemon may take to end after its last word.
+constexpr std::chrono::seconds kGoneWaitMax{10};
 
 void list(std::string_view text, std::uint64_t total) {
   const std::string lines = describe_unwritten(parse_unwritten(text), total);
@@ -57,6 +59,8 @@ int wait_for_the_end(const Mount& mount, LastWord& word, std::uint32_t daemon) {
   for (int i = 0; i < kEndAttemptsMax; ++i) {
     switch (word.wait(kSayEvery, *ended)) {
       case LastWord::Outcome::kTold:
+        // So that what comes next may mount the source again.
+        (void)word.wait_gone(kGoneWaitMax);
         if (ended->lost == 0) return kSuccess;
         say(fmt::format(
             "{} unmounted; the data of {} did not reach {}:", printable(mount.mountpoint),

@@ -1,11 +1,13 @@
 #!/bin/bash
-# interrupt.sh PROGRAM: a signal while the job is at work ends it, with its last line and its status,
-# and its files are gone.
+# interrupt.sh NAME MARK PROGRAM ARGUMENT...: a signal while the job is at work, which a line that contains
+# MARK shows, ends it, with its last line and its status, and its files are gone.
 set -u
+name=$1 mark=$2
+shift 2
 scratch=$(mktemp -d "${TMPDIR:-/var/tmp}/interrupt.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 mkdir "$scratch/files"
-coproc job { TMPDIR=$scratch/files exec "$1" --size 64M --memory 8M --progress 0.1 2>&1; }
+coproc job { TMPDIR=$scratch/files exec "$@" 2>&1; }
 process=$job_PID
 exec {output}<&"${job[0]}"  # bash closes its own when the job has ended
 last=
@@ -13,14 +15,14 @@ signalled=no
 while IFS= read -r line <&"$output"; do
   printf '%s\n' "$line"
   last=$line
-  if [[ $signalled == no && $line == *%* ]]; then
+  if [[ $signalled == no && $line == *"$mark"* ]]; then
     signalled=yes
     kill -INT "$process"
   fi
 done
 wait "$process"
 status=$?
-if [[ $signalled == no || $status -ne 1 || $last != "main job: FAILED (interrupted)" ]]; then
+if [[ $signalled == no || $status -ne 1 || $last != "$name: FAILED (interrupted)" ]]; then
   echo "signalled: $signalled, exit status $status"
   exit 1
 fi

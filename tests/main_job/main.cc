@@ -5,30 +5,27 @@
 // for arguments that make no sense.
 #include <fmt/format.h>
 #include <malloc.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "main_job/compare.h"
+#include "main_job/interrupt.h"
 #include "main_job/job.h"
 #include "main_job/plan.h"
 #include "main_job/progress.h"
-#include "main_job/remove_tree.h"
+#include "main_job/scratch.h"
 #include "main_job/target.h"
 #include "quire/limits.h"
 
@@ -51,70 +48,6 @@ struct Options {
   double progress_seconds = 3;
   std::string name = "main job";
   bool corrupt = false;
-};
-
-// An empty directory of our own, removed with all it holds.
-class Scratch {
- public:
-  Scratch(const std::string& parent, bool keep) : keep_(keep) {
-    path_ = parent + "/quire-main-job.XXXXXX";
-    if (::mkdtemp(path_.data()) == nullptr) {
-      throw Failure(fmt::format("cannot make a directory in {}: {}", parent, std::strerror(errno)));
-    }
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() {
-    if (keep_) {
-      fmt::print("kept: {}\n", path_);
-    } else {
-      remove_tree(path_);
-    }
-  }
-
-  std::string make(const char* name) const {
-    const std::string path = path_ + "/" + name;
-    std::filesystem::create_directory(path);
-    return path;
-  }
-  void remove(const std::string& path) const {
-    if (!keep_) {
-      remove_tree(path);
-    }
-  }
-
- private:
-  std::string path_;
-  const bool keep_;
-};
-
-// Waits for SIGINT, SIGTERM and SIGHUP on a thread of its own; every other thread has them blocked.
-// A shell has its background jobs ignore SIGINT, and what is ignored is not waited for: hence the
-// reset.
-class SignalWatch {
- public:
-  explicit SignalWatch(Stop& stop) {
-    sigset_t set;
-    ::sigemptyset(&set);
-    for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
-      ::sigaddset(&set, signal);
-    }
-    ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-    ::signal(SIGINT, SIG_DFL);
-    thread_ = std::jthread([this, set, &stop] {
-      const timespec slice{0, 200'000'000};
-      while (!over_) {
-        if (::sigtimedwait(&set, nullptr, &slice) > 0) {
-          stop.interrupt();
-        }
-      }
-    });
-  }
-  ~SignalWatch() { over_ = true; }
-
- private:
-  std::atomic<bool> over_{false};
-  std::jthread thread_;
 };
 
 // Choosing files held a list of all that there are; the peak shall be that of the job.
@@ -234,7 +167,7 @@ class MainJob {
                options_.memory_bytes / kMiB, options_.threads, options_.seed, options_.directory);
     std::fflush(stdout);
     forget_peak_memory();
-    const Scratch scratch(options_.directory, options_.keep);
+    const Scratch scratch(options_.directory, "quire-main-job", options_.keep);
     const std::uint64_t runs = options_.speed ? 3 : 1;
     Progress progress(runs * job_work_bytes(report_.plan) + report_.plan.source_bytes,
                       std::chrono::milliseconds(static_cast<int>(options_.progress_seconds * 1000)),

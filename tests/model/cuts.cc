@@ -8,7 +8,7 @@ namespace quire::model {
 
 void Runner::truncate(const Operation& op) {
   TestedHandle& handle = this->handle(op);
-  const CallOptions call = call_options(op.way);
+  const CallOptions call = call_options(op);
   std::error_code error;
   if (op.submitted) {
     error = submit(handle.file, TruncateOp{op.offset}, call).code();
@@ -39,7 +39,7 @@ void Runner::truncate(const Operation& op) {
 void Runner::allocate(const Operation& op) {
   TestedHandle& handle = this->handle(op);
   const std::error_code error =
-      handle.file.allocate(op.offset, op.length, op.keep_size, call_options(op.way)).code();
+      handle.file.allocate(op.offset, op.length, op.keep_size, call_options(op)).code();
   ended(error);
 
   if (!has(handle.flags, OpenFlags::kWrite)) {
@@ -61,7 +61,7 @@ void Runner::allocate(const Operation& op) {
 
 void Runner::cut(const Operation& op) {
   TestedHandle& handle = this->handle(op);
-  const CallOptions call = call_options(op.way);
+  const CallOptions call = call_options(op);
   std::error_code error;
   switch (op.cut) {
     case Cut::kPunch:

@@ -97,6 +97,7 @@ OpenFlags pick_flags(Rng& rng) {
     if (rng.one_in(10)) flags = flags | OpenFlags::kSync;
     if (rng.one_in(10)) flags = flags | OpenFlags::kDataSync;
   }
+  if (rng.one_in(8)) flags = flags | OpenFlags::kDirect;
   if (rng.one_in(40)) flags = flags | OpenFlags::kCreate | OpenFlags::kExclusive;
   return flags;
 }
@@ -129,6 +130,25 @@ bool syncs_writes(const HandleView& handle) {
   return has(handle.flags, OpenFlags::kSync) || has(handle.flags, OpenFlags::kDataSync);
 }
 
+bool moves_bytes(Kind kind) {
+  return kind == Kind::kRead || kind == Kind::kWrite || kind == Kind::kAppend;
+}
+
+// Some of what moves bytes passes the cache by; most of that as the store takes it.
+void choose_path(Operation& operation, const HandleView& handle, Rng& rng) {
+  const bool opened_so = has(handle.flags, OpenFlags::kDirect);
+  if (rng.one_in(opened_so ? 4 : 8)) {
+    operation.path = opened_so ? IoPath::kCached : IoPath::kDirect;
+  }
+  if (!is_direct(operation, handle.flags)) return;
+  operation.misplaced = rng.one_in(16);
+  if (rng.one_in(16)) return;
+  const std::uint64_t alignment = handle.alignment_bytes;
+  operation.offset -= operation.offset % alignment;
+  operation.length -= operation.length % alignment;
+  if (operation.length == 0) operation.length = alignment;
+}
+
 bool is_shift(Cut cut) {
   return cut == Cut::kInsert || cut == Cut::kCollapse;
 }
@@ -137,11 +157,13 @@ bool is_shift(Cut cut) {
 std::optional<StoreOp> pick_request(const Operation& operation, const HandleView& handle,
                                     Rng& rng) {
   const bool second = rng.one_in(2);
+  const bool direct = moves_bytes(operation.kind) && is_direct(operation, handle.flags);
   switch (operation.kind) {
     case Kind::kRead:
-      return StoreOp::kRead;
+      return direct && second ? StoreOp::kWrite : StoreOp::kRead;
     case Kind::kWrite:
     case Kind::kAppend:
+      if (direct) return syncs_writes(handle) ? StoreOp::kSync : StoreOp::kWrite;
       // How much of a write came in before it failed is known from what it returns; but not if the
       // sync that follows is what it returns. So either the one fails or the other.
       if (!syncs_writes(handle)) return StoreOp::kRead;
@@ -297,6 +319,11 @@ Operation generate(std::uint64_t seed, std::uint64_t number,
                           operation.kind == Kind::kSync || operation.kind == Kind::kDataSync;
   operation.submitted = can_submit && rng.one_in(12);
   if (operation.submitted) operation.pieces = 1;
+  // Numbers of its own, so that those of everything else stay what they were without it.
+  if (moves_bytes(operation.kind)) {
+    Rng path_rng{seed, number, 1};
+    choose_path(operation, handle, path_rng);
+  }
   add_trouble(operation, handle, rng);
   return operation;
 }
@@ -324,7 +351,7 @@ const char* name_of(StoreOp op) {
 }
 
 std::string flags_text(OpenFlags flags) {
-  static constexpr std::array<std::pair<OpenFlags, const char*>, 8> kFlags = {
+  static constexpr std::array<std::pair<OpenFlags, const char*>, 9> kFlags = {
       {{OpenFlags::kRead, "read"},
        {OpenFlags::kWrite, "write"},
        {OpenFlags::kCreate, "create"},
@@ -332,7 +359,8 @@ std::string flags_text(OpenFlags flags) {
        {OpenFlags::kTruncate, "truncate"},
        {OpenFlags::kAppend, "append"},
        {OpenFlags::kSync, "sync"},
-       {OpenFlags::kDataSync, "datasync"}}};
+       {OpenFlags::kDataSync, "datasync"},
+       {OpenFlags::kDirect, "direct"}}};
   std::string text;
   for (const auto& [flag, name] : kFlags) {
     if (has(flags, flag)) text += (text.empty() ? "" : "|") + std::string(name);
@@ -377,6 +405,9 @@ std::string to_string(const Operation& operation) {
   if (operation.clean) text += ", closed before";
   if (operation.pieces > 1) text += fmt::format(", {} pieces", operation.pieces);
   if (operation.submitted) text += ", submitted";
+  if (operation.path == IoPath::kDirect) text += ", direct";
+  if (operation.path == IoPath::kCached) text += ", cached";
+  if (operation.misplaced) text += ", misplaced";
   if (operation.way == Way::kPassed) text += ", deadline passed";
   if (operation.way == Way::kSoon) text += ", deadline soon";
   if (operation.way == Way::kStopped) text += ", stopped";

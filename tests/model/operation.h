@@ -54,6 +54,8 @@ struct Operation {
   std::uint64_t pattern = 0;  // of the bytes written
   unsigned pieces = 1;        // of a vectored call, if more than 1
   bool submitted = false;
+  IoPath path = IoPath::kAsOpened;  // kRead, kWrite, kAppend
+  bool misplaced = false;  // the buffer lies where no store takes it that asks for alignment
   bool keep_size = false;  // kAllocate, kCut
   Cut cut = Cut::kPunch;
   bool clean = false;    // kCrash: the cache is closed before the power goes
@@ -91,9 +93,16 @@ struct HandleView {
   unsigned file = 0;
   std::uint64_t size = 0;
   OpenFlags flags{};
-  bool may_be_lost = false;  // pages of the file
-  bool reshaped = false;     // ModelFile::reshaped()
+  bool may_be_lost = false;           // pages of the file
+  bool reshaped = false;              // ModelFile::reshaped()
+  std::uint32_t alignment_bytes = 1;  // of direct IO, as the store asks
 };
+
+// The operation, a read, write or append, passes the cache by.
+inline bool is_direct(const Operation& operation, OpenFlags flags) {
+  return operation.path == IoPath::kDirect ||
+         (operation.path == IoPath::kAsOpened && has(flags, OpenFlags::kDirect));
+}
 
 Operation generate(std::uint64_t seed, std::uint64_t number,
                    const std::array<HandleView, kHandles>& handles);

@@ -17,7 +17,7 @@ struct PlantedFault {
   const char* what;
 };
 
-inline constexpr std::array<PlantedFault, 25> kPlantedFaults = {{
+inline constexpr std::array<PlantedFault, 29> kPlantedFaults = {{
     {"skip-tail-zeroing", fault::Planted::kSkipTailZeroing, 10'000,
      "truncate leaves what was beyond the new end in the last page"},
     {"publish-size-first", fault::Planted::kPublishSizeFirst, 10'000,
@@ -67,6 +67,14 @@ inline constexpr std::array<PlantedFault, 25> kPlantedFaults = {{
      "punch and zero leave the parts of pages at their ends"},
     {"shift-keeps-pages", fault::Planted::kShiftKeepsPages, 15'000,
      "insert and collapse leave pages in the cache at their old places"},
+    {"direct-write-keeps-pages", fault::Planted::kDirectWriteKeepsPages, 8000,
+     "a direct write leaves the pages that it writes in the cache"},
+    {"direct-read-skips-dirty", fault::Planted::kDirectReadSkipsDirty, 8000,
+     "a direct read does not write back what is dirty before it"},
+    {"direct-write-keeps-size", fault::Planted::kDirectWriteKeepsSize, 2000,
+     "a direct write past the end does not make the file longer"},
+    {"direct-write-untold", fault::Planted::kDirectWriteUntold, 30'000,
+     "a sync does not know of direct writes"},
 }};
 
 }  // namespace quire::model

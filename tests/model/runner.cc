@@ -126,19 +126,24 @@ void Runner::expect(bool right, std::string_view what) const {
   if (!right) throw Mismatch(std::string(what));
 }
 
-CallOptions Runner::call_options(Way way) {
+CallOptions Runner::call_options(const Operation& op) {
   const auto now = std::chrono::steady_clock::now();
-  switch (way) {
+  CallOptions call;
+  call.path = op.path;
+  switch (op.way) {
     case Way::kPassed:
-      return {.deadline = now - std::chrono::milliseconds(1)};
+      call.deadline = now - std::chrono::milliseconds(1);
+      break;
     case Way::kSoon:
-      return {.deadline = now + kSoon};
+      call.deadline = now + kSoon;
+      break;
     case Way::kStopped:
-      return {.stop = stopped_.get_token()};
+      call.stop = stopped_.get_token();
+      break;
     case Way::kNone:
       break;
   }
-  return {};
+  return call;
 }
 
 Result<std::size_t> Runner::submit(File& file, const Op& op, const CallOptions& call) {
@@ -194,7 +199,7 @@ void Runner::note_change(TestedFile& file) {
 
 void Runner::sync(const Operation& op) {
   TestedHandle& handle = this->handle(op);
-  const CallOptions call = call_options(op.way);
+  const CallOptions call = call_options(op);
   const bool whole = op.kind != Kind::kSyncRange;
   const PageRange range = whole ? PageRange{0, kLastPage} : range_of(op);
   std::error_code error;
@@ -241,7 +246,7 @@ void Runner::advise(const Operation& op) {
 void Runner::invalidate(const Operation& op) {
   const PageRange range = range_of(op);
   const std::error_code error =
-      handle(op).file.invalidate(op.offset, op.length, call_options(op.way)).code();
+      handle(op).file.invalidate(op.offset, op.length, call_options(op)).code();
   ended(error);
   if (!error) return;
   const bool stayed = is(error, std::errc::device_or_resource_busy) &&
@@ -252,7 +257,7 @@ void Runner::invalidate(const Operation& op) {
 void Runner::write_and_invalidate(const Operation& op) {
   const PageRange range = range_of(op);
   const std::error_code error =
-      handle(op).file.write_and_invalidate(op.offset, op.length, call_options(op.way)).code();
+      handle(op).file.write_and_invalidate(op.offset, op.length, call_options(op)).code();
   ended(error);
   if (error) {
     return expect(left(op, error) || may_fail_to_sync(handle(op).number, error),
@@ -396,7 +401,7 @@ void Runner::cure(const Operation& op) {
   for (std::uint64_t index = model.first_lost(); index != kLastPage; index = model.first_lost()) {
     const std::uint64_t offset = index * kPageBytes;
     const Bytes data = pattern_bytes(++pattern, model.readable(offset, kPageBytes));
-    const auto put = handle.file.write(data, offset);
+    const auto put = handle.file.write(data, offset, {.path = IoPath::kCached});
     expect(put.ok() && *put == data.size(), "writing a lost page again failed");
     model.write(offset, data);
   }

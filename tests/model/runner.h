@@ -44,6 +44,18 @@ class Runner {
   void read(const Operation& operation);
   void write(const Operation& operation);
   void append(const Operation& operation);
+  // What direct IO is refused for (EINVAL): `offset`, or a buffer's length or place.
+  template <class Byte>
+  bool misaligned(const Operation& operation, std::uint64_t offset,
+                  std::span<const std::span<Byte>> buffers) const;
+  // An error that a read or write past the cache may give.
+  bool may_fail_directly(const Operation& operation, std::error_code error);
+  // A direct write of `data` failed, was left, or came back short: how many bytes of it are there when all of
+  // it has ended, from the first on.
+  std::size_t arrived(const Operation& operation, std::uint64_t offset,
+                      std::span<const std::byte> data);
+  // A direct write has ended: its bytes are on the store, and its pages in no cache.
+  void passed_by(const Operation& operation, std::uint64_t offset, std::size_t bytes);
   void truncate(const Operation& operation);
   void allocate(const Operation& operation);
   void cut(const Operation& operation);
@@ -63,7 +75,7 @@ class Runner {
   void cure(const Operation& operation);
   void verify();
 
-  CallOptions call_options(Way way);
+  CallOptions call_options(const Operation& operation);
   Result<std::size_t> submit(File& file, const Op& op, const CallOptions& call);
   // Notes what was returned, and ends what the store's script does.
   void ended(std::error_code error, std::uint64_t value = 0);

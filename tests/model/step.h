@@ -2,9 +2,11 @@
 #ifndef QUIRE_TESTS_MODEL_STEP_H_
 #define QUIRE_TESTS_MODEL_STEP_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <system_error>
 #include <vector>
 
@@ -16,15 +18,19 @@ inline bool is(std::error_code error, std::errc code) {
   return error == std::make_error_code(code);
 }
 
-inline std::vector<std::byte> pattern_bytes(std::uint64_t pattern, std::size_t count) {
-  std::vector<std::byte> bytes(count + sizeof(std::uint64_t));
+inline void pattern_bytes(std::uint64_t pattern, std::span<std::byte> out) {
   main_job::Rng rng{pattern};
-  for (std::size_t at = 0; at < count; at += sizeof(std::uint64_t)) {
+  while (!out.empty()) {
     // No byte is 0, which would look like one that was never written.
     const std::uint64_t word = rng.next() | 0x0101010101010101u;
-    std::memcpy(bytes.data() + at, &word, sizeof(word));
+    const std::size_t count = std::min(out.size(), sizeof(word));
+    std::memcpy(out.data(), &word, count);
+    out = out.subspan(count);
   }
-  bytes.resize(count);
+}
+inline std::vector<std::byte> pattern_bytes(std::uint64_t pattern, std::size_t count) {
+  std::vector<std::byte> bytes(count);
+  pattern_bytes(pattern, std::span(bytes));
   return bytes;
 }
 

@@ -98,7 +98,8 @@ std::array<HandleView, kHandles> World::view() const {
                 .size = model.size(),
                 .flags = handle.flags,
                 .may_be_lost = model.may_be_lost(0, kLastPage),
-                .reshaped = model.reshaped()};
+                .reshaped = model.reshaped(),
+                .alignment_bytes = alignment_bytes()};
   }
   return views;
 }

@@ -61,6 +61,8 @@ class World {
 
   Cache& cache() { return *cache_; }
   StoreScript& script() { return *script_; }
+  // Of direct IO, as the store asks.
+  std::uint32_t alignment_bytes() const { return store_->traits().io_alignment_bytes; }
   TestedFile& file(unsigned number) { return files_[number]; }
   TestedHandle& handle(unsigned number) { return handles_[number]; }
   std::array<HandleView, kHandles> view() const;

@@ -1,11 +1,14 @@
-// The program that holds every test of the simulation; see sync/sim/sim_test.h for its flags.
+// The program that holds every test of the simulation; see sync/sim/sim_test.h for its flags. Besides them:
+//   --races [NAME]       no tests, but the table of the races, or of those whose names contain NAME
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <string_view>
 
+#include "races/table.h"
 #include "sync/sim/scheduler.h"
 #include "sync/sim/sim_test.h"
 
@@ -47,6 +50,9 @@ void install_crash_reports() {
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   if (!sim::parse_suite_options(&argc, argv)) return 2;
+  if (argc > 1 && std::string_view(argv[1]) == "--races") {
+    return quire::races::show_table(argc > 2 ? argv[2] : "", sim::suite_options().seeds) ? 0 : 1;
+  }
   if (argc > 1) {
     std::fprintf(stderr, "unknown argument '%s'\n", argv[1]);
     return 2;

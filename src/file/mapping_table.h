@@ -1,0 +1,122 @@
+// MappingTable: which addresses of this process are mappings of files, and of what. Every read and write asks
+// it, before it takes any lock, whether its caller's buffer lies in one: an access to such memory may fault,
+// and the fault may have to wait for whatever the read or write would hold by then. There is one table for all
+// caches of the process, since a buffer for a file of one may be a mapping of a file of another.
+//
+// Who calls: map() and unmap() to change it, rarely and under a mutex; anybody to look, without a lock and
+// holding nothing. With no mapping at all a look is one load of one word.
+//
+//   buffer meets no mapping  -> the read or write goes on, with the caller's memory
+//   buffer meets a mapping   -> it goes through a bounce (mapped_io.h)
+//
+// How. The ranges stand sorted in an array that never changes. Who adds or removes one makes a new array,
+// puts it in the place of the old, waits until the lookers that may still see the old one have left, and frees
+// it. (Sleepable RCU, as page trees have it: radix_readers.h.)
+//
+// Invariants:
+//  1. Ranges do not overlap. All begin and end at pages.
+//  2. A look is over before it returns: what it found is the looker's own copy, and nobody waits for a looker
+//     who waits for something else.
+//  3. A mapping is in the table before its address is given to anybody, and until no access to it can fault
+//     into the library any more. So who has a buffer in a mapping finds it: a look that meets add() or remove()
+//     of the same addresses is a program that uses memory it has not got.
+#ifndef QUIRE_FILE_MAPPING_TABLE_H_
+#define QUIRE_FILE_MAPPING_TABLE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <system_error>
+#include <vector>
+
+#include "cache/page_tree.h"
+#include "quire/radix_readers.h"
+#include "sync/atomic.h"
+#include "sync/mutex.h"
+#include "sync/wait.h"
+
+namespace quire::file {
+
+// A mapping, as those see it who are about to copy to or from its memory.
+class MappedMemory {
+ public:
+  enum class Access : std::uint8_t { kLoad, kStore };
+  // How many bytes, from the first on, can be accessed; and an error, if that is not all.
+  struct Ready {
+    std::size_t bytes = 0;
+    std::error_code error;
+  };
+
+  MappedMemory() = default;
+  MappedMemory(const MappedMemory&) = delete;
+  MappedMemory& operator=(const MappedMemory&) = delete;
+  virtual ~MappedMemory() = default;
+
+  // Brings the pages of `part`, which lies in the mapping, in, so that copying takes no fault a page and meets
+  // no signal. They may go again before they are copied: then the access faults like every other. May wait;
+  // called holding nothing. Errors: EFAULT past the end of the file, the store's, ENOSPC, those of `limit`.
+  virtual Ready prepare(std::span<const std::byte> part, Access access,
+                        const sync::WaitLimit& limit) = 0;
+};
+
+// `bytes`, whole pages of the process's memory, show the file with that cache::FilePages::serial() from
+// `offset` on.
+struct MappedRange {
+  std::span<const std::byte> bytes;
+  std::uint64_t file = 0;
+  std::uint64_t offset = 0;
+  std::shared_ptr<MappedMemory> memory;
+};
+
+class MappingTable {
+ public:
+  MappingTable() = default;
+  // REQUIRES: empty, unless the process ends.
+  ~MappingTable() = default;
+  MappingTable(const MappingTable&) = delete;
+  MappingTable& operator=(const MappingTable&) = delete;
+
+  // The one that all caches ask.
+  static MappingTable& of_process() noexcept { return of_process_; }
+
+  // REQUIRES: nothing of it is in the table, and whole pages.
+  void add(MappedRange range);
+  // Takes out what lies in `bytes`, be it a part of a range or of several. REQUIRES: whole pages.
+  void remove(std::span<const std::byte> bytes);
+
+  bool empty() const noexcept { return ranges_.load() == nullptr; }
+  // Some byte lies in a mapping.
+  bool meets(std::span<const std::byte> bytes) const noexcept { return !empty() && find(bytes); }
+  template <class Byte>
+  bool meets(std::span<const std::span<Byte>> buffers) const noexcept {
+    if (empty()) return false;
+    for (const std::span<Byte>& buffer : buffers) {
+      if (find(buffer)) return true;
+    }
+    return false;
+  }
+  // The longest head of `bytes` that lies in one mapping, or in none: then its `memory` is null.
+  MappedRange head(std::span<const std::byte> bytes) const;
+  // Some byte shows one of the `length` bytes from `offset` on of the file.
+  bool shows(std::span<const std::byte> bytes, std::uint64_t file, std::uint64_t offset,
+             std::uint64_t length) const;
+
+ private:
+  using Ranges = std::vector<MappedRange>;  // by address
+  using Readers = BasicRadixReaders<cache::PageTreeTraits>;
+
+  bool find(std::span<const std::byte> bytes) const noexcept;
+  // Puts `ranges` in the place of those that are there, which it frees.
+  void replace(std::unique_ptr<Ranges> ranges) REQUIRES(mutex_);
+
+  static MappingTable of_process_;
+
+  sync::Atomic<const Ranges*> ranges_{nullptr};  // null if there are none
+  mutable Readers readers_;
+  sync::Mutex mutex_;  // of those who change it
+};
+
+}  // namespace quire::file
+
+#endif  // QUIRE_FILE_MAPPING_TABLE_H_
