@@ -34,6 +34,9 @@ inline constexpr std::size_t kReservePagesMax = 256;
 // Chunks of which a cache remembers which pages have space, beyond a few a file.
 inline constexpr std::size_t kSpaceChunksMax = 16384;
 
+// The library looks at the memory of files that are mapped through windows of this many bytes of addresses.
+inline constexpr std::size_t kMapWindowBytes = std::size_t{1} << 30;
+
 // Requests that Quire's own stores hold at once; further ones are answered with Errc::kBusy.
 inline constexpr std::size_t kStoreRequestsMax = std::size_t{1} << 16;
 

@@ -1,5 +1,10 @@
 #include "cache/file_pages.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
 #include "fault/planted.h"
 #include "sync/check.h"
 
@@ -41,6 +46,24 @@ FilePages::FilePages(PageCache& cache, std::uint64_t size_bytes)
 
 FilePages::~FilePages() {
   QUIRE_CHECK(empty());
+}
+
+std::error_code FilePages::begin_mapped(std::shared_ptr<Views> views) {
+  QUIRE_DCHECK(memory() == nullptr);
+  auto made = FileMemory::create(pages_of(size_bytes()));
+  if (!made.ok()) return made.error().code;
+  owned_memory_ = std::move(made.value());
+  views_ = std::move(views);
+  memory_.store(owned_memory_.get());
+  return {};
+}
+
+void FilePages::resize_memory(std::uint64_t size_pages) noexcept {
+  const std::error_code error = memory()->resize(size_pages);
+  if (!error) return;
+  // It did not grow: pages that lie beyond stay in frames, and a mapping ends there.
+  cache_.log(LogLevel::kWarning,
+             fmt::format("memory for a mapped file of {} pages: {}", size_pages, error.message()));
 }
 
 void FilePages::became_dirty() noexcept {
@@ -130,13 +153,16 @@ std::size_t FilePages::add_run(std::uint64_t first, std::size_t count, FrameSet&
   leaf.owner.store(this);
   leaf.is_leaf.store(1);
 
+  const FileMemory* const memory = this->memory();
   std::size_t n = 0;
   for (; n < count && frames.size() > 0 && first + n <= PageTree::leaf_last(first); ++n) {
     const FrameNumber frame = frames.take();
     FrameDescriptor& d = pool.descriptor(frame);
     d.index.store(first + n);
     d.owner.store(this);
-    if (!word[n].begin_fill(frame)) {
+    const bool in_file = memory != nullptr && first + n < memory->size_pages() &&
+                         memory->has_window(first + n);
+    if (!word[n].begin_fill(frame, in_file ? PageValue::kInFile : 0)) {
       d.owner.store(nullptr);
       frames.put(frame);
       break;
@@ -186,6 +212,7 @@ std::size_t FilePages::forget_one(std::uint64_t index, PageWord& word) noexcept 
   const bool dirty = value.state() == PageState::kDirty;
   if (dirty) dirty_.remove(value.frame());
   cache_.memory().remove(value.frame());
+  release_bytes(index, value);
   (void)word.drop();
   forget_page(index, word, value.frame());
   return dirty ? 1 : 0;

@@ -24,11 +24,13 @@
 
 #include "cache/cache_lock.h"
 #include "cache/dirty_list.h"
+#include "cache/file_memory.h"
 #include "cache/hazard.h"
 #include "cache/page_cache.h"
 #include "cache/page_key.h"
 #include "cache/page_tree.h"
 #include "cache/page_word.h"
+#include "cache/views.h"
 #include "quire/limits.h"
 #include "quire/store.h"
 #include "sync/atomic.h"
@@ -64,7 +66,10 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   PageKey key(std::uint64_t index) const noexcept { return PageKey::of(serial_, index); }
 
   std::uint64_t size_bytes() const noexcept { return size_bytes_.load(); }
-  void set_size_bytes(std::uint64_t size) noexcept { size_bytes_.store(size); }
+  void set_size_bytes(std::uint64_t size) noexcept {
+    size_bytes_.store(size);
+    fit_memory();
+  }
 
   // The store's handles: for reading, and for writing once the file was opened so. Set by the file
   // floor before the first request and kept until the last has ended.
@@ -73,6 +78,45 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   void set_handles(ObjectHandle read, ObjectHandle write) noexcept {
     read_handle_.store(read.value);
     write_handle_.store(write.value);
+  }
+
+  // ---- Where the bytes are: in frames, or, of pages of a file that is mapped, in the file's memory ----
+
+  // From now on pages come into memory that `views` show, and pages that are in frames may be moved there; both
+  // until the file's end. Errors: those of FileMemory::create(). REQUIRES: the write range of the whole file.
+  std::error_code begin_mapped(std::shared_ptr<Views> views);
+  // Null as long as begin_mapped() has not succeeded.
+  FileMemory* memory() const noexcept { return memory_.load(); }
+  Views& views() const noexcept { return *views_; }
+  // The bytes of a page that has this value. REQUIRES: it is not absent.
+  std::byte* bytes(std::uint64_t index, PageValue value) const noexcept {
+    if (value.in_file()) [[unlikely]]
+      return memory()->at(index);
+    return cache_.memory().bytes(value.frame());
+  }
+  // Before pages are added, so that they can come into the file's memory; those for which this fails come into
+  // frames.
+  void open_memory(std::uint64_t first, std::size_t count) noexcept {
+    if (memory() != nullptr) [[unlikely]]
+      (void)memory()->open_windows(first, count);
+  }
+  // The same for a page that may lie beyond the end. REQUIRES: the write range of what is beyond.
+  void extend_memory(std::uint64_t index) noexcept {
+    if (memory() == nullptr) [[likely]]
+      return;
+    open_memory(index, 1);
+    if (index >= memory()->size_pages()) resize_memory(index + 1);
+  }
+  // The memory becomes as long as the file, after somebody thought that he would write beyond the end. REQUIRES:
+  // the write range of what is beyond.
+  void fit_memory() noexcept {
+    if (memory() != nullptr) [[unlikely]]
+      resize_memory(pages_of(size_bytes()));
+  }
+  // The bytes of a page that is about to become absent go. REQUIRES: it is sealed or filling, and unused.
+  void release_bytes(std::uint64_t index, PageValue value) const noexcept {
+    if (value.in_file()) [[unlikely]]
+      memory()->punch(index, 1);
   }
 
   // The dirty list is no longer empty: the flusher shall know the file.
@@ -183,6 +227,7 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   friend class Memory;
   friend class DirtyFiles;
   FrameNumber leaf_frame(const PageWord& word) const noexcept;
+  void resize_memory(std::uint64_t size_pages) noexcept;
   // Drops one page, whatever its state. Returns the dirty credits it had.
   std::size_t forget_one(std::uint64_t index, PageWord& word) noexcept;
   // Counts a page out of its leaf. REQUIRES: policy lock, or something that bars prune.
@@ -195,6 +240,10 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   const std::uint64_t serial_;
   const std::shared_ptr<PageWaitLot> lot_;
   sync::Atomic<std::uint64_t> size_bytes_;
+  // Both are set once; memory_ last.
+  std::unique_ptr<FileMemory> owned_memory_;
+  std::shared_ptr<Views> views_;
+  sync::Atomic<FileMemory*> memory_{nullptr};
   sync::Atomic<std::uint64_t> read_handle_{0};
   sync::Atomic<std::uint64_t> write_handle_{0};
   sync::Atomic<std::uint32_t> walkers_{0};

@@ -31,7 +31,7 @@ class FillRequest final : public IoDone {
   FilePages& pages() noexcept { return *pages_; }
   std::uint64_t first() const noexcept { return first_; }
   std::size_t count() const noexcept { return count_; }
-  FrameNumber frame(std::size_t i) const noexcept { return frames_[i]; }
+  std::byte* bytes(std::size_t i) noexcept { return pages_->bytes(first_ + i, word(i).load()); }
   FrameNumber* frames() noexcept { return frames_.data(); }
   void set_added(std::size_t count, std::uint64_t size_bytes) noexcept {
     count_ = count;
@@ -74,11 +74,12 @@ class FillRequest final : public IoDone {
 };
 
 void FillRequest::submit(IoMode mode) noexcept {
-  Memory& memory = pages_->cache().memory();
-  // Frames that lie side by side are one piece.
+  // Pages that lie side by side are one piece.
   std::size_t pieces = 0;
   for (std::size_t i = 0; i < count_; ++i) {
-    std::byte* const bytes = memory.bytes(frames_[i]);
+    const PageValue value = word(i).load();
+    if (value.in_file()) pages_->cache().memory().pool().lend(frames_[i]);
+    std::byte* const bytes = pages_->bytes(first_ + i, value);
     if (pieces > 0 && buffers_[pieces - 1].data() + buffers_[pieces - 1].size() == bytes) {
       buffers_[pieces - 1] = {buffers_[pieces - 1].data(),
                               buffers_[pieces - 1].size() + limits::kPageBytes};
@@ -102,6 +103,7 @@ void FillRequest::publish(std::error_code error, std::size_t bytes, unsigned pin
     PageWord& page = word(i);
     if (error && !fault::planted(fault::Planted::kFailedFillStays)) {
       memory.remove(frames_[i]);
+      pages_->release_bytes(first_ + i, page.load());
       const PageValue before = page.fail_fill();
       pages_->forget_page(first_ + i, page, frames_[i]);
       pages_->wake(first_ + i, before);
@@ -110,7 +112,7 @@ void FillRequest::publish(std::error_code error, std::size_t bytes, unsigned pin
     const std::size_t begin = i * limits::kPageBytes;
     const std::size_t have = std::clamp(valid, begin, begin + limits::kPageBytes) - begin;
     if (!fault::planted(fault::Planted::kFillSkipsZeros)) {
-      std::memset(memory.bytes(frames_[i]) + have, 0, limits::kPageBytes - have);
+      std::memset(bytes(i) + have, 0, limits::kPageBytes - have);
     }
     const std::uint64_t flags = first_ + i == marker_index_ ? PageValue::kMarker : 0;
     pages_->wake(first_ + i, page.end_fill(pins, flags));
@@ -161,8 +163,8 @@ std::size_t PinnedRun::pages() const noexcept {
 std::uint64_t PinnedRun::first() const noexcept {
   return request_->first();
 }
-FrameNumber PinnedRun::frame(std::size_t i) const noexcept {
-  return request_->frame(i);
+const std::byte* PinnedRun::bytes(std::size_t i) const noexcept {
+  return request_->bytes(i);
 }
 
 namespace {
@@ -211,6 +213,7 @@ std::error_code fill_run(FilePages& pages, std::uint64_t first, std::size_t page
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   if (pages_max > 1) memory.try_acquire(frames, need - 1 + pages_max);
 
+  pages.open_memory(first, pages_max);
   std::unique_ptr<FillRequest> request(new (std::nothrow) FillRequest(pages, first, true));
   if (request == nullptr) return std::make_error_code(std::errc::not_enough_memory);
   CacheLock::Add add;
@@ -267,6 +270,7 @@ Started start_fill(FilePages& pages, std::uint64_t first, std::size_t pages_max,
   const std::size_t need = frames_wanted(pages, first);
   memory.try_acquire(frames, need - 1 + absent);
   if (frames.size() < need) return {present, kRefused};
+  pages.open_memory(first, absent);
   std::unique_ptr<FillRequest> request(new (std::nothrow) FillRequest(pages, first, false));
   if (request == nullptr) return {present, kRefused};
   if (marker == Marker::kFirst) request->set_marker(first);

@@ -41,7 +41,7 @@ class PinnedRun {
 
   std::size_t pages() const noexcept;  // 0: somebody else was faster, or the file ends before
   std::uint64_t first() const noexcept;
-  FrameNumber frame(std::size_t i) const noexcept;
+  const std::byte* bytes(std::size_t i) const noexcept;
 
  private:
   FillRequest* request_ = nullptr;

@@ -91,6 +91,13 @@ FrameNumber FramePool::steal() noexcept {
   return frame;
 }
 
+void FramePool::lend(FrameNumber frame) noexcept {
+  // The second call alone takes the page out of a huge page's mapping and leaves the huge page in memory: 128
+  // MiB dropped by every other 4 KiB of 256 gave nothing back (Linux 6.18). The first makes the kernel split it.
+  (void)::madvise(bytes(frame), limits::kPageBytes, MADV_COLD);
+  (void)::madvise(bytes(frame), limits::kPageBytes, MADV_DONTNEED);
+}
+
 void FramePool::free(FrameNumber frame) noexcept {
   QUIRE_DCHECK(frame < frames_);
   FrameDescriptor& d = descriptors_[frame];

@@ -72,6 +72,10 @@ class FramePool {
   FrameNumber allocate() noexcept;
   void free(FrameNumber frame) noexcept;
 
+  // The frame's memory goes back to the kernel: its 4 KiB are used elsewhere. Whoever uses the frame's bytes
+  // again finds zeros, and memory that is taken then. 1 to 4 µs.
+  void lend(FrameNumber frame) noexcept;
+
   std::byte* bytes(FrameNumber frame) const noexcept {
     return slab_ + std::size_t{frame} * limits::kPageBytes;
   }

@@ -169,6 +169,7 @@ Eviction Memory::try_evict(FrameNumber frame, bool& passing) noexcept {
     passing = true;
     return Eviction::kBusy;
   }
+  pages.release_bytes(index, value);
   const PageValue before = word->drop();
   pages.wake(index, before);
   const bool leaf_unused = pages.leave_leaf(*word);

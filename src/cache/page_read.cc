@@ -13,7 +13,7 @@ PageCopy copy_page_pinned(FilePages& pages, std::uint64_t offset,
     return {value.absent() ? PageLook::kAbsent : PageLook::kUnreadable, 0};
   }
   PageCopy copy{PageLook::kMarked, 0};
-  if (!value.marker()) copy = copy_from_frame(pages, value.frame(), offset, out);
+  if (!value.marker()) copy = copy_in_file(pages, pages.bytes(index, value), offset, out);
   pages.cache().memory().touch(value.frame());
   pages.wake(index, word->unpin());
   pages.cache().memory().note_evictable();

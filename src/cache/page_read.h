@@ -31,10 +31,10 @@ struct PageCopy {
   std::size_t bytes = 0;  // copied
 };
 
-// Copies from `frame` what lies in the file: the size is read after the page was seen readable, so
+// Copies from the page's `bytes` what lies in the file: the size is read after the page was seen readable, so
 // bytes past the end are never returned.
-inline PageCopy copy_from_frame(FilePages& pages, FrameNumber frame, std::uint64_t offset,
-                                std::span<std::byte> out) noexcept {
+inline PageCopy copy_in_file(FilePages& pages, const std::byte* bytes, std::uint64_t offset,
+                             std::span<std::byte> out) noexcept {
   const std::uint64_t size = pages.size_bytes();
   if (offset >= size) [[unlikely]]
     return {PageLook::kEnd, 0};
@@ -43,7 +43,7 @@ inline PageCopy copy_from_frame(FilePages& pages, FrameNumber frame, std::uint64
           ? out.size()
           : static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), size - offset));
   const std::size_t in_page = offset & (limits::kPageBytes - 1);
-  std::memcpy(out.data(), pages.cache().memory().bytes(frame) + in_page, n);
+  std::memcpy(out.data(), bytes + in_page, n);
   return {PageLook::kCopied, n};
 }
 
@@ -62,7 +62,7 @@ inline PageCopy copy_page(FilePages& pages, std::uint32_t slot, std::uint64_t of
   if (value.marker()) [[unlikely]]
     return {PageLook::kMarked, 0};
   pages.cache().memory().touch(value.frame());
-  return copy_from_frame(pages, value.frame(), offset, out);
+  return copy_in_file(pages, pages.bytes(index, value), offset, out);
 }
 
 // The same for a thread without a hazard slot, by a pin counted in the page word.

@@ -6,7 +6,8 @@
 //   bit   4      sealed: being dropped          bit  5      waiters: somebody parks on this page
 //   bit   6      marker: reading it starts      bit  7      stored: the bytes were stored here
 //                the next readahead             bits 8..23  counted pins
-//                                               bits 32..63 frame number
+//   bit  24      in file: the bytes are in the  bits 32..63 frame number
+//                file's memory (file_memory.h)
 //
 //               begin_fill            end_fill
 //      absent ---------------> filling --------> clean <----------------------+
@@ -48,6 +49,7 @@
 //   - sealed                      unseal           the sealer
 //   dirty -> clean (sealed)        end_sealed_write the sealer, whose request to the store succeeded
 //   clean, dirty -> absent        drop             the sealer
+//   + in file (sealed)             move_to_file     the sealer, who has copied the bytes
 //   +- 1 pin                      try_pin, unpin
 //
 // Invariants:
@@ -55,7 +57,8 @@
 //     page. So a writer is preferred to readers that come after it.
 //  2. Bytes of a frame change only in `filling`, or under `writing` when no pin and no hazard slot
 //     is left. So every read of one page is untorn.
-//  3. The frame number changes only between absent and filling.
+//  3. The frame number changes only between absent and filling; so does `in file`, but that a sealed page may
+//     go over to the file's memory.
 //  4. `sealed` and `writing` exclude each other, and sealed pages are clean or dirty: a sealer
 //     waits for filling and writeback to end before it seals.
 //  5. Whoever clears `waiters` wakes the waiters (PageWaitLot).
@@ -95,6 +98,7 @@ struct PageValue {
   static constexpr unsigned kPinShift = 8;
   static constexpr std::uint64_t kOnePin = 1u << kPinShift;
   static constexpr std::uint64_t kPinMask = std::uint64_t{0xffff} << kPinShift;
+  static constexpr std::uint64_t kInFile = 1u << 24;
   static constexpr unsigned kFrameShift = 32;
 
   std::uint64_t bits = 0;
@@ -112,6 +116,7 @@ struct PageValue {
   constexpr bool waiters() const { return (bits & kWaiters) != 0; }
   constexpr bool marker() const { return (bits & kMarker) != 0; }
   constexpr bool stored() const { return (bits & kStored) != 0; }
+  constexpr bool in_file() const { return (bits & kInFile) != 0; }
   // The frame holds the file's bytes: clean, dirty, writeback or rewritten.
   constexpr bool uptodate() const { return (bits & kStateMask) >= 2; }
   // A reader may take a pin, or copy under a hazard slot.
@@ -134,11 +139,11 @@ class PageWord {
   // Sequentially consistent: half of the handshake with hazard slots (hazard.h).
   PageValue load() const noexcept { return {word_.load(std::memory_order_seq_cst)}; }
 
-  // absent -> filling. False if somebody was faster.
-  bool begin_fill(FrameNumber frame) noexcept {
+  // absent -> filling, `flags` being 0 or kInFile. False if somebody was faster.
+  bool begin_fill(FrameNumber frame, std::uint64_t flags = 0) noexcept {
     std::uint64_t expected = 0;
-    return word_.compare_exchange_strong(expected,
-                                         PageValue::make(PageState::kFilling, frame).bits);
+    return word_.compare_exchange_strong(
+        expected, PageValue::make(PageState::kFilling, frame).with(flags).bits);
   }
   // filling -> clean, holding `pins` pins for the caller, `flags` being 0 or kMarker.
   PageValue end_fill(unsigned pins, std::uint64_t flags = 0) noexcept {
@@ -245,6 +250,11 @@ class PageWord {
       QUIRE_CHECK(v.sealed() && v.state() == PageState::kDirty);
       return v.with_state(PageState::kClean);
     });
+  }
+  // The bytes of a sealed page that nobody uses are in the file's memory from now on.
+  void move_to_file() noexcept {
+    const std::uint64_t before = word_.fetch_or(PageValue::kInFile);
+    QUIRE_CHECK((before & (PageValue::kSealed | PageValue::kInFile)) == PageValue::kSealed);
   }
   PageValue unseal() noexcept {
     return change([](PageValue v) {

@@ -10,7 +10,7 @@
 namespace quire::cache {
 
 std::byte* PageWrite::bytes() const noexcept {
-  return pages_.cache().memory().bytes(frame_);
+  return pages_.bytes(index_, word_->load());
 }
 
 bool PageWrite::stored_here(FilePages& pages, std::uint64_t index) noexcept {
@@ -106,6 +106,7 @@ std::error_code PageWrite::add_new(std::uint64_t index, std::size_t from, std::s
   }
   sync::WaitStatus status = memory.acquire(frames, need, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  pages_.extend_memory(index);
   CacheLock::Add add;
   status = add.begin(pages_.lock(), index, index, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
@@ -118,6 +119,7 @@ std::error_code PageWrite::add_new(std::uint64_t index, std::size_t from, std::s
   index_ = index;
   word_ = pages_.find(index);
   sync::lock_rank::acquired(sync::Rank::kPage, word_);
+  if (word_->load().in_file()) memory.pool().lend(frame_);
   memory.insert({&frame_, 1}, pages_.serial());
   // Somebody may have appended to this page, and it may have been written back and evicted, all since
   // the size was looked at. From here on nobody can: the page is ours.
@@ -158,9 +160,11 @@ void PageWrite::abandon() noexcept {
   }
   hold_ = Hold::kNone;
   pages_.cache().memory().remove(frame_);
+  pages_.release_bytes(index_, word_->load());
   const PageValue before = word_->fail_fill();
   pages_.forget_page(index_, *word_, frame_);
   pages_.wake(index_, before);
+  pages_.fit_memory();
 }
 
 }  // namespace quire::cache

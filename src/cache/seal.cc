@@ -43,6 +43,7 @@ std::uint64_t drop_page(FilePages& pages, std::uint64_t index, PageWord& word) n
   const bool dirty = value.state() == PageState::kDirty;
   if (dirty) pages.dirty().remove(value.frame());
   pages.cache().memory().remove(value.frame());
+  pages.release_bytes(index, value);
   const PageValue before = word.drop();
   pages.forget_page(index, word, value.frame());
   pages.wake(index, before);
@@ -77,12 +78,39 @@ std::error_code SealedRange::seal(std::uint64_t first, std::uint64_t last,
     if (!error) end_ = index + 1;
     return !error;
   });
-  if (error) unseal();
+  if (error) {
+    unseal();
+    return error;
+  }
+  if (pages_.memory() != nullptr && first_ < end_in_memory()) {
+    pages_.views().hide(first_, end_in_memory() - first_);
+  }
   return error;
+}
+
+std::uint64_t SealedRange::end_in_memory() const noexcept {
+  return std::min(end_, pages_.memory()->size_pages());
+}
+
+void SealedRange::move_to_file() noexcept {
+  FileMemory* const memory = pages_.memory();
+  if (memory == nullptr || first_ == end_) return;
+  pages_.tree().for_each(first_, end_ - 1, [&](std::uint64_t index, PageWord& word) {
+    const PageValue value = word.load();
+    if (value.absent() || value.in_file()) return true;
+    if (index >= memory->size_pages() || memory->open_windows(index, 1)) return true;
+    Memory& frames = pages_.cache().memory();
+    std::memcpy(memory->at(index), frames.bytes(value.frame()), limits::kPageBytes);
+    word.move_to_file();
+    frames.pool().lend(value.frame());
+    return true;
+  });
 }
 
 void SealedRange::drop_from(std::uint64_t first) noexcept {
   if (first >= end_) return;
+  // In one call what would be one for each page.
+  if (pages_.memory() != nullptr) pages_.memory()->punch(first, end_ - first);
   std::uint64_t credits = 0;
   pages_.tree().for_each(first, end_ - 1, [&](std::uint64_t index, PageWord& word) {
     if (!word.load().absent()) credits += drop_page(pages_, index, word);
@@ -106,7 +134,7 @@ void SealedRange::zero_tail_of(std::uint64_t index, std::size_t from) noexcept {
   const PageValue value = word->load();
   if (value.absent()) return;
   QUIRE_CHECK(value.sealed());
-  std::memset(pages_.cache().memory().bytes(value.frame()) + from, 0, limits::kPageBytes - from);
+  std::memset(pages_.bytes(index, value) + from, 0, limits::kPageBytes - from);
 }
 
 void SealedRange::unseal() noexcept {

@@ -29,7 +29,7 @@ class SealedRange {
   SealedRange(const SealedRange&) = delete;
   SealedRange& operator=(const SealedRange&) = delete;
 
-  // Seals every page in [first, last]. On an error none is sealed. Errors: Errc::kTimedOut,
+  // Seals every page in [first, last]; no view shows any of them then. On an error none is sealed. Errors: Errc::kTimedOut,
   // Errc::kInterrupted; EBUSY where somebody uses a page for longer than `users_wait`.
   std::error_code seal(std::uint64_t first, std::uint64_t last, const sync::WaitLimit& limit,
                        sync::Clock::duration users_wait = kAsLongAsItTakes);
@@ -39,10 +39,16 @@ class SealedRange {
   void drop_clean() noexcept;
   // Zeroes bytes [from, page end) of page `index` if it is cached. REQUIRES: it is sealed or absent.
   void zero_tail_of(std::uint64_t index, std::size_t from) noexcept;
+  // Moves those of the sealed pages that are in frames into the file's memory (FilePages::begin_mapped), as far as
+  // it reaches. Waits for nothing.
+  void move_to_file() noexcept;
   // Gives the rest back to readers and writers.
   void unseal() noexcept;
 
  private:
+  // [first_, end_) without what lies beyond the end of the file's memory: where it ends, at most.
+  std::uint64_t end_in_memory() const noexcept;
+
   FilePages& pages_;
   const FilePages::Walker walker_;
   // Pages in [first_, end_) that are not absent are sealed by us.

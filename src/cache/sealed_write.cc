@@ -52,7 +52,7 @@ class SealedWrite final : public IoDone {
   }
 
   // Appends the page if it is the next one and there is room.
-  bool append(std::uint64_t index, FrameNumber frame) noexcept;
+  bool append(std::uint64_t index, PageValue value) noexcept;
   void submit(IoMode mode) noexcept;
   void io_done(std::error_code error, std::size_t bytes) noexcept override;
 
@@ -66,12 +66,12 @@ class SealedWrite final : public IoDone {
   std::array<Store::ConstBuffer, limits::kStoreIoMaxPieces> pieces_;
 };
 
-bool SealedWrite::append(std::uint64_t index, FrameNumber frame) noexcept {
+bool SealedWrite::append(std::uint64_t index, PageValue value) noexcept {
   if (index != first_ + count_ || count_ == pieces_.size()) return false;
   // What others make the file longer by in this page, beside the range, is zeros here.
   const std::uint64_t in_file = pages_->size_bytes() - page_offset(index);
   const auto bytes = static_cast<std::size_t>(std::min<std::uint64_t>(in_file, limits::kPageBytes));
-  pieces_[count_++] = {pages_->cache().memory().bytes(frame), bytes};
+  pieces_[count_++] = {pages_->bytes(index, value), bytes};
   bytes_ += bytes;
   return true;
 }
@@ -123,14 +123,14 @@ std::error_code write_sealed(FilePages& pages, std::uint64_t first, std::uint64_
       const PageValue value = word.load();
       if (value.state() != PageState::kDirty) return true;
       QUIRE_DCHECK(value.sealed());
-      if (count > 0 && requests[count - 1]->append(index, value.frame())) return true;
+      if (count > 0 && requests[count - 1]->append(index, value)) return true;
       if (count == requests.size()) {
         all = false;
         first = index;
         return false;
       }
       requests[count] = new SealedWrite(pages, index, batch, owner);
-      return requests[count++]->append(index, value.frame());
+      return requests[count++]->append(index, value);
     });
     for (std::size_t i = 0; i < count; ++i) {
       requests[i]->submit(count == 1 && !limit.may_leave() ? IoMode::kWait : IoMode::kAsync);

@@ -84,13 +84,15 @@ void end_page(FilePages& pages, const DirtyPage& page, std::error_code error) no
 class WriteRequest final : public IoDone {
  public:
   WriteRequest(std::shared_ptr<FlushJob> job, std::byte* buffer)
-      : job_(std::move(job)), buffer_(buffer) {
+      : job_(std::move(job)), buffer_(buffer), mapped_(job_->pages().memory() != nullptr) {
     job_->begin_part();
     pages_.reserve(job_->pages().cache().snapshots().buffer_bytes() / limits::kPageBytes);
   }
 
-  // Copies the page behind those that are there. A writer may hold it; past the limit it is left out.
+  // Takes the page behind those that are there. A writer may hold it; past the limit it is left out.
   sync::WaitStatus append(const DirtyPage& page, const sync::WaitLimit& limit) noexcept;
+  // After the last append().
+  void complete() noexcept;
   std::size_t count() const noexcept { return pages_.size(); }
   // Instead of submit(), for a request without pages.
   void discard() noexcept { end(); }
@@ -98,10 +100,15 @@ class WriteRequest final : public IoDone {
   void io_done(std::error_code error, std::size_t bytes) noexcept override;
 
  private:
+  // The page `i`, which is pinned until then.
+  void copy(std::size_t i) noexcept;
   void end() noexcept;
 
   const std::shared_ptr<FlushJob> job_;
   std::byte* const buffer_;
+  // Programs may be storing into pages: all stay pinned until no view lets anybody, and are copied then. Who
+  // would store for the first time since waits for the pin to go, so the copy is not torn.
+  const bool mapped_;
   std::size_t bytes_ = 0;
   std::vector<DirtyPage> pages_;
   Store::ConstBuffer piece_;
@@ -119,16 +126,32 @@ sync::WaitStatus WriteRequest::append(const DirtyPage& page,
     value = word.load();
   }
   const std::size_t at = pages_.size() * limits::kPageBytes;
-  std::memcpy(buffer_ + at, pages.cache().memory().bytes(page.frame), limits::kPageBytes);
   const std::uint64_t size = pages.size_bytes();
   const std::uint64_t begins = page_offset(page.index);
   QUIRE_DCHECK(size > begins);
   bytes_ =
       at + static_cast<std::size_t>(std::min<std::uint64_t>(size - begins, limits::kPageBytes));
   if (fault::planted(fault::Planted::kWriteWholeTail)) bytes_ = at + limits::kPageBytes;
-  pages.wake(page.index, word.unpin());
   pages_.push_back(page);
+  if (!mapped_) copy(pages_.size() - 1);
   return sync::WaitStatus::kReady;
+}
+
+void WriteRequest::copy(std::size_t i) noexcept {
+  FilePages& pages = job_->pages();
+  const std::uint64_t index = pages_[i].index;
+  PageWord& word = *pages.find(index);
+  std::memcpy(buffer_ + i * limits::kPageBytes, pages.bytes(index, word.load()),
+              limits::kPageBytes);
+  pages.wake(index, word.unpin());
+}
+
+void WriteRequest::complete() noexcept {
+  if (!mapped_ || pages_.empty()) return;
+  if (!fault::planted(fault::Planted::kSkipProtect)) {
+    job_->pages().views().protect(pages_.front().index, pages_.size());
+  }
+  for (std::size_t i = 0; i < pages_.size(); ++i) copy(i);
 }
 
 void WriteRequest::submit(IoMode mode) noexcept {
@@ -197,6 +220,7 @@ void send(const std::shared_ptr<FlushJob>& job, std::vector<DirtyPage>& taken,
       ++i;
     } while (status == sync::WaitStatus::kReady && i < taken.size() && i - begin < run_max &&
              taken[i].index == taken[i - 1].index + 1);
+    request->complete();
     if (request->count() == 0) {
       snapshots.release(buffer);
       request->discard();

@@ -73,6 +73,7 @@ enum class Planted : std::uint8_t {
   kBlockersOvertake,
   kLeaveOwnStripe,
   kTrimLocksNothing,
+  kSkipProtect,
   kNone,
 };
 

@@ -88,7 +88,7 @@ Transfer read_missing(Inode& inode, SharedReadahead& readahead, std::span<std::b
     const std::uint64_t at = offset + moved.bytes;
     const std::span<std::byte> part =
         out.subspan(moved.bytes, part_in_page(at, out.size() - moved.bytes));
-    const PageCopy copy = cache::copy_from_frame(inode, run.frame(i), at, part);
+    const PageCopy copy = cache::copy_in_file(inode, run.bytes(i), at, part);
     moved.bytes += copy.bytes;
     if (copy.bytes < part.size()) break;
   }

@@ -1,0 +1,99 @@
+#include "cache/file_memory.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "sync/check.h"
+
+namespace quire::cache {
+namespace {
+
+std::error_code last_error() noexcept {
+  return {errno, std::generic_category()};
+}
+
+// No mapping reaches beyond this, nor is any file in memory longer: offsets are signed. The last page of the
+// largest file lies beyond.
+constexpr std::uint64_t kBytesMax = (std::uint64_t{1} << 63) - limits::kPageBytes;
+
+std::size_t window_bytes(std::uint64_t number) noexcept {
+  return static_cast<std::size_t>(
+      std::min<std::uint64_t>(limits::kMapWindowBytes, kBytesMax - number * limits::kMapWindowBytes));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FileMemory>> FileMemory::create(std::uint64_t size_pages) {
+  const int fd = ::memfd_create("quire", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+  const int plain = fd >= 0 ? fd : ::memfd_create("quire", MFD_CLOEXEC);
+  if (plain < 0) return Error(last_error(), "making memory that can be mapped");
+  std::unique_ptr<FileMemory> memory(new FileMemory(plain));
+  if (const std::error_code error = memory->resize(size_pages)) {
+    return Error(error, "giving memory that can be mapped its size");
+  }
+  return memory;
+}
+
+FileMemory::~FileMemory() {
+  (void)windows_.for_each(
+      0, ~std::uint64_t{0}, [](std::uint64_t number, sync::Atomic<std::byte*>& window) {
+        if (std::byte* const base = window.load()) ::munmap(base, window_bytes(number));
+        return true;
+      });
+  {
+    sync::MutexLock lock(mutex_);
+    windows_.clear(nodes_);
+  }
+  ::close(fd_);
+}
+
+std::error_code FileMemory::open_windows(std::uint64_t first, std::uint64_t count) {
+  QUIRE_DCHECK(count > 0);
+  if (first + count > kBytesMax >> limits::kPageShift) {
+    return std::make_error_code(std::errc::value_too_large);
+  }
+  const std::uint64_t last = (first + count - 1) / kWindowPages;
+  for (std::uint64_t number = first / kWindowPages; number <= last; ++number) {
+    const sync::Atomic<std::byte*>* const there = windows_.find(number);
+    if (there != nullptr && there->load() != nullptr) continue;
+    sync::MutexLock lock(mutex_);
+    sync::Atomic<std::byte*>* const window = windows_.find_or_add(number, nodes_);
+    if (window == nullptr) return std::make_error_code(std::errc::not_enough_memory);
+    if (window->load() != nullptr) continue;
+    const std::size_t bytes = window_bytes(number);
+    void* const base =
+        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd_,
+               static_cast<off_t>(number * limits::kMapWindowBytes));
+    if (base == MAP_FAILED) return last_error();
+    // A child of fork has no use for it.
+    (void)::madvise(base, bytes, MADV_DONTFORK);
+    window->store(static_cast<std::byte*>(base));
+  }
+  return {};
+}
+
+std::error_code FileMemory::resize(std::uint64_t size_pages) noexcept {
+  if (size_pages == size_pages_.load()) return {};
+  const std::uint64_t bytes =
+      std::min(size_pages, kBytesMax >> limits::kPageShift) << limits::kPageShift;
+  if (::ftruncate(fd_, static_cast<off_t>(bytes)) != 0) return last_error();
+  size_pages_.store(size_pages);
+  return {};
+}
+
+void FileMemory::punch(std::uint64_t first, std::uint64_t count) noexcept {
+  const std::uint64_t size = size_pages_.load();
+  if (first >= size) return;
+  count = std::min(count, size - first);
+  const int result = ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                 static_cast<off_t>(first << limits::kPageShift),
+                                 static_cast<off_t>(count << limits::kPageShift));
+  // Of a memfd it needs nothing that could be lacking; who went on would show old bytes.
+  QUIRE_CHECK(result == 0);
+}
+
+}  // namespace quire::cache
