@@ -32,6 +32,8 @@ std::span<const std::byte> part(const std::vector<std::byte>& bytes, std::size_t
   return std::span(bytes).subspan(offset, length);
 }
 
+// ---- Rule 1: io_done is called exactly once, with no lock held.
+
 void answers_once(Probe& probe) {
   const ObjectHandle object = probe.open();
   const auto page = probe_pattern(kPage, 1);

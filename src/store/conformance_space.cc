@@ -18,8 +18,6 @@ SpaceRequest space_answer(Probe& probe, const ProbeRequestPtr& request) {
   return *std::launder(reinterpret_cast<const SpaceRequest*>(request->memory().data()));
 }
 
-// ---- Rule 1: io_done is called exactly once, with no lock held.
-
 }  // namespace
 
 ProbeRequestPtr start_reserving(Probe& probe, ObjectHandle object, const SpaceRequest& asked,
