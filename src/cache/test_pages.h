@@ -58,6 +58,12 @@ inline StoreVerdict held() {
   v.hold = true;
   return v;
 }
+// The store does what it is asked at once, and says so later.
+inline StoreVerdict held_answer() {
+  StoreVerdict v = held();
+  v.hold_answer_only = true;
+  return v;
+}
 inline StoreVerdict failing(std::errc code) {
   StoreVerdict v;
   v.error = std::make_error_code(code);

@@ -72,10 +72,14 @@ constexpr std::uint64_t given_offset(std::uint64_t offset) {
   return offset == kAtEnd ? kAtEnd - 1 : offset;
 }
 
+// Whether bytes are taken for which the store has no space. A program that stored them into memory that it mapped
+// cannot be told any more: they wait in the cache until there is room, and a sync says so.
+enum class Space : std::uint8_t { kNeeded, kWelcome };
+
 // Writes `bytes` bytes at `*offset`, or at the end of the file where that is kAtEnd, and sets it to
 // where they went. Excludes every other operation on the range; readers see each page whole.
 Transfer write_at(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t* offset,
-                  const sync::WaitLimit& limit);
+                  const sync::WaitLimit& limit, Space space = Space::kNeeded);
 // The same for who holds the locks of the write already, handed over, at least of whole pages; space for them
 // is reserved first.
 Transfer write_reserving(const std::shared_ptr<HeldWrite>& held, Gather& from, std::size_t bytes,

@@ -50,7 +50,8 @@ namespace {
 // Stores the bytes. With `held`, which holds the locks: reserves space for each chunk before a page of it is
 // held; without, there is space for all of them.
 Transfer store_bytes(Inode& inode, const std::shared_ptr<HeldWrite>& held, Gather& from,
-                     std::size_t bytes, std::uint64_t offset, const sync::WaitLimit& limit) {
+                     std::size_t bytes, std::uint64_t offset, const sync::WaitLimit& limit,
+                     Space space = Space::kNeeded) {
   QUIRE_DCHECK(!MappingTable::of_process().meets(from.pieces()));
   Transfer moved;
   if (offset >= limits::kFileSizeMaxBytes) {
@@ -75,8 +76,11 @@ Transfer store_bytes(Inode& inode, const std::shared_ptr<HeldWrite>& held, Gathe
       const Reserved reserved = reserve(held->inode, held, need, held->locks.whole_pages(), limit);
       reserved_end = reserved.end;
       if (reserved_end <= page_index(at)) {
-        moved.error = reserved.error;
-        break;
+        if (space == Space::kNeeded || !is_full(reserved.error)) {
+          moved.error = reserved.error;
+          break;
+        }
+        reserved_end = need.end;
       }
     }
     if (credits == 0) {
@@ -116,7 +120,7 @@ bool has_space(Inode& inode, std::uint64_t offset, std::size_t bytes) {
 }  // namespace
 
 Transfer write_at(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t* offset,
-                  const sync::WaitLimit& limit) {
+                  const sync::WaitLimit& limit, Space space) {
   const std::uint64_t asked = *offset;
   {
     WriteLocks locks(inode);
@@ -133,7 +137,7 @@ Transfer write_at(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t* 
   const std::error_code error = held->locks.lock(offset, bytes, WriteLocks::Extent::kChunks, limit);
   if (error) return {0, error};
   held->locks.hand_over();
-  return write_reserving(held, from, bytes, *offset, limit);
+  return store_bytes(inode, held, from, bytes, *offset, limit, space);
 }
 
 Transfer write_reserving(const std::shared_ptr<HeldWrite>& held, Gather& from, std::size_t bytes,

@@ -145,6 +145,10 @@ class FileImpl {
   // `offset` may be file::kAtEnd; it is set to where the bytes went.
   Result<std::size_t> writev(std::span<const std::span<const std::byte>> buffers,
                              std::uint64_t* offset, const CallOptions& call);
+  // What a program stored into memory that it mapped from the file, as the mount hears of it: taken whether the
+  // store has space for it or not. Nothing beyond the end, nor at it.
+  Result<std::size_t> write_stored(std::span<const std::byte> buffer, std::uint64_t offset,
+                                   const CallOptions& call);
   Result<std::uint64_t> append(std::span<const std::byte> buffer, const CallOptions& call);
   Status truncate(std::uint64_t size_bytes, const CallOptions& call);
   Status sync(std::uint64_t first_page, std::uint64_t last_page, SyncKind kind,

@@ -263,6 +263,20 @@ Result<std::size_t> FileImpl::writev(std::span<const std::span<const std::byte>>
   return moved->bytes;
 }
 
+Result<std::size_t> FileImpl::write_stored(std::span<const std::byte> buffer, std::uint64_t offset,
+                                           const CallOptions& call) {
+  if (!ready(OpenFlags::kWrite)) [[unlikely]] {
+    return fail_at(usable(OpenFlags::kWrite), "writing", offset, buffer.size());
+  }
+  file::Gather from({&buffer, 1});
+  const file::Transfer moved =
+      file::write_at(*inode_, from, buffer.size(), &offset, to_limit(call), file::Space::kWelcome);
+  if (moved.error && moved.bytes == 0) {
+    return fail_at(moved.error, "writing", offset, buffer.size());
+  }
+  return moved.bytes;
+}
+
 Result<std::uint64_t> FileImpl::append(std::span<const std::byte> buffer, const CallOptions& call) {
   if (buffer.empty()) {
     if (const std::error_code error = usable(OpenFlags::kWrite)) return fail(error, "appending to");

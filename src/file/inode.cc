@@ -39,6 +39,24 @@ void Inode::stamp_change() {
   stamps_changed_.store(true);  // again: a push may have looked between
 }
 
+void Inode::note_reserved() noexcept {
+  unsynced_.note_change();
+  stamps_changed_.store(true);
+  std::uint64_t looks_before = 0;
+  {
+    sync::MutexLock lock(mutex_);
+    looks_before = looks_;
+  }
+  const auto now = cache().store().stat(write_handle());
+  if (!now.ok()) {
+    store_changed_.store(true);
+    return;
+  }
+  sync::MutexLock lock(mutex_);
+  // To reserve makes nothing longer or shorter: that is somebody else's doing, and is to be noticed.
+  if (now->size_bytes == seen_.size_bytes) see(*now, looks_before);
+}
+
 Status Inode::set_times(const TimeSpec* atime, const TimeSpec* mtime) {
   const TimeSpec now = sync::Clock::wall();
   {

@@ -85,6 +85,9 @@ class Inode final : public cache::FilePages {
     unsynced_.note_change();
     store_changed_.store(true);
   }
+  // A request of ours took space for the object, which the store has stamped: something to make durable, and stamps
+  // to set again; but a change by another program is noticed as before. Asks the store for the stamps.
+  void note_reserved() noexcept;
   // The store has not been told the stamps of now: they changed, or a request of ours left stamps of the
   // store's own making.
   bool unpushed() const noexcept { return stamps_changed_.load() || store_changed_.load(); }

@@ -50,8 +50,7 @@ bool ReserveCall::took() const noexcept {
 }
 
 void ReserveCall::ended(std::error_code error) noexcept {
-  // The store has stamped the object, and has something to make durable.
-  if (took()) inode_->note_changed();
+  if (took()) inode_->note_reserved();
   inode_->space()->answered(request_, !error, pages_of(inode_->size_bytes()));
   owner_.reset();
 }
@@ -63,10 +62,6 @@ std::error_code ask(const std::shared_ptr<Inode>& inode, const std::shared_ptr<v
   return StoreCall::wait_and_disown(call, limit);
 }
 
-bool is_full(std::error_code error) {
-  return error == std::errc::no_space_on_device ||
-         error == std::error_code(EDQUOT, std::generic_category());
-}
 bool left(std::error_code error) {
   return error == Errc::kTimedOut || error == Errc::kInterrupted;
 }
@@ -135,6 +130,11 @@ void TrimCall::failed(std::error_code /*error*/) noexcept {
 }
 
 }  // namespace
+
+bool is_full(std::error_code error) noexcept {
+  return error == std::errc::no_space_on_device ||
+         error == std::error_code(EDQUOT, std::generic_category());
+}
 
 Reserved reserve(const std::shared_ptr<Inode>& inode, const std::shared_ptr<void>& owner,
                  PageRange need, PageRange held, const sync::WaitLimit& limit) {

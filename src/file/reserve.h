@@ -30,6 +30,9 @@
 
 namespace quire::file {
 
+// What a store says that has no space left.
+bool is_full(std::error_code error) noexcept;
+
 struct Reserved {
   std::uint64_t end = 0;  // pages from need.first to here may be dirtied
   std::error_code error;  // why no more

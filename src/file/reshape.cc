@@ -266,11 +266,13 @@ std::error_code ShiftCall::prepare(const sync::WaitLimit& limit) {
   const Result<ObjectStat> there = store().stat(handle());
   if (!there.ok()) return there.code();
   settles_ = there->size_bytes < inode_->size_bytes();
-  if (inode_->space() == nullptr) return {};
+  const SpaceBook* const space = inode_->space();
+  if (space == nullptr) return {};
   const std::uint64_t size_pages = cache::pages_of(inode_->size_bytes());
   spare_ = spare_pages(*inode_, {page_index(offset_), size_pages});
-  const bool beyond = !inode_->space()->fresh({size_pages, kLast}).empty();
-  if (beyond && !inode_->space()->keeps_beyond(size_pages)) settles_ = true;
+  if (!space->fresh({size_pages, kLast}).empty() && !space->keeps_beyond(size_pages)) {
+    settles_ = true;
+  }
   return {};
 }
 

@@ -25,6 +25,7 @@ namespace quire::file {
 using cache::failing;
 using cache::filled;
 using cache::held;
+using cache::held_answer;
 using cache::start_thread;
 using cache::until;
 using cache::when;

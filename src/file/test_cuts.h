@@ -19,11 +19,6 @@ using Bytes = std::vector<std::byte>;
 
 inline const std::error_code kInvalid = std::make_error_code(std::errc::invalid_argument);
 
-inline StoreVerdict held_answer() {
-  StoreVerdict v = held();
-  v.hold_answer_only = true;
-  return v;
-}
 inline StoreVerdict failing_midway(std::errc code) {
   StoreVerdict v = failing(code);
   v.change_then_fail = true;

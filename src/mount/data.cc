@@ -26,11 +26,10 @@ constexpr std::uint64_t kEnd = ~std::uint64_t{0};
 constexpr const char* kCapabilities = "security.capability";
 
 // 0, or why not all of it could be written: what the kernel gives back it forgets.
-int write_all(FileImpl& file, std::span<const std::byte> bytes, std::uint64_t offset,
-              const CallOptions& call) {
+int write_all_stored(FileImpl& file, std::span<const std::byte> bytes, std::uint64_t offset,
+                     const CallOptions& call) {
   while (!bytes.empty()) {
-    std::uint64_t at = offset;
-    const auto written = file.writev({&bytes, 1}, &at, call);
+    const auto written = file.write_stored(bytes, offset, call);
     if (!written.ok()) return errno_of(written.code());
     if (*written == 0) return EIO;
     bytes = bytes.subspan(*written);
@@ -233,8 +232,9 @@ void FileSystem::write_from_kernel(fuse_req_t request, OpenFile& open,
       for (const ByteRange& part : parts) kept -= part.end - part.begin;
       if (kept > 0) kernel_bytes_kept_.fetch_add(kept);
       for (const ByteRange& part : parts) {
-        number = write_all(*open.file, bytes.subspan(part.begin - offset, part.end - part.begin),
-                           part.begin, interruptible.call());
+        number =
+            write_all_stored(*open.file, bytes.subspan(part.begin - offset, part.end - part.begin),
+                             part.begin, interruptible.call());
         if (number != 0) break;
       }
     }

@@ -10,10 +10,8 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <optional>
 #include <string>
-#include <utility>
 
 #include "cut_job/job.h"
 #include "main_job/interrupt.h"
@@ -162,18 +160,7 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
 }
 
 std::optional<std::string> run(const Options& options) {
-  Stop stop;
-  const main_job::SignalWatch signals(stop);
-  std::optional<std::string> failure;
-  try {
-    run_job(options, stop);
-  } catch (const std::exception& error) {
-    failure = error.what();
-  }
-  if (stop.interrupted()) {
-    failure = "interrupted";
-  }
-  return failure;
+  return main_job::run_until_stopped([&](Stop& stop) { run_job(options, stop); });
 }
 
 }  // namespace

@@ -9,6 +9,9 @@
 
 #include <atomic>
 #include <ctime>
+#include <exception>
+#include <optional>
+#include <string>
 #include <thread>
 
 #include "main_job/failure.h"
@@ -43,6 +46,23 @@ class SignalWatch {
   std::atomic<bool> over_{false};
   std::jthread thread_;
 };
+
+// Why job(stop) failed, or nothing.
+template <class Job>
+std::optional<std::string> run_until_stopped(Job&& job) {
+  Stop stop;
+  const SignalWatch signals(stop);
+  std::optional<std::string> failure;
+  try {
+    job(stop);
+  } catch (const std::exception& error) {
+    failure = error.what();
+  }
+  if (stop.interrupted()) {
+    failure = "interrupted";
+  }
+  return failure;
+}
 
 }  // namespace quire::main_job
 

@@ -328,19 +328,8 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
   return std::nullopt;
 }
 
-std::optional<std::string> run(Options options) {
-  Stop stop;
-  const SignalWatch signals(stop);
-  std::optional<std::string> failure;
-  try {
-    MainJob(std::move(options), stop).run();
-  } catch (const std::exception& error) {
-    failure = error.what();
-  }
-  if (stop.interrupted()) {
-    failure = "interrupted";
-  }
-  return failure;
+std::optional<std::string> run(const Options& options) {
+  return run_until_stopped([&](Stop& stop) { MainJob(options, stop).run(); });
 }
 
 }  // namespace
@@ -352,7 +341,7 @@ int main(int argc, char** argv) {
     return *status;
   }
   const std::string name = options.name;
-  if (const auto failure = quire::main_job::run(std::move(options))) {
+  if (const auto failure = quire::main_job::run(options)) {
     fmt::print("{}: FAILED ({})\n", name, *failure);
     return 1;
   }

@@ -222,7 +222,9 @@ void Runner::write(const Operation& op) {
   const StoreOp needed = direct ? StoreOp::kWrite : StoreOp::kRead;
   expect(*put == most || op.way != Way::kNone || world_.script().struck(needed),
          "wrote too little");
-  expect(!direct || *put < most || !world_.script().failed_own(StoreOp::kWrite),
+  // A full store is asked a second time, when what is reserved in vain has been given back.
+  expect(!direct || *put < most || !world_.script().failed_own(StoreOp::kWrite) ||
+             world_.script().gave(std::make_error_code(std::errc::no_space_on_device)),
          "a direct write hides an error");
   if (*put == 0) return;
   std::size_t there = *put;

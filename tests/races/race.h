@@ -68,6 +68,7 @@ class Registration {
 using cache::failing;
 using cache::filled;
 using cache::held;
+using cache::held_answer;
 using cache::start_thread;
 using cache::until;
 using cache::when;
@@ -147,11 +148,6 @@ class QuietEngine : public Engine {
   }
 };
 
-inline StoreVerdict held_answer() {
-  StoreVerdict verdict = held();
-  verdict.hold_answer_only = true;
-  return verdict;
-}
 inline StoreVerdict held_and_failing(std::errc code) {
   StoreVerdict verdict = failing(code);
   verdict.hold = true;
