@@ -9,8 +9,6 @@
 namespace quire::store {
 namespace {
 
-constexpr std::size_t kPage = limits::kPageBytes;
-
 // The answer to one that has ended well; nothing told if it has not.
 SpaceRequest space_answer(Probe& probe, const ProbeRequestPtr& request) {
   if (!probe.wait(request)) return {};
@@ -31,6 +29,7 @@ ProbeRequestPtr start_reserving(Probe& probe, ObjectHandle object, const SpaceRe
 }
 
 void space_is_told_page_by_page(Probe& probe) {
+  constexpr std::size_t kPage = limits::kPageBytes;
   Store& store = probe.store();
   if (!store.traits().reserves_space) return;
   const ObjectHandle object = probe.open();
