@@ -25,7 +25,8 @@ constexpr std::uint64_t kLeftBytes = std::uint64_t{1} << 20;
 // What the ioctl fills: a head, and extents behind it.
 class Extents {
  public:
-  Extents(std::uint64_t begin, std::uint64_t end) : head_(*new (memory_.data()) fiemap{}) {
+  Extents(std::uint64_t begin, std::uint64_t end)
+      : head_(*std::launder(reinterpret_cast<fiemap*>(memory_.data()))) {
     head_.fm_start = begin;
     head_.fm_length = end - begin;
     head_.fm_extent_count = kExtentsAtATime;
