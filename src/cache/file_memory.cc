@@ -16,22 +16,25 @@ std::error_code last_error() noexcept {
   return {errno, std::generic_category()};
 }
 
+// MFD_NOEXEC_SEAL of Linux 6.3, which Debian 12's headers lack. A machine may be told to refuse memory without it.
+constexpr unsigned kNoExecSeal = 8;
+
 // No mapping reaches beyond this, nor is any file in memory longer: offsets are signed. The last page of the
 // largest file lies beyond.
 constexpr std::uint64_t kBytesMax = (std::uint64_t{1} << 63) - limits::kPageBytes;
 
 std::size_t window_bytes(std::uint64_t number) noexcept {
-  return static_cast<std::size_t>(
-      std::min<std::uint64_t>(limits::kMapWindowBytes, kBytesMax - number * limits::kMapWindowBytes));
+  return static_cast<std::size_t>(std::min<std::uint64_t>(
+      limits::kMapWindowBytes, kBytesMax - number * limits::kMapWindowBytes));
 }
 
 }  // namespace
 
 Result<std::unique_ptr<FileMemory>> FileMemory::create(std::uint64_t size_pages) {
-  const int fd = ::memfd_create("quire", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
-  const int plain = fd >= 0 ? fd : ::memfd_create("quire", MFD_CLOEXEC);
-  if (plain < 0) return Error(last_error(), "making memory that can be mapped");
-  std::unique_ptr<FileMemory> memory(new FileMemory(plain));
+  int fd = ::memfd_create("quire", MFD_CLOEXEC | kNoExecSeal);
+  if (fd < 0 && errno == EINVAL) fd = ::memfd_create("quire", MFD_CLOEXEC);
+  if (fd < 0) return Error(last_error(), "making memory that can be mapped");
+  std::unique_ptr<FileMemory> memory(new FileMemory(fd));
   if (const std::error_code error = memory->resize(size_pages)) {
     return Error(error, "giving memory that can be mapped its size");
   }
@@ -39,11 +42,12 @@ Result<std::unique_ptr<FileMemory>> FileMemory::create(std::uint64_t size_pages)
 }
 
 FileMemory::~FileMemory() {
-  (void)windows_.for_each(
-      0, ~std::uint64_t{0}, [](std::uint64_t number, sync::Atomic<std::byte*>& window) {
-        if (std::byte* const base = window.load()) ::munmap(base, window_bytes(number));
-        return true;
-      });
+  (void)windows_.for_each(0, ~std::uint64_t{0},
+                          [](std::uint64_t number, sync::Atomic<std::byte*>& window) {
+                            if (std::byte* const base = window.load())
+                              ::munmap(base, window_bytes(number));
+                            return true;
+                          });
   {
     sync::MutexLock lock(mutex_);
     windows_.clear(nodes_);
@@ -65,9 +69,8 @@ std::error_code FileMemory::open_windows(std::uint64_t first, std::uint64_t coun
     if (window == nullptr) return std::make_error_code(std::errc::not_enough_memory);
     if (window->load() != nullptr) continue;
     const std::size_t bytes = window_bytes(number);
-    void* const base =
-        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd_,
-               static_cast<off_t>(number * limits::kMapWindowBytes));
+    void* const base = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                              fd_, static_cast<off_t>(number * limits::kMapWindowBytes));
     if (base == MAP_FAILED) return last_error();
     // A child of fork has no use for it.
     (void)::madvise(base, bytes, MADV_DONTFORK);
@@ -78,8 +81,8 @@ std::error_code FileMemory::open_windows(std::uint64_t first, std::uint64_t coun
 
 std::error_code FileMemory::resize(std::uint64_t size_pages) noexcept {
   if (size_pages == size_pages_.load()) return {};
-  const std::uint64_t bytes =
-      std::min(size_pages, kBytesMax >> limits::kPageShift) << limits::kPageShift;
+  const std::uint64_t bytes = std::min(size_pages, kBytesMax >> limits::kPageShift)
+                              << limits::kPageShift;
   if (::ftruncate(fd_, static_cast<off_t>(bytes)) != 0) return last_error();
   size_pages_.store(size_pages);
   return {};

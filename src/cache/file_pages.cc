@@ -160,8 +160,8 @@ std::size_t FilePages::add_run(std::uint64_t first, std::size_t count, FrameSet&
     FrameDescriptor& d = pool.descriptor(frame);
     d.index.store(first + n);
     d.owner.store(this);
-    const bool in_file = memory != nullptr && first + n < memory->size_pages() &&
-                         memory->has_window(first + n);
+    const bool in_file =
+        memory != nullptr && first + n < memory->size_pages() && memory->has_window(first + n);
     if (!word[n].begin_fill(frame, in_file ? PageValue::kInFile : 0)) {
       d.owner.store(nullptr);
       frames.put(frame);

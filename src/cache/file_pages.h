@@ -31,6 +31,7 @@
 #include "cache/page_tree.h"
 #include "cache/page_word.h"
 #include "cache/views.h"
+#include "fault/planted.h"
 #include "quire/limits.h"
 #include "quire/store.h"
 #include "sync/atomic.h"
@@ -115,7 +116,7 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   }
   // The bytes of a page that is about to become absent go. REQUIRES: it is sealed or filling, and unused.
   void release_bytes(std::uint64_t index, PageValue value) const noexcept {
-    if (value.in_file()) [[unlikely]]
+    if (value.in_file() && !fault::planted(fault::Planted::kSkipPunch)) [[unlikely]]
       memory()->punch(index, 1);
   }
 

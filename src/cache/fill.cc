@@ -31,7 +31,9 @@ class FillRequest final : public IoDone {
   FilePages& pages() noexcept { return *pages_; }
   std::uint64_t first() const noexcept { return first_; }
   std::size_t count() const noexcept { return count_; }
-  std::byte* bytes(std::size_t i) noexcept { return pages_->bytes(first_ + i, word(i).load()); }
+  std::byte* page_bytes(std::size_t i) noexcept {
+    return pages_->bytes(first_ + i, word(i).load());
+  }
   FrameNumber* frames() noexcept { return frames_.data(); }
   void set_added(std::size_t count, std::uint64_t size_bytes) noexcept {
     count_ = count;
@@ -112,7 +114,7 @@ void FillRequest::publish(std::error_code error, std::size_t bytes, unsigned pin
     const std::size_t begin = i * limits::kPageBytes;
     const std::size_t have = std::clamp(valid, begin, begin + limits::kPageBytes) - begin;
     if (!fault::planted(fault::Planted::kFillSkipsZeros)) {
-      std::memset(bytes(i) + have, 0, limits::kPageBytes - have);
+      std::memset(page_bytes(i) + have, 0, limits::kPageBytes - have);
     }
     const std::uint64_t flags = first_ + i == marker_index_ ? PageValue::kMarker : 0;
     pages_->wake(first_ + i, page.end_fill(pins, flags));
@@ -164,7 +166,7 @@ std::uint64_t PinnedRun::first() const noexcept {
   return request_->first();
 }
 const std::byte* PinnedRun::bytes(std::size_t i) const noexcept {
-  return request_->bytes(i);
+  return request_->page_bytes(i);
 }
 
 namespace {

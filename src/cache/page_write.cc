@@ -37,6 +37,18 @@ std::error_code PageWrite::begin(std::uint64_t index, std::size_t from, std::siz
   }
 }
 
+std::error_code PageWrite::begin_mapped(std::uint64_t index, const sync::WaitLimit& limit) {
+  QUIRE_DCHECK(hold_ == Hold::kNone);
+  for (;;) {
+    std::error_code error = hold_cached(index, limit);
+    if (error || hold_ != Hold::kNone) return error;
+    if (index >= pages_of(pages_.size_bytes())) return std::make_error_code(std::errc::bad_address);
+    PinnedRun run;
+    error = fill_run(pages_, index, 1, limit, run);
+    if (error) return error;
+  }
+}
+
 bool PageWrite::covers(std::uint64_t index, std::size_t from, std::size_t to) const noexcept {
   const std::uint64_t size = pages_.size_bytes();
   const std::uint64_t begins = page_offset(index);

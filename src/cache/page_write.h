@@ -34,6 +34,10 @@ class PageWrite {
   // in the file, the rest is read first. Errors: the store's, Errc::kTimedOut, Errc::kInterrupted.
   std::error_code begin(std::uint64_t index, std::size_t from, std::size_t to,
                         const sync::WaitLimit& limit);
+  // Holds page `index` of a file that is mapped for a program that is about to store into it by itself; reads it where it
+  // is not cached. Without the write range: nobody cuts a page that is held. Errors: as above; EFAULT where the page is
+  // beyond the end.
+  std::error_code begin_mapped(std::uint64_t index, const sync::WaitLimit& limit);
   // The page's memory holds what was last stored into the page, and did since (page_word.h, invariant
   // 6); not what the store gave for it. REQUIRES: held.
   bool stored_here() const noexcept { return word_->load().stored(); }

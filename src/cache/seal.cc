@@ -82,7 +82,8 @@ std::error_code SealedRange::seal(std::uint64_t first, std::uint64_t last,
     unseal();
     return error;
   }
-  if (pages_.memory() != nullptr && first_ < end_in_memory()) {
+  const bool hides = !fault::planted(fault::Planted::kSealHidesNothing);
+  if (hides && pages_.memory() != nullptr && first_ < end_in_memory()) {
     pages_.views().hide(first_, end_in_memory() - first_);
   }
   return error;
@@ -110,7 +111,8 @@ void SealedRange::move_to_file() noexcept {
 void SealedRange::drop_from(std::uint64_t first) noexcept {
   if (first >= end_) return;
   // In one call what would be one for each page.
-  if (pages_.memory() != nullptr) pages_.memory()->punch(first, end_ - first);
+  const bool punches = !fault::planted(fault::Planted::kSkipPunch);
+  if (punches && pages_.memory() != nullptr) pages_.memory()->punch(first, end_ - first);
   std::uint64_t credits = 0;
   pages_.tree().for_each(first, end_ - 1, [&](std::uint64_t index, PageWord& word) {
     if (!word.load().absent()) credits += drop_page(pages_, index, word);

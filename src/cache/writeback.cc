@@ -134,6 +134,9 @@ sync::WaitStatus WriteRequest::append(const DirtyPage& page,
   if (fault::planted(fault::Planted::kWriteWholeTail)) bytes_ = at + limits::kPageBytes;
   pages_.push_back(page);
   if (!mapped_) copy(pages_.size() - 1);
+  if (mapped_ && fault::planted(fault::Planted::kSnapshotUnpinned)) {
+    pages.wake(page.index, word.unpin());
+  }
   return sync::WaitStatus::kReady;
 }
 
@@ -143,6 +146,7 @@ void WriteRequest::copy(std::size_t i) noexcept {
   PageWord& word = *pages.find(index);
   std::memcpy(buffer_ + i * limits::kPageBytes, pages.bytes(index, word.load()),
               limits::kPageBytes);
+  if (mapped_ && fault::planted(fault::Planted::kSnapshotUnpinned)) return;
   pages.wake(index, word.unpin());
 }
 

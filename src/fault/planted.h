@@ -74,6 +74,9 @@ enum class Planted : std::uint8_t {
   kLeaveOwnStripe,
   kTrimLocksNothing,
   kSkipProtect,
+  kSnapshotUnpinned,
+  kSealHidesNothing,
+  kSkipPunch,
   kNone,
 };
 

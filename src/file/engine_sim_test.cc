@@ -40,11 +40,12 @@ std::uint64_t below(std::uint64_t bound) {
   return sync::random_u64() % bound;
 }
 
-// A store that takes its time; each strategy in its turn, as the seed has it.
+// A store that takes its time; each strategy in its turn, mapped or not, as the seed has it.
 EngineOptions slow(std::size_t initial_bytes = 0) {
   return {.initial_bytes = initial_bytes,
           .latency = std::chrono::microseconds(100),
-          .locking = static_cast<Locking>(below(4))};
+          .locking = static_cast<Locking>(below(4)),
+          .mapped = below(2) == 0};
 }
 
 // A write or a read of the engine's, by either way; past the cache with the caller's memory or through
@@ -145,13 +146,40 @@ SIM_TEST(EngineSim, ReadersSeeWholePagesOfWritesThatSomeOrderExplains) {
       }
     }
   };
+  // Maps the file, if it is not, has pages go over to the memory that is mapped, and loads and stores there.
+  const auto map_some = [&] {
+    if (engine.views == nullptr) engine.map();
+    for (int i = 0; i < 8; ++i) {
+      const std::uint64_t page = below(kPages);
+      if (below(3) == 0) {
+        ShotDown sealed(engine.inode);
+        EXPECT_FALSE(sealed.lock(page, kPages - 1, {}));
+        sealed.pages().move_to_file();
+      } else if (below(2) == 0) {
+        const std::uint64_t began = ++events;
+        if (!engine.views->loads(page) && !engine.views->answer_load(page)) continue;
+        if (!engine.views->loads(page)) continue;
+        const char seen = static_cast<char>(*engine.views->at(page, below(kPage)));
+        EXPECT_TRUE(history[page].explains(seen, began, ++events))
+            << "mapped page " << page << " shows stamp " << static_cast<int>(seen);
+      } else {
+        if (!engine.views->stores(page) && engine.views->answer_store(page, {})) continue;
+        if (!engine.views->stores(page)) continue;
+        if (next_stamp == 'i') ++next_stamp;
+        history[page].writes.push_back({next_stamp, ++events, ++events});
+        engine.views->store_all(page, next_stamp++);
+      }
+    }
+  };
   sync::Thread a = start_thread("writer-a", write_some);
   sync::Thread b = start_thread("writer-b", write_some);
   sync::Thread c = start_thread("reader", read_some);
+  sync::Thread d = start_thread("program", map_some);
   read_some();
   a.join();
   b.join();
   c.join();
+  d.join();
   engine.sync();
   const auto seen = engine.read(0, kPages * kPage);
   EXPECT_TRUE(seen == engine.store->durable_contents("f"));

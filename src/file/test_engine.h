@@ -14,6 +14,7 @@
 #include "cache/hazard.h"
 #include "cache/page_cache.h"
 #include "cache/test_pages.h"
+#include "cache/test_views.h"
 #include "file/buffered.h"
 #include "file/direct.h"
 #include "file/inode.h"
@@ -33,6 +34,8 @@ struct EngineOptions {
   std::uint32_t io_alignment_bytes = 1;
   bool reserves_space = false;
   std::uint64_t capacity_bytes = ~std::uint64_t{0};
+  // A program maps the file from the beginning (Engine::map).
+  bool mapped = false;
 };
 
 class Engine {
@@ -53,6 +56,7 @@ class Engine {
     opened = store->open("f", OpenFlags::kReadWrite | OpenFlags::kCreate, 0644).value();
     inode = std::make_shared<Inode>(*pages, opened, "f");
     inode->set_handles(opened.handle, opened.handle);
+    if (options.mapped) map();
   }
   ~Engine() {
     store->set_hook({});
@@ -72,6 +76,13 @@ class Engine {
   }
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
+
+  // From now on pages come into memory that `views` show.
+  void map() {
+    views = std::make_shared<cache::TestViews>(64);
+    EXPECT_FALSE(inode->begin_mapped(views));
+    views->map(*inode);
+  }
 
   std::vector<std::byte> read(std::uint64_t offset, std::size_t bytes) {
     SharedReadahead readahead(pages->budget().readahead_max_pages);
@@ -130,6 +141,7 @@ class Engine {
   std::unique_ptr<cache::PageCache> pages;
   OpenedObject opened;
   std::shared_ptr<Inode> inode;
+  std::shared_ptr<cache::TestViews> views;  // null until map()
 };
 
 }  // namespace quire::file

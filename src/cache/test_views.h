@@ -1,0 +1,146 @@
+// Stand-ins for programs that map a file, for tests without faults. A TestViews is one mapping of the file's
+// memory; whether a page is in its sight the kernel says (pagemap), so punches and truncates count as they do in
+// earnest. A test brings a page into sight as the answer to a fault would, and accesses it only as long as a
+// processor could without one.
+#ifndef QUIRE_CACHE_TEST_VIEWS_H_
+#define QUIRE_CACHE_TEST_VIEWS_H_
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "cache/file_pages.h"
+#include "cache/page_write.h"
+#include "sync/check.h"
+#include "sync/wait.h"
+
+namespace quire::cache {
+
+class TestViews final : public Views {
+ public:
+  // Of the first so many pages.
+  explicit TestViews(std::uint64_t pages_max)
+      : pages_max_(pages_max), pagemap_(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) {
+    QUIRE_CHECK(pagemap_ >= 0);
+  }
+  ~TestViews() override {
+    if (base_ != nullptr) ::munmap(base_, pages_max_ * limits::kPageBytes);
+    ::close(pagemap_);
+  }
+  // REQUIRES: begin_mapped() with these views.
+  void map(FilePages& pages) {
+    void* const base = ::mmap(nullptr, pages_max_ * limits::kPageBytes, PROT_READ | PROT_WRITE,
+                              MAP_SHARED, pages.memory()->fd(), 0);
+    QUIRE_CHECK(base != MAP_FAILED);
+    // A touch shall bring one page into sight and no more.
+    QUIRE_CHECK(::madvise(base, pages_max_ * limits::kPageBytes, MADV_RANDOM) == 0);
+    base_ = static_cast<std::byte*>(base);
+    pages_ = &pages;
+  }
+
+  void protect(std::uint64_t first, std::uint64_t count) noexcept override {
+    if (const auto once = std::exchange(on_protect, nullptr)) once(first, count);
+    ++protects;
+    storable_.erase(storable_.lower_bound(first), storable_.lower_bound(first + count));
+  }
+  void hide(std::uint64_t first, std::uint64_t count) noexcept override {
+    ++hides;
+    if (first >= pages_max_) return;
+    count = std::min(count, pages_max_ - first);
+    QUIRE_CHECK(::madvise(at(first), count * limits::kPageBytes, MADV_DONTNEED) == 0);
+  }
+
+  // The processor can load from the page, or store into it, without a fault.
+  bool loads(std::uint64_t index) const {
+    std::uint64_t entry = 0;
+    const std::uint64_t address = reinterpret_cast<std::uintptr_t>(at(index));
+    QUIRE_CHECK(::pread(pagemap_, &entry, sizeof(entry),
+                        static_cast<off_t>(address / limits::kPageBytes * sizeof(entry))) ==
+                sizeof(entry));
+    return (entry >> 63) != 0;
+  }
+  bool stores(std::uint64_t index) const { return loads(index) && storable_.contains(index); }
+  // REQUIRES: loads(), or stores().
+  volatile std::byte* at(std::uint64_t index, std::size_t in_page) const {
+    return at(index) + in_page;
+  }
+
+  // Every byte of the page at once. REQUIRES: stores().
+  void store_all(std::uint64_t index, char with) {
+    std::memset(at(index), with, limits::kPageBytes);
+  }
+
+  // As the answer to a fault: the page is in sight, if it can be had now.
+  //
+  // A load: false if the page is not there, or somebody has it.
+  bool answer_load(std::uint64_t index) {
+    const FilePages::Walker walker(*pages_);
+    PageWord* const word = pages_->find(index);
+    if (word == nullptr) return false;
+    PageValue value = word->load();
+    if (!value.in_file() || !word->try_pin(value)) return false;
+    show(index);
+    // What was storable before it went is not any more.
+    storable_.erase(index);
+    pages_->wake(index, word->unpin());
+    pages_->cache().memory().note_evictable();
+    return true;
+  }
+  // A store: brings the page into the cache where it is not. Error: of the credit or the page; and the page may be in a
+  // frame.
+  std::error_code answer_store(std::uint64_t index, const sync::WaitLimit& limit) {
+    if (const std::error_code error = pages_->cache().dirty().take(1, limit)) return error;
+    CacheLock::Operation operation;
+    sync::WaitStatus status = operation.begin(pages_->lock(), sync::RwMode::kRead, limit);
+    if (status != sync::WaitStatus::kReady) {
+      pages_->cache().dirty().give(1);
+      return sync::to_error(status);
+    }
+    PageWrite page(*pages_);
+    if (const std::error_code error = page.begin_mapped(index, limit)) {
+      pages_->cache().dirty().give(1);
+      return error;
+    }
+    if (!pages_->find(index)->load().in_file()) {
+      page.abandon();
+      pages_->cache().dirty().give(1);
+      return std::make_error_code(std::errc::bad_address);
+    }
+    show(index);
+    storable_.insert(index);
+    page.finish(0);
+    return {};
+  }
+
+  // Called by the next protect(), before anything is protected.
+  std::function<void(std::uint64_t first, std::uint64_t count)> on_protect;
+  int protects = 0;
+  int hides = 0;
+
+ private:
+  std::byte* at(std::uint64_t index) const { return base_ + index * limits::kPageBytes; }
+  void show(std::uint64_t index) {
+    (void)*static_cast<volatile std::byte*>(at(index));
+    QUIRE_CHECK(loads(index));
+  }
+
+  const std::uint64_t pages_max_;
+  const int pagemap_;
+  std::byte* base_ = nullptr;
+  FilePages* pages_ = nullptr;
+  std::set<std::uint64_t> storable_;
+};
+
+}  // namespace quire::cache
+
+#endif  // QUIRE_CACHE_TEST_VIEWS_H_
