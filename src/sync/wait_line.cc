@@ -51,8 +51,7 @@ bool WaitLine::leave(Place& place) noexcept {
   return !called;
 }
 
-void WaitLine::notify() noexcept {
-  if (empty()) return;
+void WaitLine::call_first() noexcept {
   MutexLock lock(mutex_);
   if (first_ != nullptr) call(*first_);
 }

@@ -61,7 +61,10 @@ class WaitLine {
   bool leave(Place& place) noexcept;
 
   // Something came back. Costs one load where nobody is in line.
-  void notify() noexcept;
+  void notify() noexcept {
+    if (!empty()) [[unlikely]]
+      call_first();
+  }
 
   // `place`, first or not, is to be called at `when`. REQUIRES: somebody calls call_due().
   void set_due(Place& place, Clock::time_point when) noexcept;
@@ -69,6 +72,7 @@ class WaitLine {
   Clock::time_point call_due() noexcept;
 
  private:
+  void call_first() noexcept;
   void call(Place& place) noexcept REQUIRES(mutex_);
 
   Atomic<std::uint32_t> length_{0};
