@@ -196,8 +196,7 @@ class FrameTask final : public sync::TestHandler::Task {
 };
 
 // Threads and tasks wait for frames, which come back one by one: each has its in turn, and only the first in the
-// queue holds any before it has all. Fails if acquire_async() or resume() takes without being the first, or does
-// not give back what the set had.
+// queue holds any before it has all. Fails if acquire_async() or resume() takes without being the first.
 SIM_TEST(ParkedWaitSim, FramesAreServedInTurn) {
   constexpr std::size_t kFrames = 6;
   constexpr int kWaiters = 5;
@@ -241,6 +240,24 @@ SIM_TEST(ParkedWaitSim, FramesAreServedInTurn) {
   EXPECT_EQ(served.size(), static_cast<std::size_t>(kWaiters));
   for (std::size_t i = 0; i < served.size(); ++i) EXPECT_EQ(served[i], static_cast<int>(i));
   EXPECT_EQ(memory.pool().free_frames(), kFrames);
+}
+
+// A thread and a task that each got half of what both need: they let go of it, and the first in line has all. Fails
+// (a deadlock) if begin() keeps what the set has.
+SIM_EXPLORE(ParkedWaitSim, NobodyWaitsWithHalfOfIt, 2) {
+  Frames frames(2);
+  Memory& memory = *frames.memory;
+  {
+    sync::TestHandler handler;
+    FrameTask task(handler, memory, 2, [] {});
+    task.wake();
+    {
+      FrameSet set(memory);
+      EXPECT_EQ(memory.acquire(set, 2, {}), sync::WaitStatus::kReady);
+    }
+    while (!task.ended()) sync::yield_thread();
+  }
+  EXPECT_EQ(memory.pool().free_frames(), 2u);
 }
 
 // A frame comes back while the task looks, before it rests. Fails (a deadlock) if rest() does not see that.
@@ -422,7 +439,7 @@ SIM_EXPLORE(ParkedWaitSim, CancelMeetsACredit, 2) {
 
 // At the dirty limit of a store that fails or answers nothing, what has no deadline and no clock of its own ends
 // with the store's error, not early, first in the queue or not; and an answer heals it. Fails (does not end) if the
-// flusher does not call wake_stalled() or sleeps longer than that says, or if call_due() calls the first alone.
+// flusher does not call wake_stalled() or sleeps longer than that says.
 void a_store_that_writes_nothing(const StoreVerdict& verdict, std::errc expected,
                                  sync::Clock::duration at_least, sync::Clock::duration at_most) {
   OneFile file({}, small_budget(64, 2));

@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "sync/atomic.h"
 #include "sync/random.h"
 #include "sync/sim/sim_test.h"
 #include "sync/test_handler.h"
@@ -18,21 +19,20 @@
 namespace quire::sync {
 namespace {
 
-// Pieces that come back one by one. Plain numbers: fibers change over at yield points only.
+// Pieces that come back one by one, to who is the first in line.
 struct Pieces {
   bool take(int n) {
-    yield_thread();
-    if (left < n) return false;
-    left -= n;
+    if (left.load() < n) return false;
+    left.fetch_sub(n);
     return true;
   }
   void give(int n) {
-    left += n;
+    left.fetch_add(n);
     line.notify();
   }
 
   WaitLine line;
-  int left = 0;
+  Atomic<int> left{0};
   std::vector<int> served;  // by number
 };
 
