@@ -47,6 +47,21 @@ WaitStatus CacheLock::Operation::begin(CacheLock& lock, RwMode mode, const sync:
   return status;
 }
 
+bool CacheLock::Operation::begin_async(CacheLock& lock, RwMode mode,
+                                       OperationWaiter& waiter) noexcept {
+  if (!lock.guards_operations()) return true;
+  waiter.lock_ = &lock.rw().lock;
+  waiter.mode_ = mode;
+  if (!waiter.lock_->enqueue(mode, waiter.waiter_)) return false;
+  granted(waiter);
+  return true;
+}
+
+void CacheLock::Operation::granted(OperationWaiter& waiter) noexcept {
+  lock_ = waiter.lock_;
+  mode_ = waiter.mode_;
+}
+
 void CacheLock::Operation::hand_over() noexcept {
   if (lock_ != nullptr) lock_->hand_over();
 }
@@ -94,6 +109,82 @@ void CacheLock::Add::added_other() noexcept {
 void CacheLock::Add::give_back() noexcept {
   added();
   if (lock_ != nullptr) std::exchange(lock_, nullptr)->rw().lock.unlock(RwMode::kRead);
+}
+
+bool CacheLock::Add::begin_async(CacheLock& lock, std::uint64_t first, std::uint64_t last,
+                                 AddWaiter& waiter) noexcept {
+  if (try_begin_striped(lock)) return true;
+  if (!waiter.enqueue(lock, first, last)) return false;
+  granted(waiter);
+  return true;
+}
+
+void CacheLock::Add::granted(AddWaiter& waiter) noexcept {
+  CacheLock& lock = *waiter.lock_;
+  // From here on it is this thread's, and held to the lock order; but not the lock of `invalidate`, which
+  // is kept for as long as the store takes.
+  switch (lock.strategy_) {
+    case Locking::kGate:
+      lock.gate().take_over();
+      break;
+    case Locking::kRange:
+      phase_ = waiter.adder_.phase();
+      lock.range().take_over();
+      break;
+    case Locking::kInvalidate:
+    case Locking::kInode:
+      lock.rw().nodes.take_over();
+      break;
+  }
+  begun(lock);
+}
+
+bool CacheLock::AddWaiter::enqueue(CacheLock& lock, std::uint64_t first,
+                                   std::uint64_t last) noexcept {
+  lock_ = &lock;
+  queued_at_lock_ = false;
+  switch (lock.strategy_) {
+    case Locking::kGate:
+      return lock.gate().enqueue(GateSide::kAdd, gate_);
+    case Locking::kRange:
+      return lock.range().enqueue(adder_, first, last, waker_);
+    case Locking::kInvalidate:
+      queued_at_lock_ = true;  // from now on another thread may be at the nodes for us
+      if (!lock.rw().lock.enqueue(RwMode::kRead, rw_)) return false;
+      queued_at_lock_ = false;
+      return enqueue_nodes();
+    case Locking::kInode:
+      return enqueue_nodes();
+  }
+  return false;
+}
+
+bool CacheLock::AddWaiter::enqueue_nodes() noexcept {
+  return lock_->rw().nodes.enqueue(GateSide::kAdd, gate_);
+}
+
+void CacheLock::AddWaiter::Locked::wake() noexcept {
+  if (waiter_.enqueue_nodes()) waiter_.waker_.wake();
+}
+
+bool CacheLock::AddWaiter::cancel() noexcept {
+  switch (lock_->strategy_) {
+    case Locking::kGate:
+      return lock_->gate().cancel(gate_);
+    case Locking::kRange:
+      return lock_->range().cancel(adder_);
+    case Locking::kInvalidate: {
+      Rw& rw = lock_->rw();
+      // Where the lock was granted meanwhile the wake-up is on its way.
+      if (queued_at_lock_) return rw.lock.cancel(rw_);
+      if (!rw.nodes.cancel(gate_)) return false;
+      rw.lock.unlock(RwMode::kRead);
+      return true;
+    }
+    case Locking::kInode:
+      return lock_->rw().nodes.cancel(gate_);
+  }
+  return false;
 }
 
 // ---- Block ----

@@ -28,7 +28,9 @@
 //     waits for it (seal.h).
 //  3. A hit passes through no Add and no Block. Under `inode` alone it is an Operation.
 //  4. Under an Add nobody waits; under it and a Block nobody waits for memory (lock_rank).
-//  5. No call is virtual, and nothing is allocated but the stripes of a file at whose gate many add at once
+//  5. What is no thread, such as a parked page fault, waits in the same queues (begin_async(), waker.h):
+//     it is granted in its turn, and the bounds of the locks hold for it and towards it.
+//  6. No call on a fast path is virtual, and nothing is allocated but the stripes of a file at whose gate many add at once
 //     (`gate` and `range`; add_stripes.h).
 #ifndef QUIRE_CACHE_CACHE_LOCK_H_
 #define QUIRE_CACHE_CACHE_LOCK_H_
@@ -45,6 +47,7 @@
 #include "sync/range_gate.h"
 #include "sync/rw_lock.h"
 #include "sync/wait.h"
+#include "sync/waker.h"
 
 namespace quire::cache {
 
@@ -66,7 +69,9 @@ constexpr const char* name(Locking strategy) {
 class CacheLock {
  public:
   class Operation;
+  class OperationWaiter;
   class Add;
+  class AddWaiter;
   class Block;
   class TreeBlock;
 
@@ -124,6 +129,9 @@ class CacheLock::Operation {
 
   bool try_begin(CacheLock& lock, sync::RwMode mode) noexcept;
   sync::WaitStatus begin(CacheLock& lock, sync::RwMode mode, const sync::WaitLimit& limit);
+  // Begins at once (true), or queues (false): woken, call granted(). What begins so belongs to no thread.
+  bool begin_async(CacheLock& lock, sync::RwMode mode, OperationWaiter& waiter) noexcept;
+  void granted(OperationWaiter& waiter) noexcept;
   // Some thread ends it, perhaps another. Before that may happen.
   void hand_over() noexcept;
   void end() noexcept {
@@ -136,9 +144,29 @@ class CacheLock::Operation {
   sync::RwMode mode_ = sync::RwMode::kRead;
 };
 
+// Who waits to begin an Operation and is no thread. Owned by the caller, and alive from begin_async()
+// until `waker` was woken or cancel() returned true. May be used again after that.
+class CacheLock::OperationWaiter {
+ public:
+  explicit OperationWaiter(sync::Waker& waker) noexcept : waiter_(waker) {}
+  OperationWaiter(const OperationWaiter&) = delete;
+  OperationWaiter& operator=(const OperationWaiter&) = delete;
+
+  // REQUIRES: begin_async() queued it. See waker.h.
+  bool cancel() noexcept { return lock_->cancel(waiter_); }
+
+ private:
+  friend class Operation;
+
+  sync::RwLock* lock_ = nullptr;
+  sync::RwMode mode_ = sync::RwMode::kRead;
+  sync::RwLock::Waiter waiter_;
+};
+
 // The right to put pages of a range into the tree.
 //
 //   idle -- begin(), try_begin() --> adding -- added() --> filling -- end() --> idle
+//   idle -- begin_async() --> queued in an AddWaiter -- granted() --> adding
 class CacheLock::Add {
  public:
   Add() = default;
@@ -163,6 +191,11 @@ class CacheLock::Add {
   bool try_begin(CacheLock& lock, std::uint64_t first, std::uint64_t last) noexcept;
   sync::WaitStatus begin(CacheLock& lock, std::uint64_t first, std::uint64_t last,
                          const sync::WaitLimit& limit);
+  // Begins at once (true), or queues (false): woken, call granted(). Either way it is the calling thread's
+  // then, until added().
+  bool begin_async(CacheLock& lock, std::uint64_t first, std::uint64_t last,
+                   AddWaiter& waiter) noexcept;
+  void granted(AddWaiter& waiter) noexcept;
   // The pages are in the tree. What is held still is held until end(), by whichever thread.
   void added() noexcept;
   // The pages are filled, or absent again.
@@ -187,6 +220,49 @@ class CacheLock::Add {
   sync::AddStripes::Stripe stripe_ = 0;
   bool adding_ = false;
   bool striped_ = false;
+};
+
+// Who waits to begin an Add and is no thread. Owned by the caller, and alive from begin_async() until
+// `waker` was woken or cancel() returned true. May be used again after that.
+//
+//   strategy     waits for
+//   gate, range  the gate
+//   invalidate   the lock, and then in the thread that granted it for the nodes; they are free but for instants
+//   inode        the nodes
+class CacheLock::AddWaiter {
+ public:
+  explicit AddWaiter(sync::Waker& waker) noexcept
+      : waker_(waker), gate_(waker), locked_(*this), rw_(locked_) {}
+  AddWaiter(const AddWaiter&) = delete;
+  AddWaiter& operator=(const AddWaiter&) = delete;
+
+  // REQUIRES: begin_async() queued it. See waker.h.
+  bool cancel() noexcept;
+
+ private:
+  friend class Add;
+
+  // Woken when the lock of `invalidate` is granted.
+  class Locked final : public sync::Waker {
+   public:
+    explicit Locked(AddWaiter& waiter) noexcept : waiter_(waiter) {}
+    void wake() noexcept override;
+
+   private:
+    AddWaiter& waiter_;
+  };
+
+  // True: it is in.
+  bool enqueue(CacheLock& lock, std::uint64_t first, std::uint64_t last) noexcept;
+  bool enqueue_nodes() noexcept;
+
+  sync::Waker& waker_;
+  CacheLock* lock_ = nullptr;
+  bool queued_at_lock_ = false;  // of `invalidate`, rather than at the nodes
+  sync::GateWaiter gate_;        // at a gate, or at the nodes
+  sync::RangeGate::Adder adder_;
+  Locked locked_;
+  sync::RwLock::Waiter rw_;
 };
 
 // Keeps pages out of a range. Stays where it is.

@@ -4,7 +4,6 @@
 
 #include "quire/limits.h"
 #include "sync/check.h"
-#include "sync/clock.h"
 #include "sync/lock_rank.h"
 
 namespace quire::cache {
@@ -18,7 +17,7 @@ bool DirtyBudget::claim(std::uint64_t pages) noexcept {
 }
 
 bool DirtyBudget::try_take(std::uint64_t pages) noexcept {
-  return waiting_.load() == 0 && claim(pages);
+  return line_.empty() && claim(pages);
 }
 
 std::error_code DirtyBudget::take(std::uint64_t pages, const sync::WaitLimit& limit) {
@@ -26,47 +25,90 @@ std::error_code DirtyBudget::take(std::uint64_t pages, const sync::WaitLimit& li
   sync::lock_rank::assert_may_wait_for_memory();
   if (try_take(pages)) return {};
 
-  Waiter waiter;
-  join(waiter);
-  const WaitCount::Timer timer(waits_);
-  std::uint64_t progress = progress_.load();
-  sync::WaitLimit slice = stall_limit(limit);
-  for (;;) {
-    if (is_first(waiter) && claim(pages)) {
-      leave(waiter);
-      return {};
+  sync::SleepingWaker self;
+  Waiter waiter(self);
+  begin(waiter, pages, ClockOf::kWaiter);
+  bool stalled = false;
+  std::error_code error;
+  while (look(waiter, stalled) == Found::kTooFew) {
+    line_.rest(waiter.place_);
+    const sync::Clock::time_point deadline = std::min(limit.deadline, waiter.stalled_at_);
+    const sync::WaitStatus status = self.sleep({deadline, limit.stop});
+    stalled = status == sync::WaitStatus::kTimedOut && deadline != limit.deadline;
+    if (status != sync::WaitStatus::kReady && !stalled) {
+      error = sync::to_error(status);
+      break;
     }
-    on_full_();
-    const sync::WaitStatus status = waiter.parker.park_until(slice);
-    if (status == sync::WaitStatus::kReady) continue;
-    const bool caller_gave_up =
-        status == sync::WaitStatus::kInterrupted || slice.deadline == limit.deadline;
-    if (!caller_gave_up) {
-      // A stall's worth of time went by. Give up only if nothing became clean and the store fails.
-      const std::uint64_t now_at = progress_.load();
-      const std::error_code error = store_error();
-      if (now_at != progress || !error) {
-        progress = now_at;
-        slice = stall_limit(limit);
-        continue;
-      }
-      leave(waiter);
-      return error;
-    }
-    leave(waiter);
-    return sync::to_error(status);
   }
+  if (!error) error = waiter.error_;
+  (void)end(waiter);
+  return error;
 }
 
-sync::WaitLimit DirtyBudget::stall_limit(const sync::WaitLimit& limit) const noexcept {
-  return {std::min(limit.deadline, sync::deadline_after(limits::kDirtyStallMax)), limit.stop};
+bool DirtyBudget::take_async(std::uint64_t pages, Waiter& waiter) noexcept {
+  QUIRE_CHECK(pages <= max_pages_);
+  sync::lock_rank::assert_may_wait_for_memory();
+  waiter.error_ = {};
+  if (try_take(pages)) return true;
+  begin(waiter, pages, ClockOf::kFlusher);
+  return resume(waiter);
+}
+
+bool DirtyBudget::resume(Waiter& waiter) noexcept {
+  if (look(waiter, sync::Clock::now() >= waiter.stalled_at_) == Found::kTooFew) {
+    line_.rest(waiter.place_);
+    return false;
+  }
+  (void)end(waiter);
+  return true;
+}
+
+bool DirtyBudget::cancel(Waiter& waiter) noexcept {
+  return end(waiter);
+}
+
+void DirtyBudget::begin(Waiter& waiter, std::uint64_t pages, ClockOf clock) noexcept {
+  waiter.pages_ = pages;
+  waiter.clock_ = clock;
+  waiter.error_ = {};
+  line_.join(waiter.place_);
+  waiter.timer_.emplace(waits_);
+  begin_stall(waiter, progress_.load());
+}
+
+// `stalled`: a stall's worth of time went by. Who waits gives up only if nothing became clean since it began
+// and the store fails.
+DirtyBudget::Found DirtyBudget::look(Waiter& waiter, bool stalled) noexcept {
+  if (line_.look(waiter.place_) && claim(waiter.pages_)) return Found::kEnough;
+  if (stalled) {
+    const std::uint64_t progress = progress_.load();
+    const std::error_code error = store_error();
+    if (progress == waiter.progress_ && error) {
+      waiter.error_ = error;
+      return Found::kError;
+    }
+    begin_stall(waiter, progress);
+  }
+  on_full_();
+  return Found::kTooFew;
+}
+
+void DirtyBudget::begin_stall(Waiter& waiter, std::uint64_t progress) noexcept {
+  waiter.progress_ = progress;
+  waiter.stalled_at_ = sync::deadline_after(limits::kDirtyStallMax);
+  if (waiter.clock_ == ClockOf::kFlusher) line_.set_due(waiter.place_, waiter.stalled_at_);
+}
+
+bool DirtyBudget::end(Waiter& waiter) noexcept {
+  waiter.timer_.reset();
+  return line_.leave(waiter.place_);
 }
 
 void DirtyBudget::give(std::uint64_t pages) noexcept {
   if (pages == 0) return;
   const std::uint64_t before = taken_.fetch_sub(pages);
   QUIRE_CHECK(before >= pages);
-  if (waiting_.load() != 0) wake_first();
+  line_.notify();
 }
 
 void DirtyBudget::note_written(std::error_code error) noexcept {
@@ -78,35 +120,6 @@ void DirtyBudget::note_written(std::error_code error) noexcept {
 std::error_code DirtyBudget::store_error() const noexcept {
   sync::MutexLock lock(mutex_);
   return error_;
-}
-
-void DirtyBudget::join(Waiter& waiter) noexcept {
-  sync::MutexLock lock(mutex_);
-  (last_ != nullptr ? last_->next : first_) = &waiter;
-  last_ = &waiter;
-  waiting_.fetch_add(1);
-}
-
-void DirtyBudget::leave(Waiter& waiter) noexcept {
-  {
-    sync::MutexLock lock(mutex_);
-    Waiter* before = nullptr;
-    for (Waiter* w = first_; w != &waiter; w = w->next) before = w;
-    (before != nullptr ? before->next : first_) = waiter.next;
-    if (last_ == &waiter) last_ = before;
-    waiting_.fetch_sub(1);
-  }
-  wake_first();  // whoever is first now may find enough
-}
-
-bool DirtyBudget::is_first(const Waiter& waiter) noexcept {
-  sync::MutexLock lock(mutex_);
-  return first_ == &waiter;
-}
-
-void DirtyBudget::wake_first() noexcept {
-  sync::MutexLock lock(mutex_);
-  if (first_ != nullptr) first_->parker.unpark();
 }
 
 }  // namespace quire::cache

@@ -121,6 +121,20 @@ sync::WaitStatus FilePages::wait_changed(std::uint64_t index, PageWord& word, Pa
       key(index), word, seen, [] {}, limit);
 }
 
+bool FilePages::enqueue_unreadable(std::uint64_t index, PageWaitLot::Waiter& waiter) {
+  const Walker walker(*this);
+  PageWord* const word = find(index);
+  if (word == nullptr) return false;
+  const PageValue seen = word->load();
+  if (seen.absent() || seen.readable()) return false;
+  return enqueue_changed(index, *word, seen, waiter);
+}
+
+bool FilePages::enqueue_changed(std::uint64_t index, PageWord& word, PageValue seen,
+                                PageWaitLot::Waiter& waiter) {
+  return cache_.lot().enqueue(waiter, key(index), word, seen);
+}
+
 FrameNumber FilePages::leaf_frame(const PageWord& word) const noexcept {
   return cache_.memory().pool().frame_of(&word);
 }

@@ -195,6 +195,11 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   // Waits until the page no longer has the value `seen`. REQUIRES: `word` cannot go away (invariant 3).
   sync::WaitStatus wait_changed(std::uint64_t index, PageWord& word, PageValue seen,
                                 const sync::WaitLimit& limit);
+  // The same for what is no thread. True: `waiter` is queued, and will be woken to look again. False: there
+  // is nothing to wait for. PageWaitLot::cancel() takes it back.
+  bool enqueue_unreadable(std::uint64_t index, PageWaitLot::Waiter& waiter);
+  bool enqueue_changed(std::uint64_t index, PageWord& word, PageValue seen,
+                       PageWaitLot::Waiter& waiter);
   // After a transition of the page: wakes whoever waited for it.
   void wake(std::uint64_t index, PageValue before) noexcept {
     if (before.waiters()) [[unlikely]]

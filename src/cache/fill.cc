@@ -8,12 +8,13 @@
 #include <span>
 
 #include "fault/planted.h"
-#include "sync/parker.h"
+#include "sync/check.h"
+#include "sync/waker.h"
 
 namespace quire::cache {
 
-// One request that reads a run of filling pages. Shared by the store and, in fill_run, by the reader
-// who waits for it; the last of them deletes it.
+// One request that reads a run of filling pages. Shared by the store and by the reader who waits for it, a
+// thread or not; the last of them deletes it.
 //
 //             CAS by io_done                store by io_done
 //   waited ------------------> publishing ------------------> done     the reader gets the pins
@@ -22,11 +23,13 @@ namespace quire::cache {
 //   unwatched ---- io_done publishes without pins ----> deleted
 class FillRequest final : public IoDone {
  public:
-  FillRequest(FilePages& pages, std::uint64_t first, bool waited)
+  // `reader` waits for it, or nobody.
+  FillRequest(FilePages& pages, std::uint64_t first, sync::Waker* reader)
       : pages_(pages.shared_from_this()),
         first_(first),
-        phase_(waited ? Phase::kWaited : Phase::kUnwatched),
-        owners_(waited ? 2 : 1) {}
+        reader_(reader),
+        phase_(reader != nullptr ? Phase::kWaited : Phase::kUnwatched),
+        owners_(reader != nullptr ? 2 : 1) {}
 
   FilePages& pages() noexcept { return *pages_; }
   std::uint64_t first() const noexcept { return first_; }
@@ -45,8 +48,8 @@ class FillRequest final : public IoDone {
   std::error_code error() const noexcept { return error_; }
 
   void submit(IoMode mode) noexcept;
-  // Waits for the end. On a give-up the request goes on alone, and `this` is gone.
-  sync::WaitStatus wait(const sync::WaitLimit& limit) noexcept;
+  // By the reader. True: the request goes on alone, and `this` may be gone. False: he is being woken.
+  bool give_up() noexcept;
   void disown() noexcept {
     if (owners_.fetch_sub(1) == 1) delete this;
   }
@@ -63,6 +66,7 @@ class FillRequest final : public IoDone {
 
   const std::shared_ptr<FilePages> pages_;
   const std::uint64_t first_;
+  sync::Waker* const reader_;
   CacheLock::Add add_;
   std::size_t count_ = 0;
   std::uint64_t size_bytes_ = 0;  // of the file when the pages were added
@@ -70,7 +74,6 @@ class FillRequest final : public IoDone {
   std::error_code error_;
   sync::Atomic<Phase> phase_;
   sync::Atomic<std::uint32_t> owners_;
-  sync::Parker parker_;
   std::array<FrameNumber, limits::kStoreIoMaxPieces> frames_;
   std::array<Store::Buffer, limits::kStoreIoMaxPieces> buffers_;
 };
@@ -131,21 +134,20 @@ void FillRequest::io_done(std::error_code error, std::size_t bytes) noexcept {
   pages_->end_request(FilePages::Request::kLooks);
   if (waited) {
     phase_.store(Phase::kDone);
-    parker_.unpark();
+    reader_->wake();
   }
   disown();
 }
 
-sync::WaitStatus FillRequest::wait(const sync::WaitLimit& limit) noexcept {
-  const sync::WaitStatus status = parker_.park_until(limit);
-  if (status == sync::WaitStatus::kReady) return status;
+bool FillRequest::give_up() noexcept {
   Phase expected = Phase::kWaited;
-  if (phase_.compare_exchange_strong(expected, Phase::kUnwatched)) {
-    disown();
-    return status;
-  }
-  parker_.park();  // it is publishing, or has
-  return sync::WaitStatus::kReady;
+  if (!phase_.compare_exchange_strong(expected, Phase::kUnwatched)) return false;
+  disown();
+  return true;
+}
+
+void FillRequestDeleter::operator()(FillRequest* request) const noexcept {
+  delete request;
 }
 
 void FillRequest::unpin(std::size_t i) noexcept {
@@ -216,7 +218,8 @@ std::error_code fill_run(FilePages& pages, std::uint64_t first, std::size_t page
   if (pages_max > 1) memory.try_acquire(frames, need - 1 + pages_max);
 
   pages.open_memory(first, pages_max);
-  std::unique_ptr<FillRequest> request(new (std::nothrow) FillRequest(pages, first, true));
+  sync::SleepingWaker self;
+  std::unique_ptr<FillRequest> request(new (std::nothrow) FillRequest(pages, first, &self));
   if (request == nullptr) return std::make_error_code(std::errc::not_enough_memory);
   CacheLock::Add add;
   if (!add.try_begin(pages.lock(), first, first + pages_max - 1)) {
@@ -242,7 +245,7 @@ std::error_code fill_run(FilePages& pages, std::uint64_t first, std::size_t page
   {
     const WaitCount::Timer timer(pages.cache().lot().waits());
     shared->submit(limit.may_leave() ? IoMode::kAsync : IoMode::kWait);
-    status = shared->wait(limit);
+    status = self.sleep(limit, [&] { return shared->give_up(); });
   }
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   const std::error_code error = shared->error();
@@ -252,6 +255,122 @@ std::error_code fill_run(FilePages& pages, std::uint64_t first, std::size_t page
   }
   run = PinnedRun(shared);
   return {};
+}
+
+ParkedFill::~ParkedFill() {
+  // It was granted after all.
+  if (step_ == Step::kGranted) add_.granted(at_add_);
+  take_run();
+}
+
+void ParkedFill::take_run() noexcept {
+  FillRequest* const request = std::exchange(sent_, nullptr);
+  if (request == nullptr) return;
+  error_ = request->error();
+  if (error_) {
+    request->disown();
+  } else {
+    run_ = PinnedRun(request);
+  }
+}
+
+bool ParkedFill::begin(std::uint64_t first, std::size_t pages_max) noexcept {
+  QUIRE_DCHECK(step_ == Step::kIdle);
+  first_ = first;
+  pages_max_ = pages_in_file(pages_, first, std::min(pages_max, limits::kStoreIoMaxPieces));
+  pages_max_ = pages_.absent_run(first, pages_max_);
+  if (pages_max_ == 0) return end({});
+  need_ = frames_wanted(pages_, first);
+  step_ = Step::kMemory;
+  if (!pages_.cache().memory().acquire_async(frames_, need_, at_memory_)) return false;
+  return add();
+}
+
+bool ParkedFill::resume() noexcept {
+  switch (step_) {
+    case Step::kMemory:
+      return pages_.cache().memory().resume(at_memory_) && add();
+    case Step::kAdd:
+      add_.granted(at_add_);
+      return submit();
+    case Step::kStore:
+      read_wait_.reset();
+      take_run();
+      return end(error_);
+    case Step::kIdle:
+    case Step::kEnded:
+    case Step::kGranted:
+      break;
+  }
+  QUIRE_CHECK(false);
+  return true;
+}
+
+bool ParkedFill::cancel() noexcept {
+  const Step step = std::exchange(step_, Step::kEnded);
+  switch (step) {
+    case Step::kMemory: {
+      const bool taken_back = pages_.cache().memory().cancel(at_memory_);
+      frames_.give_back();
+      return taken_back;
+    }
+    case Step::kAdd:
+      frames_.give_back();
+      if (at_add_.cancel()) return true;
+      step_ = Step::kGranted;
+      return false;
+    case Step::kStore:
+      read_wait_.reset();
+      if (!sent_->give_up()) return false;
+      sent_ = nullptr;
+      return true;
+    case Step::kIdle:
+    case Step::kEnded:
+    case Step::kGranted:
+      break;
+  }
+  QUIRE_CHECK(false);
+  return true;
+}
+
+// The frames are there.
+bool ParkedFill::add() noexcept {
+  Memory& memory = pages_.cache().memory();
+  if (pages_max_ > 1) memory.try_acquire(frames_, need_ - 1 + pages_max_);
+  pages_.open_memory(first_, pages_max_);
+  unsent_.reset(new (std::nothrow) FillRequest(pages_, first_, &waker_));
+  if (unsent_ == nullptr) return end(std::make_error_code(std::errc::not_enough_memory));
+  const std::uint64_t last = first_ + pages_max_ - 1;
+  if (!add_.try_begin(pages_.lock(), first_, last)) {
+    // As fill_run().
+    frames_.shrink(need_);
+    step_ = Step::kAdd;
+    if (!add_.begin_async(pages_.lock(), first_, last, at_add_)) return false;
+  }
+  return submit();
+}
+
+// The Add has begun.
+bool ParkedFill::submit() noexcept {
+  add_pages(pages_, first_, pages_max_, frames_, std::move(add_), *unsent_);
+  add_.end();
+  frames_.give_back();
+  if (unsent_->count() == 0) return end({});
+  pages_.cache().memory().insert({unsent_->frames(), unsent_->count()}, pages_.serial());
+  pages_.cache().counters().misses.fetch_add(unsent_->count());
+  step_ = Step::kStore;
+  sent_ = unsent_.release();
+  read_wait_.emplace(pages_.cache().lot().waits());
+  sent_->submit(IoMode::kAsync);  // from here on it may be resumed
+  return false;
+}
+
+bool ParkedFill::end(std::error_code error) noexcept {
+  step_ = Step::kEnded;
+  error_ = error;
+  unsent_.reset();
+  frames_.give_back();
+  return true;
 }
 
 Started start_fill(FilePages& pages, std::uint64_t first, std::size_t pages_max,
@@ -273,7 +392,7 @@ Started start_fill(FilePages& pages, std::uint64_t first, std::size_t pages_max,
   memory.try_acquire(frames, need - 1 + absent);
   if (frames.size() < need) return {present, kRefused};
   pages.open_memory(first, absent);
-  std::unique_ptr<FillRequest> request(new (std::nothrow) FillRequest(pages, first, false));
+  std::unique_ptr<FillRequest> request(new (std::nothrow) FillRequest(pages, first, nullptr));
   if (request == nullptr) return {present, kRefused};
   if (marker == Marker::kFirst) request->set_marker(first);
   CacheLock::Add add;

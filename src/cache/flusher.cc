@@ -96,6 +96,7 @@ sync::Clock::time_point Flusher::round() {
     for (const auto& file : cache_->dirty_files().take_stock()) {
       const sync::Clock::time_point now = sync::Clock::now();
       if (stopping_.load()) return now;
+      (void)cache_->dirty().wake_stalled();
       if (in_turn(*file, pressed)) continue;
       if (file->retry_at_ > now) {
         next = std::min(next, file->retry_at_);
@@ -116,6 +117,7 @@ sync::Clock::time_point Flusher::round() {
                                 : std::max(oldest + dirty_age_, file->retry_at_));
     }
     if (!turns_.empty()) next = std::min(next, sync::Clock::now() + limits::kWritebackRetryMin);
+    next = std::min(next, cache_->dirty().wake_stalled());
     if (!again) return next;
   }
 }

@@ -12,7 +12,7 @@
 // has ended, the other files go on. The buffers of writeback are few, and a store that answers no more
 // ends up with all of them. When one has been out for limits::kStoreSilenceMax the flusher says so to
 // those who wait at the dirty limit (DirtyBudget): a page that nobody writes is the same to them as one
-// that cannot be written.
+// that cannot be written. It is also the clock of those of them who are no threads.
 #ifndef QUIRE_CACHE_FLUSHER_H_
 #define QUIRE_CACHE_FLUSHER_H_
 

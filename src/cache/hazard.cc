@@ -75,31 +75,75 @@ sync::WaitStatus Hazards::wait_clear(PageKey key, const sync::WaitLimit& limit) 
   return sync::WaitStatus::kReady;
 }
 
-sync::WaitStatus Hazards::wait_slot(Slot& slot, PageKey key, const sync::WaitLimit& limit) {
+bool Hazards::spin_clear(const Slot& slot, PageKey key) noexcept {
   for (int spin = 0; spin < kSpins; ++spin) {
-    if (slot.key.load() != key.bits) return sync::WaitStatus::kReady;
+    if (slot.key.load() != key.bits) return true;
     sync::spin_pause();
   }
-  // The owner is off the processor or its copy takes a page fault: sleep. One wake is enough even if
-  // the owner names the page again: that guard began after the page was made unreadable and copies
-  // nothing.
+  return false;
+}
+
+sync::WaitStatus Hazards::wait_slot(Slot& slot, PageKey key, const sync::WaitLimit& limit) {
+  if (spin_clear(slot, key)) return sync::WaitStatus::kReady;
+  // The owner is off the processor or its copy takes a page fault: sleep.
   slot.wanted.fetch_add(1);
   sync::WaitStatus status = sync::WaitStatus::kReady;
-  for (;;) {
+  bool waits = true;
+  while (waits) {
     sync::WaitLimit nap = limit;
     if (!sync::heavy_fence_works()) {
       // A wake-up may be lost: look again from time to time.
       nap.deadline = std::min(limit.deadline, sync::deadline_after(kNap));
     }
+    waits = false;
     const auto still_named = [&] {
       sync::heavy_fence();
-      return slot.key.load() == key.bits;
+      waits = slot.key.load() == key.bits;
+      return waits;
     };
     status = lot().wait_where(key, still_named, nap);
-    if (status != sync::WaitStatus::kTimedOut || nap.deadline == limit.deadline) break;
+    const bool over_nap = status == sync::WaitStatus::kTimedOut && nap.deadline != limit.deadline;
+    if (status != sync::WaitStatus::kReady && !over_nap) break;
   }
   slot.wanted.fetch_sub(1);
   return status;
+}
+
+bool Hazards::begin_clear(PageKey key, Waiter& waiter) noexcept {
+  waiter.key_ = key;
+  waiter.at_ = 0;
+  waiter.end_ = high_water_.load();
+  return look(waiter);
+}
+
+bool Hazards::resume(Waiter& waiter) noexcept {
+  slots_[waiter.at_].wanted.fetch_sub(1);
+  return look(waiter);
+}
+
+bool Hazards::cancel(Waiter& waiter) noexcept {
+  slots_[waiter.at_].wanted.fetch_sub(1);
+  return lot().cancel(waiter.place_);
+}
+
+bool Hazards::look(Waiter& waiter) noexcept {
+  for (; waiter.at_ < waiter.end_; ++waiter.at_) {
+    Slot& slot = slots_[waiter.at_];
+    if (slot.key.load() != waiter.key_.bits || spin_clear(slot, waiter.key_)) continue;
+    slot.wanted.fetch_add(1);
+    if (!sync::heavy_fence_works()) {
+      // A wake-up may be lost: look again as soon as the others have had their turn.
+      waiter.waker_.wake();
+      return false;
+    }
+    const auto still_named = [&] {
+      sync::heavy_fence();
+      return slot.key.load() == waiter.key_.bits;
+    };
+    if (lot().enqueue_where(waiter.place_, waiter.key_, still_named)) return false;
+    slot.wanted.fetch_sub(1);
+  }
+  return true;
 }
 
 }  // namespace quire::cache

@@ -15,11 +15,12 @@
 // Invariants:
 //  1. A slot names at most one page. Guards do not nest: under one, nothing waits, and nothing is
 //     called that makes another.
-//  2. After wait_clear(key) has returned kReady, every guard on `key` that saw the page readable
-//     has ended, and the reads it made happened before.
-//  3. Whoever sleeps for a slot is counted in its `wanted`, and has seen the key after that and a
+//  2. After wait_clear(key) has returned kReady, or begin_clear() or resume() true, every guard on `key`
+//     that saw the page readable has ended, and the reads it made happened before.
+//  3. Whoever waits for a slot is counted in its `wanted`, and has seen the key after that and a
 //     heavy fence; so the owner, clearing the key, sees the count and wakes him. The owner only
 //     reads the count: were it to reset it, it could wipe out that of a waiter for its next key.
+//     It may so wake who waits for the same key in another's slot: whoever is woken looks again.
 #ifndef QUIRE_CACHE_HAZARD_H_
 #define QUIRE_CACHE_HAZARD_H_
 
@@ -33,11 +34,14 @@
 #include "sync/atomic.h"
 #include "sync/thread_local.h"
 #include "sync/wait.h"
+#include "sync/waker.h"
 
 namespace quire::cache {
 
 class Hazards {
  public:
+  class Waiter;
+
   struct alignas(64) Slot {
     sync::Atomic<std::uint64_t> key{0};
     sync::Atomic<std::uint32_t> wanted{0};  // how many may sleep until the key is cleared
@@ -85,6 +89,12 @@ class Hazards {
   // Waits until the guards that named `key` when this was called have ended. REQUIRES: the page has
   // been made unreadable, so that new guards on it are short.
   static sync::WaitStatus wait_clear(PageKey key, const sync::WaitLimit& limit);
+  // The same for what is no thread. True: they have ended. False: it waits; woken, call resume(), and again
+  // as long as it says false. Spins as wait_clear() does: no longer than the copy of a page takes.
+  static bool begin_clear(PageKey key, Waiter& waiter) noexcept;
+  static bool resume(Waiter& waiter) noexcept;
+  // Whoever was left waiting waits no more; see waker.h. No resume() after it.
+  static bool cancel(Waiter& waiter) noexcept;
 
 #ifdef QUIRE_SIM
   // Slots outlive a run; a run must not see which ones earlier runs took. REQUIRES: no slot is taken.
@@ -104,11 +114,32 @@ class Hazards {
     std::uint32_t index = kNoSlot;
   };
   static void wake(PageKey key) noexcept;
+  // Looks for about as long as the copy of a page takes.
+  static bool spin_clear(const Slot& slot, PageKey key) noexcept;
+  static bool look(Waiter& waiter) noexcept;
   static sync::WaitStatus wait_slot(Slot& slot, PageKey key, const sync::WaitLimit& limit);
 
   static Slot slots_[limits::kHazardSlots];
   // No slot at or past this one was ever taken: what a scan has to look at.
   static sync::Atomic<std::uint32_t> high_water_;
+};
+
+// Who waits for slots and is no thread. Owned by the caller, and alive from begin_clear() until resume() said
+// true, or cancel() did, or its waker was woken. May be used again after that.
+class Hazards::Waiter {
+ public:
+  explicit Waiter(sync::Waker& waker) noexcept : waker_(waker), place_(waker) {}
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
+ private:
+  friend class Hazards;
+
+  sync::Waker& waker_;
+  PageWaitLot::Waiter place_;
+  PageKey key_{};
+  std::uint32_t at_ = 0;  // the slot it waits for, in whose `wanted` it is counted
+  std::uint32_t end_ = 0;
 };
 
 }  // namespace quire::cache

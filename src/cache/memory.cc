@@ -51,19 +51,16 @@ sync::WaitStatus Memory::acquire(FrameSet& set, std::size_t need, const sync::Wa
   QUIRE_DCHECK(need <= FrameSet::kFramesMax);
   sync::lock_rank::assert_may_wait_for_memory();
   bool passing = false;
-  if (waiting_.load() == 0 && collect(set, need, passing)) return sync::WaitStatus::kReady;
+  if (line_.empty() && collect(set, need, passing)) return sync::WaitStatus::kReady;
 
-  // From here on only the first in the queue may hold frames while it waits.
-  set.give_back();
-  const WaitCount::Timer timer(waits_);
-  Waiter waiter;
-  join(waiter);
+  sync::SleepingWaker self;
+  Waiter waiter(self);
+  begin(waiter, set, need);
   sync::WaitStatus status = sync::WaitStatus::kReady;
   for (;;) {
-    passing = false;
-    const bool first = is_first(waiter);
-    if (first && collect(set, need, passing)) break;
-    if (first && passing) {
+    const Found found = look(waiter);
+    if (found == Found::kEnough) break;
+    if (found == Found::kPassing) {
       sync::yield_thread();
       if (limit.stop.stop_requested() || sync::Clock::now() >= limit.deadline) {
         status = limit.stop.stop_requested() ? sync::WaitStatus::kInterrupted
@@ -72,16 +69,68 @@ sync::WaitStatus Memory::acquire(FrameSet& set, std::size_t need, const sync::Wa
       }
       continue;
     }
-    on_short_();
-    status = waiter.parker.park_until(limit);
+    line_.rest(waiter.place_);
+    status = self.sleep(limit);
     if (status != sync::WaitStatus::kReady) break;
   }
-  leave(waiter);
+  (void)end(waiter);
   return status;
 }
 
+bool Memory::acquire_async(FrameSet& set, std::size_t need, Waiter& waiter) noexcept {
+  QUIRE_DCHECK(need <= FrameSet::kFramesMax);
+  sync::lock_rank::assert_may_wait_for_memory();
+  bool passing = false;
+  if (line_.empty() && collect(set, need, passing)) return true;
+  begin(waiter, set, need);
+  return resume(waiter);
+}
+
+bool Memory::resume(Waiter& waiter) noexcept {
+  switch (look(waiter)) {
+    case Found::kEnough:
+      (void)end(waiter);
+      return true;
+    case Found::kTooFew:
+      line_.rest(waiter.place_);
+      return false;
+    case Found::kPassing:
+      line_.again(waiter.place_);
+      return false;
+  }
+  return false;
+}
+
+bool Memory::cancel(Waiter& waiter) noexcept {
+  return end(waiter);
+}
+
+void Memory::begin(Waiter& waiter, FrameSet& set, std::size_t need) noexcept {
+  // From here on only the first in the queue may hold frames while it waits.
+  set.give_back();
+  waiter.set_ = &set;
+  waiter.need_ = need;
+  line_.join(waiter.place_);
+  waiter.timer_.emplace(waits_);
+}
+
+Memory::Found Memory::look(Waiter& waiter) noexcept {
+  bool passing = false;
+  if (line_.look(waiter.place_)) {
+    if (collect(*waiter.set_, waiter.need_, passing)) return Found::kEnough;
+    if (passing) return Found::kPassing;
+  }
+  on_short_();
+  return Found::kTooFew;
+}
+
+bool Memory::end(Waiter& waiter) noexcept {
+  waiter.timer_.reset();
+  return line_.leave(waiter.place_);
+}
+
 void Memory::try_acquire(FrameSet& set, std::size_t want) noexcept {
-  if (waiting_.load() != 0) return;
+  if (!line_.empty()) return;
   bool passing = false;
   (void)collect(set, want, passing);
 }
@@ -113,9 +162,7 @@ void Memory::release(FrameNumber frame) noexcept {
 }
 
 void Memory::note_evictable() noexcept {
-  if (waiting_.load() == 0) return;
-  sync::MutexLock lock(queue_mutex_);
-  if (first_waiter_ != nullptr) first_waiter_->parker.unpark();
+  line_.notify();
 }
 
 void Memory::insert(std::span<const FrameNumber> frames, std::uint64_t serial) noexcept {
@@ -192,28 +239,6 @@ std::size_t Memory::free_unused_leaves() noexcept {
     freed += nodes;
   }
   return freed;
-}
-
-void Memory::join(Waiter& waiter) noexcept {
-  sync::MutexLock lock(queue_mutex_);
-  (last_waiter_ != nullptr ? last_waiter_->next : first_waiter_) = &waiter;
-  last_waiter_ = &waiter;
-  waiting_.fetch_add(1);
-}
-
-void Memory::leave(Waiter& waiter) noexcept {
-  sync::MutexLock lock(queue_mutex_);
-  Waiter* before = nullptr;
-  for (Waiter* w = first_waiter_; w != &waiter; w = w->next) before = w;
-  (before != nullptr ? before->next : first_waiter_) = waiter.next;
-  if (last_waiter_ == &waiter) last_waiter_ = before;
-  waiting_.fetch_sub(1);
-  if (first_waiter_ != nullptr) first_waiter_->parker.unpark();
-}
-
-bool Memory::is_first(const Waiter& waiter) noexcept {
-  sync::MutexLock lock(queue_mutex_);
-  return first_waiter_ == &waiter;
 }
 
 }  // namespace quire::cache

@@ -9,12 +9,13 @@
 // tree leaves that no page uses any more; else by asking the flusher for clean pages and waiting.
 //
 // Invariants:
-//  1. Waiters are served in the order they came; only the first may hold frames while it waits, so
-//     two cannot hold what each other needs.
+//  1. Waiters, threads or not, are served in the order they came; only the first may hold frames while it
+//     waits, so two cannot hold what each other needs.
 //  2. No lost wake-up: a waiter looks again after it has joined the queue, and everything that
 //     makes a frame free or a page evictable calls note_evictable() afterwards. A leaf that may be
 //     freed once a walker or an adder of its file has ended tells nobody: the first waiter looks
-//     again by itself while there is one.
+//     again by itself while there is one. A thread gives way in between, what is no thread has itself
+//     woken at once and comes back after whatever else its thread has to do.
 //  3. Eviction takes only clean pages that nobody pins, reads, writes or waits for. It needs no
 //     lock of the file but a TreeBlock.
 //  4. A file whose pages are in the policy's queues is alive: its last act is to take them out,
@@ -27,6 +28,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "cache/frame_pool.h"
@@ -34,8 +36,9 @@
 #include "cache/wait_count.h"
 #include "quire/limits.h"
 #include "sync/mutex.h"
-#include "sync/parker.h"
 #include "sync/wait.h"
+#include "sync/wait_line.h"
+#include "sync/waker.h"
 
 namespace quire::cache {
 
@@ -72,6 +75,8 @@ class FrameSet {
 
 class Memory {
  public:
+  class Waiter;
+
   // `on_short` is called when frames are wanted and no page can be evicted: it should make clean
   // pages. It must not block.
   static Result<std::unique_ptr<Memory>> create(std::uint32_t frames,
@@ -82,6 +87,13 @@ class Memory {
   // Fills `set` up to `need` frames, evicting and waiting as needed. On a time-out or an
   // interruption the set keeps what it had.
   sync::WaitStatus acquire(FrameSet& set, std::size_t need, const sync::WaitLimit& limit);
+  // The same for what is no thread. Fills `set` at once (true), or queues (false): woken, call resume(),
+  // and again as long as it says false. REQUIRES: nothing that keeps a tree's nodes (a Walker) is held
+  // while it waits.
+  bool acquire_async(FrameSet& set, std::size_t need, Waiter& waiter) noexcept;
+  bool resume(Waiter& waiter) noexcept;
+  // Whoever queued waits no more; see waker.h. The set keeps what it had. No resume() after it.
+  bool cancel(Waiter& waiter) noexcept;
   // Fills `set` up to `want` frames as far as that goes without waiting.
   void try_acquire(FrameSet& set, std::size_t want) noexcept;
   // A frame that is in no queue of the policy goes back to the pool.
@@ -114,10 +126,6 @@ class Memory {
   const WaitCount& waits() const noexcept { return waits_; }
 
  private:
-  struct Waiter {
-    sync::Parker parker;
-    Waiter* next = nullptr;
-  };
   struct Reclaimed {
     std::size_t frames = 0;  // now free
     bool passing = false;    // a page or leaf was busy with something that ends by itself, untold
@@ -132,9 +140,14 @@ class Memory {
   Eviction try_evict(FrameNumber frame, bool& passing) noexcept;
   std::size_t free_unused_leaves() noexcept;
 
-  void join(Waiter& waiter) noexcept;
-  void leave(Waiter& waiter) noexcept;
-  bool is_first(const Waiter& waiter) noexcept;
+  enum class Found : std::uint8_t {
+    kEnough,
+    kTooFew,
+    kPassing,  // too few, but something is busy that ends by itself, untold
+  };
+  void begin(Waiter& waiter, FrameSet& set, std::size_t need) noexcept;
+  Found look(Waiter& waiter) noexcept;
+  bool end(Waiter& waiter) noexcept;
 
   std::unique_ptr<FramePool> pool_;
   const std::function<void()> on_short_;
@@ -142,10 +155,7 @@ class Memory {
   sync::Mutex policy_mutex_;
   S3Fifo policy_;  // touch() without, everything else under policy_mutex_
 
-  sync::Mutex queue_mutex_;
-  Waiter* first_waiter_ GUARDED_BY(queue_mutex_) = nullptr;
-  Waiter* last_waiter_ GUARDED_BY(queue_mutex_) = nullptr;
-  sync::Atomic<std::uint32_t> waiting_{0};
+  sync::WaitLine line_;
 
   sync::Atomic<std::uint32_t> unused_leaves_{0};  // a hint that free_unused_leaves() finds some
   sync::Atomic<std::uint64_t> evicted_{0};
@@ -153,6 +163,21 @@ class Memory {
   sync::Atomic<std::uint64_t> empty_reclaims_{0};
   WaitCount waits_;
   friend class FilePages;
+};
+
+// Somebody in the queue for frames. Owned by the caller, and alive from acquire_async() until resume() said
+// true, or cancel() did, or its waker was woken. May be used again after that.
+class Memory::Waiter {
+ public:
+  explicit Waiter(sync::Waker& waker) noexcept : place_(waker) {}
+
+ private:
+  friend class Memory;
+
+  sync::WaitLine::Place place_;
+  FrameSet* set_ = nullptr;
+  std::size_t need_ = 0;
+  std::optional<WaitCount::Timer> timer_;
 };
 
 }  // namespace quire::cache

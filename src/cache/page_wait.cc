@@ -3,45 +3,40 @@
 namespace quire::cache {
 
 void PageWaitLot::join(Bucket& bucket, Waiter& waiter) {
-  waiter.next = bucket.first;
-  if (bucket.first != nullptr) bucket.first->previous = &waiter;
+  waiter.next_ = bucket.first;
+  waiter.previous_ = nullptr;
+  if (bucket.first != nullptr) bucket.first->previous_ = &waiter;
   bucket.first = &waiter;
-  waiter.linked = true;
+  waiter.linked_ = true;
 }
 
 void PageWaitLot::leave(Bucket& bucket, Waiter& waiter) {
-  if (waiter.previous != nullptr) {
-    waiter.previous->next = waiter.next;
+  if (waiter.previous_ != nullptr) {
+    waiter.previous_->next_ = waiter.next_;
   } else {
-    bucket.first = waiter.next;
+    bucket.first = waiter.next_;
   }
-  if (waiter.next != nullptr) waiter.next->previous = waiter.previous;
-  waiter.linked = false;
+  if (waiter.next_ != nullptr) waiter.next_->previous_ = waiter.previous_;
+  waiter.linked_ = false;
+  waiter.timer_.reset();
 }
 
-sync::WaitStatus PageWaitLot::sleep(Bucket& bucket, Waiter& waiter, const sync::WaitLimit& limit) {
-  const sync::WaitStatus status = waiter.parker.park_until(limit);
-  if (status == sync::WaitStatus::kReady) return status;
-  {
-    sync::MutexLock lock(bucket.mutex);
-    if (waiter.linked) {
-      leave(bucket, waiter);
-      return status;
-    }
-  }
-  // A waker took us off the list and is about to unpark: the Parker must live until it has.
-  waiter.parker.park();
-  return sync::WaitStatus::kReady;
+bool PageWaitLot::cancel(Waiter& waiter) noexcept {
+  Bucket& bucket = bucket_of(waiter.key_);
+  sync::MutexLock lock(bucket.mutex);
+  if (!waiter.linked_) return false;
+  leave(bucket, waiter);
+  return true;
 }
 
 void PageWaitLot::wake(PageKey key) noexcept {
   Bucket& bucket = bucket_of(key);
   sync::MutexLock lock(bucket.mutex);
   for (Waiter* w = bucket.first; w != nullptr;) {
-    Waiter* const next = w->next;  // once unparked, `w` may be gone
-    if (w->key == key) {
+    Waiter* const next = w->next_;  // once woken, `w` may be gone
+    if (w->key_ == key) {
       leave(bucket, *w);
-      w->parker.unpark();
+      w->waker_.wake();
     }
     w = next;
   }

@@ -1,19 +1,6 @@
 #include "sync/gate.h"
 
-#include "sync/parker.h"
-
 namespace quire::sync {
-namespace {
-
-// enter() waits as one who is enqueued and sleeps until told.
-class SleepingGateWaiter final : public GateWaiter {
- public:
-  void gate_granted() noexcept override { parker.unpark(); }
-
-  Parker parker;
-};
-
-}  // namespace
 
 void Gate::Queue::push(GateWaiter& waiter) noexcept {
   waiter.next_ = nullptr;
@@ -115,22 +102,18 @@ void Gate::tell(GateWaiter* granted) noexcept {
   while (granted != nullptr) {
     GateWaiter* const next = granted->next_;  // the waiter may be gone once it is told
     granted->owed_ = false;
-    granted->gate_granted();
+    granted->waker_.wake();
     granted = next;
   }
 }
 
 WaitStatus Gate::wait(GateSide side, const WaitLimit& limit) {
-  SleepingGateWaiter waiter;
+  SleepingWaker self;
+  GateWaiter waiter(self);
   if (enqueue(side, waiter)) return WaitStatus::kReady;
-  const WaitStatus status = waiter.parker.park_until(limit);
-  if (status == WaitStatus::kReady) return status;
-  if (cancel(waiter)) {
-    lock_rank::released(rank_, this);
-    return status;
-  }
-  waiter.parker.park();  // granted at the same moment; the granter is about to say so
-  return WaitStatus::kReady;
+  const WaitStatus status = self.sleep(limit, [&] { return cancel(waiter); });
+  if (status != WaitStatus::kReady) lock_rank::released(rank_, this);
+  return status;
 }
 
 std::uint64_t Gate::phases() const noexcept {

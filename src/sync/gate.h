@@ -59,8 +59,8 @@
 //                                          queued behind it join the holders
 //
 // A grant reaches its waiter in two steps: under mutex_ the waiter is taken from the queue and
-// counted into the word, and after mutex_ was released gate_granted() is called. cancel() between
-// the two returns false.
+// counted into the word, and after mutex_ was released it is woken. cancel() between the two returns
+// false.
 #ifndef QUIRE_SYNC_GATE_H_
 #define QUIRE_SYNC_GATE_H_
 
@@ -75,6 +75,7 @@
 #include "sync/lock_rank.h"
 #include "sync/mutex.h"
 #include "sync/wait.h"
+#include "sync/waker.h"
 
 namespace quire::sync {
 
@@ -85,46 +86,33 @@ constexpr GateSide other_side(GateSide side) noexcept {
 }
 
 class Gate;
-class GateWaiter;
 
-// A place in the queue of a Gate; the Gate's alone.
-class GateQueueEntry {
- protected:
-  GateQueueEntry() = default;
-  GateQueueEntry(const GateQueueEntry&) = delete;
-  GateQueueEntry& operator=(const GateQueueEntry&) = delete;
-  ~GateQueueEntry() { QUIRE_DCHECK(!waiting_ && !owed_); }
+// A place in the queue of a Gate. Owned by the caller, and alive from enqueue() until its waker was woken
+// or cancel() returned true. May be enqueued again after that.
+class GateWaiter {
+ public:
+  // `waker` is woken, under no lock of the gate, when the gate is entered: leave() it when done.
+  explicit GateWaiter(Waker& waker) noexcept : waker_(waker) {}
+  GateWaiter(const GateWaiter&) = delete;
+  GateWaiter& operator=(const GateWaiter&) = delete;
+  ~GateWaiter() { QUIRE_DCHECK(!waiting_ && !owed_); }
 
-  // Guarded by the gate's mutex while waiting_. From the grant until gate_granted() it belongs to
-  // the thread that granted.
-  std::uint64_t batches_waited_ = 0;
+  // Batches of the other side admitted between enqueue() and the grant: 0 or 1. Valid once woken.
+  std::uint64_t batches_waited() const noexcept { return batches_waited_; }
 
  private:
   friend class Gate;
 
+  // Guarded by the gate's mutex while waiting_. From the grant until the waker is woken it belongs to
+  // the thread that granted.
+  Waker& waker_;
   GateWaiter* next_ = nullptr;
   GateWaiter* previous_ = nullptr;
   std::uint64_t batches_at_start_ = 0;
+  std::uint64_t batches_waited_ = 0;
   GateSide side_ = GateSide::kAdd;
   bool waiting_ = false;
-  bool owed_ = false;  // granted, and gate_granted() not called yet
-};
-
-// Someone in the queue of a Gate who does not sleep. Owned by the caller, and alive from enqueue()
-// until gate_granted() was called or cancel() returned true. May be enqueued again after that.
-class GateWaiter : public GateQueueEntry {
- public:
-  // The gate is entered; leave() it when done. Called once for each enqueue() that returned false
-  // and was not cancelled, by whichever thread made room, under no lock of the gate. Must not block
-  // and should hand the work on: it runs inside another's leave().
-  virtual void gate_granted() noexcept = 0;
-
-  // Batches of the other side admitted between enqueue() and the grant: 0 or 1. Valid once granted.
-  std::uint64_t batches_waited() const noexcept { return batches_waited_; }
-
- protected:
-  GateWaiter() = default;
-  ~GateWaiter() = default;
+  bool owed_ = false;  // granted, and its waker not woken yet
 };
 
 class Gate {
@@ -143,15 +131,17 @@ class Gate {
   // Gives back one enter. From any thread. True: others of that side were in, too.
   bool leave(GateSide side) noexcept;
 
-  // Enters at once (true: no callback follows), or puts `waiter` into the queue (false).
+  // Enters at once (true: nobody is woken), or puts `waiter` into the queue (false). What is granted
+  // so belongs to no thread.
   bool enqueue(GateSide side, GateWaiter& waiter) noexcept;
-  // Takes `waiter` out of the queue (true), unless it was granted: then gate_granted() was called,
-  // is being called or will be.
+  // Takes `waiter` out of the queue (true), unless it was granted: see waker.h.
   bool cancel(GateWaiter& waiter) noexcept;
 
   // This thread's hold belongs to an operation from now on, which some thread will leave() for.
   // Must be said before that; checked builds hold the thread to the lock order until then.
   void hand_over() noexcept { lock_rank::handed_over(rank_, this); }
+  // The opposite: what an operation was granted is this thread's from now on.
+  void take_over() noexcept { lock_rank::acquired(rank_, this); }
 
   // For tests and statistics; exact only while nobody else uses the gate.
   std::uint64_t phases() const noexcept;                    // batches admitted from the queue

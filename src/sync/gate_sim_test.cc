@@ -41,9 +41,11 @@ class Room {
   std::array<int, 2> in_ = {0, 0};
 };
 
-class Waiter final : public GateWaiter {
+class Waiter final : public Waker, public GateWaiter {
  public:
-  void gate_granted() noexcept override {
+  Waiter() : GateWaiter(static_cast<Waker&>(*this)) {}
+
+  void wake() noexcept override {
     yield_thread();  // others of the batch are granted and not told yet
     ++grants;
     told.unpark();

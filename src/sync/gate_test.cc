@@ -21,11 +21,12 @@ constexpr std::array<GateSide, 2> kSides = {kAdd, kBlock};
 
 // Counts its grants and may do something when granted. What it enters belongs to no thread, so that
 // one test thread can play any number of adders and blockers.
-class Waiter final : public GateWaiter {
+class Waiter final : public Waker, public GateWaiter {
  public:
-  explicit Waiter(std::function<void()> on_grant = {}) : on_grant_(std::move(on_grant)) {}
+  explicit Waiter(std::function<void()> on_grant = {})
+      : GateWaiter(static_cast<Waker&>(*this)), on_grant_(std::move(on_grant)) {}
 
-  void gate_granted() noexcept override {
+  void wake() noexcept override {
     ++grants;
     if (on_grant_) on_grant_();
   }

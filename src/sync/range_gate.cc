@@ -1,20 +1,8 @@
 #include "sync/range_gate.h"
 
 #include "fault/planted.h"
-#include "sync/parker.h"
 
 namespace quire::sync {
-namespace {
-
-// add() and block() wait as one who is enqueued and sleeps until told.
-class SleepingRangeGateWaiter final : public RangeGateWaiter {
- public:
-  void range_gate_granted() noexcept override { parker.unpark(); }
-
-  Parker parker;
-};
-
-}  // namespace
 
 void RangeGate::Requests::push(Request& request) noexcept {
   request.next_ = nullptr;
@@ -56,7 +44,7 @@ bool RangeGate::try_add(std::uint64_t first, std::uint64_t last, Phase* phase) n
 }
 
 bool RangeGate::enqueue(Adder& adder, std::uint64_t first, std::uint64_t last,
-                        RangeGateWaiter& waiter) noexcept {
+                        Waker& waker) noexcept {
   QUIRE_DCHECK(first <= last && adder.state_ == Request::State::kIdle);
   if (take(&adder.phase_)) return true;
   MutexLock lock(mutex_);
@@ -70,7 +58,7 @@ bool RangeGate::enqueue(Adder& adder, std::uint64_t first, std::uint64_t last,
     adder.phase_ = count_in();
     return true;
   }
-  adder.waiter_ = &waiter;
+  adder.waker_ = &waker;
   adder.arrival_ = ++arrivals_;
   adder.state_ = Request::State::kWaiting;
   adders_.push(adder);
@@ -83,15 +71,12 @@ WaitStatus RangeGate::add(std::uint64_t first, std::uint64_t last, Phase* phase,
   if (take(phase)) [[likely]]
     return WaitStatus::kReady;
   Adder adder;
-  SleepingRangeGateWaiter waiter;
-  if (!enqueue(adder, first, last, waiter)) {
-    const WaitStatus status = waiter.parker.park_until(limit);
+  SleepingWaker self;
+  if (!enqueue(adder, first, last, self)) {
+    const WaitStatus status = self.sleep(limit, [&] { return cancel(adder); });
     if (status != WaitStatus::kReady) {
-      if (cancel(adder)) {
-        lock_rank::released(Rank::kGate, this);
-        return status;
-      }
-      waiter.parker.park();  // granted at the same moment; the granter is about to say so
+      lock_rank::released(Rank::kGate, this);
+      return status;
     }
   }
   *phase = adder.phase();
@@ -99,13 +84,13 @@ WaitStatus RangeGate::add(std::uint64_t first, std::uint64_t last, Phase* phase,
 }
 
 bool RangeGate::enqueue(Blocker& blocker, std::uint64_t first, std::uint64_t last,
-                        RangeGateWaiter& waiter) noexcept {
+                        Waker& waker) noexcept {
   QUIRE_DCHECK(first <= last && blocker.state_ == Request::State::kIdle);
   Request* granted = nullptr;
   MutexLock lock(mutex_);
   blocker.first_ = first;
   blocker.last_ = last;
-  blocker.waiter_ = &waiter;
+  blocker.waker_ = &waker;
   blocker.arrival_ = ++arrivals_;
   blocker.ahead_ = 0;
   blocker.state_ = Request::State::kBehind;
@@ -125,10 +110,10 @@ bool RangeGate::enqueue(Blocker& blocker, std::uint64_t first, std::uint64_t las
 }
 
 bool RangeGate::try_block(Blocker& blocker, std::uint64_t first, std::uint64_t last) noexcept {
-  SleepingRangeGateWaiter waiter;
-  if (!enqueue(blocker, first, last, waiter)) {
+  SleepingWaker self;
+  if (!enqueue(blocker, first, last, self)) {
     if (cancel(blocker)) return false;
-    waiter.parker.park();  // the last adder has left since
+    (void)self.sleep({});  // the last adder has left since
   }
   lock_rank::acquired(Rank::kGate, this);
   return true;
@@ -137,16 +122,11 @@ bool RangeGate::try_block(Blocker& blocker, std::uint64_t first, std::uint64_t l
 WaitStatus RangeGate::block(Blocker& blocker, std::uint64_t first, std::uint64_t last,
                             const WaitLimit& limit) {
   lock_rank::acquired(Rank::kGate, this);
-  SleepingRangeGateWaiter waiter;
-  if (enqueue(blocker, first, last, waiter)) return WaitStatus::kReady;
-  const WaitStatus status = waiter.parker.park_until(limit);
-  if (status == WaitStatus::kReady) return status;
-  if (cancel(blocker)) {
-    lock_rank::released(Rank::kGate, this);
-    return status;
-  }
-  waiter.parker.park();  // granted at the same moment; the granter is about to say so
-  return WaitStatus::kReady;
+  SleepingWaker self;
+  if (enqueue(blocker, first, last, self)) return WaitStatus::kReady;
+  const WaitStatus status = self.sleep(limit, [&] { return cancel(blocker); });
+  if (status != WaitStatus::kReady) lock_rank::released(Rank::kGate, this);
+  return status;
 }
 
 void RangeGate::start_draining(Blocker& blocker) noexcept {
@@ -282,7 +262,7 @@ void RangeGate::link(Request& request, Request** granted) noexcept {
 void RangeGate::tell(Request* granted, const Request* self) noexcept {
   while (granted != nullptr) {
     Request* const next = granted->next_granted_;  // it may be gone once it is told
-    if (granted != self) granted->waiter_->range_gate_granted();
+    if (granted != self) granted->waker_->wake();
     granted = next;
   }
 }

@@ -62,23 +62,9 @@
 #include "sync/lock_rank.h"
 #include "sync/mutex.h"
 #include "sync/wait.h"
+#include "sync/waker.h"
 
 namespace quire::sync {
-
-// Whoever enqueues instead of sleeping. Alive until range_gate_granted() was called or cancel()
-// returned true.
-class RangeGateWaiter {
- public:
-  // The gate is entered. Called once for each enqueue that returned false and was not cancelled, by
-  // whichever thread made room, under no lock of the gate. Must not block and should hand the work on.
-  virtual void range_gate_granted() noexcept = 0;
-
- protected:
-  RangeGateWaiter() = default;
-  RangeGateWaiter(const RangeGateWaiter&) = default;
-  RangeGateWaiter& operator=(const RangeGateWaiter&) = default;
-  ~RangeGateWaiter() = default;
-};
 
 class RangeGate {
  public:
@@ -102,9 +88,9 @@ class RangeGate {
   // moment.
   WaitStatus add(std::uint64_t first, std::uint64_t last, Phase* phase,
                  const WaitLimit& limit = {});
-  // Enters at once (true: no callback follows), or queues (false). Entered, `adder` knows its phase.
-  bool enqueue(Adder& adder, std::uint64_t first, std::uint64_t last,
-               RangeGateWaiter& waiter) noexcept;
+  // Enters at once (true: nobody is woken), or queues (false): `waker` is woken, under no lock of the
+  // gate, when it is entered. Entered, `adder` knows its phase. What is granted so belongs to no thread.
+  bool enqueue(Adder& adder, std::uint64_t first, std::uint64_t last, Waker& waker) noexcept;
   // True: other adders were in, too.
   bool leave(Phase phase) noexcept;
   // A blocker is in or waits. False, seen by an adder who is in: none will be in before it leaves.
@@ -113,19 +99,19 @@ class RangeGate {
   bool try_block(Blocker& blocker, std::uint64_t first, std::uint64_t last) noexcept;
   WaitStatus block(Blocker& blocker, std::uint64_t first, std::uint64_t last,
                    const WaitLimit& limit = {});
-  bool enqueue(Blocker& blocker, std::uint64_t first, std::uint64_t last,
-               RangeGateWaiter& waiter) noexcept;
+  bool enqueue(Blocker& blocker, std::uint64_t first, std::uint64_t last, Waker& waker) noexcept;
   // REQUIRES: `blocker` is in. It is idle afterwards.
   void unblock(Blocker& blocker) noexcept;
 
-  // Takes one who waits out of the queue (true), unless it was granted: then range_gate_granted() was
-  // called, is being called or will be.
+  // Takes one who waits out of the queue (true), unless it was granted: see waker.h.
   bool cancel(Adder& adder) noexcept;
   bool cancel(Blocker& blocker) noexcept;
 
   // This thread's hold belongs to an operation from now on, which some thread will give back. Must be
   // said before that; checked builds hold the thread to the lock order until then.
   void hand_over() noexcept { lock_rank::handed_over(Rank::kGate, this); }
+  // The opposite: what an operation was granted is this thread's from now on.
+  void take_over() noexcept { lock_rank::acquired(Rank::kGate, this); }
 
   // For tests and statistics: who waits; adders and blockers who are in.
   std::size_t waiting_count(GateSide side) const noexcept;
@@ -214,7 +200,7 @@ class RangeGate::Request {
   Request* next_ = nullptr;
   Request* previous_ = nullptr;
   Request* next_granted_ = nullptr;
-  RangeGateWaiter* waiter_ = nullptr;
+  Waker* waker_ = nullptr;
   std::uint64_t first_ = 0;
   std::uint64_t last_ = 0;
   std::uint64_t arrival_ = 0;

@@ -164,16 +164,14 @@ SIM_TEST(RangeGateSim, NobodyStarvesTheOther) {
     for (int round = 1; round <= 3; ++round) {
       RangeGate::Blocker blocker;
       RangeGate::Adder adder;
-      class Told final : public RangeGateWaiter {
-       public:
-        void range_gate_granted() noexcept override { parker.unpark(); }
-        Parker parker;
-      } told;
+      SleepingWaker self;
       began = 0;
       const bool at_once =
-          one_blocks ? gate.enqueue(blocker, 0, 5, told) : gate.enqueue(adder, 3, 3, told);
-      if (!at_once) waits = round;
-      if (!at_once) told.parker.park();
+          one_blocks ? gate.enqueue(blocker, 0, 5, self) : gate.enqueue(adder, 3, 3, self);
+      if (!at_once) {
+        waits = round;
+        EXPECT_EQ(self.sleep({}), WaitStatus::kReady);
+      }
       waits = 0;
       EXPECT_EQ(began, 0);
       if (one_blocks) {

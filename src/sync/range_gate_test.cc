@@ -7,7 +7,6 @@
 #include <list>
 #include <vector>
 
-#include "sync/parker.h"
 #include "sync/thread.h"
 
 namespace quire::sync {
@@ -15,9 +14,9 @@ namespace {
 
 constexpr std::uint64_t kEnd = ~std::uint64_t{0};
 
-class Waiter final : public RangeGateWaiter {
+class Waiter final : public Waker {
  public:
-  void range_gate_granted() noexcept override { ++grants; }
+  void wake() noexcept override { ++grants; }
   int grants = 0;
 };
 

@@ -1,19 +1,6 @@
 #include "sync/range_lock.h"
 
-#include "sync/parker.h"
-
 namespace quire::sync {
-namespace {
-
-// lock() waits as one who is enqueued and sleeps until told.
-class SleepingWaiter final : public RangeWaiter {
- public:
-  void range_granted() noexcept override { parker.unpark(); }
-
-  Parker parker;
-};
-
-}  // namespace
 
 RangeLock::~RangeLock() {
   MutexLock lock(mutex_);
@@ -58,9 +45,9 @@ RangeLock::Hold* RangeLock::remove(Hold& hold) noexcept {
 
 void RangeLock::tell(Hold* granted) noexcept {
   while (granted != nullptr) {
-    Hold* const next = granted->next_granted_;  // the hold may be gone once its waiter is told
+    Hold* const next = granted->next_granted_;  // the hold may be gone once its waker is woken
     granted->owed_ = false;
-    granted->waiter_->range_granted();
+    granted->waker_->wake();
     granted = next;
   }
 }
@@ -71,7 +58,7 @@ bool RangeLock::try_lock(Hold& hold, std::uint64_t first, std::uint64_t last,
   hold.first_ = first;
   hold.last_ = last;
   hold.mode_ = mode;
-  hold.waiter_ = nullptr;
+  hold.waker_ = nullptr;
   hold.ahead_ = 0;
   {
     MutexLock lock(mutex_);
@@ -84,12 +71,12 @@ bool RangeLock::try_lock(Hold& hold, std::uint64_t first, std::uint64_t last,
 }
 
 bool RangeLock::enqueue(Hold& hold, std::uint64_t first, std::uint64_t last, RangeMode mode,
-                        RangeWaiter& waiter) noexcept {
+                        Waker& waker) noexcept {
   QUIRE_CHECK(first <= last && hold.state_ == Hold::State::kIdle);
   hold.first_ = first;
   hold.last_ = last;
   hold.mode_ = mode;
-  hold.waiter_ = &waiter;
+  hold.waker_ = &waker;
   MutexLock lock(mutex_);
   hold.ahead_ = count_conflicts(hold);
   hold.state_ = hold.ahead_ == 0 ? Hold::State::kHeld : Hold::State::kWaiting;
@@ -100,16 +87,11 @@ bool RangeLock::enqueue(Hold& hold, std::uint64_t first, std::uint64_t last, Ran
 WaitStatus RangeLock::lock(Hold& hold, std::uint64_t first, std::uint64_t last, RangeMode mode,
                            const WaitLimit& limit) {
   lock_rank::acquired(rank_, this);
-  SleepingWaiter waiter;
-  if (enqueue(hold, first, last, mode, waiter)) return WaitStatus::kReady;
-  const WaitStatus status = waiter.parker.park_until(limit);
-  if (status == WaitStatus::kReady) return status;
-  if (cancel(hold)) {
-    lock_rank::released(rank_, this);
-    return status;
-  }
-  waiter.parker.park();  // granted at the same moment; the granter is about to say so
-  return WaitStatus::kReady;
+  SleepingWaker self;
+  if (enqueue(hold, first, last, mode, self)) return WaitStatus::kReady;
+  const WaitStatus status = self.sleep(limit, [&] { return cancel(hold); });
+  if (status != WaitStatus::kReady) lock_rank::released(rank_, this);
+  return status;
 }
 
 bool RangeLock::cancel(Hold& hold) noexcept {

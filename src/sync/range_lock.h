@@ -44,26 +44,11 @@
 #include "sync/lock_rank.h"
 #include "sync/mutex.h"
 #include "sync/wait.h"
+#include "sync/waker.h"
 
 namespace quire::sync {
 
 enum class RangeMode : std::uint8_t { kShared, kExclusive };
-
-// Whoever enqueues for a range instead of sleeping. Alive until range_granted() was called or
-// cancel() returned true.
-class RangeWaiter {
- public:
-  // The range is locked; unlock() it when done. Called once for each enqueue() that returned false
-  // and was not cancelled, by whichever thread made room, under no lock of the range lock. Must not
-  // block and should hand the work on: it runs inside another's unlock().
-  virtual void range_granted() noexcept = 0;
-
- protected:
-  RangeWaiter() = default;
-  RangeWaiter(const RangeWaiter&) = default;
-  RangeWaiter& operator=(const RangeWaiter&) = default;
-  ~RangeWaiter() = default;
-};
 
 class RangeLock {
  public:
@@ -85,11 +70,11 @@ class RangeLock {
   // moment.
   WaitStatus lock(Hold& hold, std::uint64_t first, std::uint64_t last, RangeMode mode,
                   const WaitLimit& limit = {});
-  // Locks at once (true: no callback follows), or puts the hold into the queue (false).
+  // Locks at once (true: nobody is woken), or puts the hold into the queue (false): `waker` is woken,
+  // under no lock of the range lock, when the range is locked. What is granted so belongs to no thread.
   bool enqueue(Hold& hold, std::uint64_t first, std::uint64_t last, RangeMode mode,
-               RangeWaiter& waiter) noexcept;
-  // Takes a waiting hold out of the queue (true), unless it was granted: then range_granted() was
-  // called, is being called or will be.
+               Waker& waker) noexcept;
+  // Takes a waiting hold out of the queue (true), unless it was granted: see waker.h.
   bool cancel(Hold& hold) noexcept;
   // REQUIRES: `hold` is held. It is idle afterwards.
   void unlock(Hold& hold) noexcept;
@@ -144,11 +129,11 @@ class RangeLock::Hold {
   std::uint64_t first_ = 0;
   std::uint64_t last_ = 0;
   std::size_t ahead_ = 0;
-  RangeWaiter* waiter_ = nullptr;
+  Waker* waker_ = nullptr;
   Hold* next_granted_ = nullptr;
   RangeMode mode_ = RangeMode::kShared;
   State state_ = State::kIdle;
-  bool owed_ = false;  // granted, and range_granted() not called yet
+  bool owed_ = false;  // granted, and its waker not woken yet
 };
 
 // Unlocks at the end of a scope what was locked into `hold`.

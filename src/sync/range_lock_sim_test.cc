@@ -57,9 +57,9 @@ class Cells {
   std::array<Cell, 8> cells_{};
 };
 
-class Waiter final : public RangeWaiter {
+class Waiter final : public Waker {
  public:
-  void range_granted() noexcept override {
+  void wake() noexcept override {
     yield_thread();  // others of the batch are granted and not told yet
     ++grants;
     told.unpark();

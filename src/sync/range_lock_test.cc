@@ -24,11 +24,11 @@ constexpr RangeMode kExclusive = RangeMode::kExclusive;
 constexpr std::uint64_t kEnd = std::numeric_limits<std::uint64_t>::max();
 
 // A request that does not sleep. Belongs to no thread, so that one test thread can play many.
-class Request final : public RangeWaiter {
+class Request final : public Waker {
  public:
   explicit Request(std::function<void()> on_grant = {}) : on_grant_(std::move(on_grant)) {}
 
-  void range_granted() noexcept override {
+  void wake() noexcept override {
     ++grants;
     if (on_grant_) on_grant_();
   }

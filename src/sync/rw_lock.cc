@@ -1,71 +1,61 @@
 #include "sync/rw_lock.h"
 
-#include "sync/parker.h"
-
 namespace quire::sync {
 
-struct RwLock::Waiter {
-  explicit Waiter(RwMode m) : mode(m) {}
-
-  const RwMode mode;
-  Waiter* next = nullptr;
-  Waiter* previous = nullptr;
-  bool waiting = false;  // guarded by the lock's mutex
-  Parker parker;
-};
-
 void RwLock::Queue::push(Waiter& waiter) noexcept {
-  waiter.previous = last;
-  (last != nullptr ? last->next : first) = &waiter;
+  waiter.next_ = nullptr;
+  waiter.previous_ = last;
+  (last != nullptr ? last->next_ : first) = &waiter;
   last = &waiter;
   ++count;
 }
 
 void RwLock::Queue::remove(Waiter& waiter) noexcept {
-  (waiter.previous != nullptr ? waiter.previous->next : first) = waiter.next;
-  (waiter.next != nullptr ? waiter.next->previous : last) = waiter.previous;
-  waiter.next = waiter.previous = nullptr;
+  (waiter.previous_ != nullptr ? waiter.previous_->next_ : first) = waiter.next_;
+  (waiter.next_ != nullptr ? waiter.next_->previous_ : last) = waiter.previous_;
+  waiter.next_ = waiter.previous_ = nullptr;
   --count;
 }
 
-bool RwLock::enqueue(Waiter& waiter) noexcept {
+bool RwLock::enqueue(RwMode mode, Waiter& waiter) noexcept {
   MutexLock lock(mutex_);
+  QUIRE_DCHECK(!waiter.waiting_);
   std::uint64_t word = word_.load();
   // Ends with kQueued set, by us or before us. Setting it in the same step that finds a holder is what
   // makes that holder see it when it leaves.
   while ((word & kQueued) == 0) {
-    if ((word & barred(waiter.mode)) == 0) {
-      if (word_.compare_exchange_weak(word, word + one(waiter.mode))) return true;
+    if ((word & barred(mode)) == 0) {
+      if (word_.compare_exchange_weak(word, word + one(mode))) return true;
     } else if (word_.compare_exchange_weak(word, word | kQueued)) {
       writer_was_last_ = (word & kWriter) != 0;
       break;
     }
   }
-  waiter.waiting = true;
-  queue(waiter.mode).push(waiter);
+  waiter.mode_ = mode;
+  waiter.waiting_ = true;
+  queue(mode).push(waiter);
   return false;
 }
 
-WaitStatus RwLock::wait(RwMode mode, const WaitLimit& limit) {
-  Waiter waiter(mode);
-  if (enqueue(waiter)) return WaitStatus::kReady;
-  const WaitStatus status = waiter.parker.park_until(limit);
-  if (status == WaitStatus::kReady) return status;
+bool RwLock::cancel(Waiter& waiter) noexcept {
   Waiter* granted = nullptr;
   {
     MutexLock lock(mutex_);
-    if (waiter.waiting) {
-      waiter.waiting = false;
-      queue(mode).remove(waiter);
-      granted = admit();
-    } else {
-      lock.unlock();
-      waiter.parker.park();  // granted at the same moment; the granter is about to say so
-      return WaitStatus::kReady;
-    }
+    if (!waiter.waiting_) return false;
+    waiter.waiting_ = false;
+    queue(waiter.mode_).remove(waiter);
+    granted = admit();
   }
-  wake(granted);
-  lock_rank::released(rank_, this);
+  tell(granted);
+  return true;
+}
+
+WaitStatus RwLock::wait(RwMode mode, const WaitLimit& limit) {
+  SleepingWaker self;
+  Waiter waiter(self);
+  if (enqueue(mode, waiter)) return WaitStatus::kReady;
+  const WaitStatus status = self.sleep(limit, [&] { return cancel(waiter); });
+  if (status != WaitStatus::kReady) lock_rank::released(rank_, this);
   return status;
 }
 
@@ -75,7 +65,7 @@ void RwLock::pass_on() noexcept {
     MutexLock lock(mutex_);
     granted = admit();
   }
-  wake(granted);
+  tell(granted);
 }
 
 RwLock::Waiter* RwLock::admit() noexcept {
@@ -95,8 +85,8 @@ RwLock::Waiter* RwLock::admit() noexcept {
   const bool alternates = !fault::planted(fault::Planted::kBlockersOvertake);
   if (writers.count == 0 || (alternates && writer_was_last_ && readers.count != 0)) {
     granted = readers.first;
-    for (Waiter* waiter = granted; waiter != nullptr; waiter = waiter->next) {
-      waiter->waiting = false;
+    for (Waiter* waiter = granted; waiter != nullptr; waiter = waiter->next_) {
+      waiter->waiting_ = false;
     }
     added = readers.count;
     readers = Queue{};
@@ -104,7 +94,7 @@ RwLock::Waiter* RwLock::admit() noexcept {
   } else {
     granted = writers.first;
     writers.remove(*granted);
-    granted->waiting = false;
+    granted->waiting_ = false;
     added = kWriter;
     writer_was_last_ = true;
   }
@@ -113,10 +103,10 @@ RwLock::Waiter* RwLock::admit() noexcept {
   return granted;
 }
 
-void RwLock::wake(Waiter* granted) noexcept {
+void RwLock::tell(Waiter* granted) noexcept {
   while (granted != nullptr) {
-    Waiter* const next = granted->next;  // the waiter may be gone once it is woken
-    granted->parker.unpark();
+    Waiter* const next = granted->next_;  // the waiter may be gone once it is woken
+    granted->waker_.wake();
     granted = next;
   }
 }

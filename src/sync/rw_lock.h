@@ -38,6 +38,7 @@
 #include "sync/lock_rank.h"
 #include "sync/mutex.h"
 #include "sync/wait.h"
+#include "sync/waker.h"
 
 namespace quire::sync {
 
@@ -45,6 +46,8 @@ enum class RwMode : std::uint8_t { kRead = 0, kWrite = 1 };
 
 class RwLock {
  public:
+  class Waiter;
+
   // `rank`: its place in the lock order.
   explicit RwLock(Rank rank) noexcept : rank_(rank) {}
   RwLock(const RwLock&) = delete;
@@ -60,6 +63,12 @@ class RwLock {
   // Gives back one lock(). From any thread.
   void unlock(RwMode mode) noexcept;
 
+  // Locks at once (true: nobody is woken), or puts `waiter` into the queue (false). What is granted so
+  // belongs to no thread.
+  bool enqueue(RwMode mode, Waiter& waiter) noexcept;
+  // Takes `waiter` out of the queue (true), unless it was granted: see waker.h.
+  bool cancel(Waiter& waiter) noexcept;
+
   // This thread's hold belongs to an operation from now on, which some thread will unlock. Must be said
   // before that; checked builds hold the thread to the lock order until then.
   void hand_over() noexcept { lock_rank::handed_over(rank_, this); }
@@ -68,7 +77,6 @@ class RwLock {
   std::size_t waiting_count(RwMode mode) const noexcept;
 
  private:
-  struct Waiter;
   // The waiters of one mode, in the order they came.
   struct Queue {
     Waiter* first = nullptr;
@@ -96,13 +104,11 @@ class RwLock {
 
   bool take(RwMode mode) noexcept;
   WaitStatus wait(RwMode mode, const WaitLimit& limit);
-  // Takes a place in the queue, unless the lock was free after all: then true.
-  bool enqueue(Waiter& waiter) noexcept;
   void pass_on() noexcept;
   // Takes from the queue who may have the lock now, and counts them into the word. Returns them linked;
-  // the caller wakes them after it released mutex_.
+  // the caller tells them after it released mutex_.
   Waiter* admit() noexcept REQUIRES(mutex_);
-  static void wake(Waiter* granted) noexcept;
+  static void tell(Waiter* granted) noexcept;
 
   const Rank rank_;
   Atomic<std::uint64_t> word_{0};
@@ -110,6 +116,28 @@ class RwLock {
   std::array<Queue, 2> queues_ GUARDED_BY(mutex_);
   // While somebody is in the queue: whether those who hold, or held last, are of the mode kWrite.
   bool writer_was_last_ GUARDED_BY(mutex_) = false;
+};
+
+// A place in the queue. Owned by the caller, and alive from enqueue() until its waker was woken or
+// cancel() returned true. May be enqueued again after that.
+class RwLock::Waiter {
+ public:
+  // `waker` is woken, under no lock of the RwLock, when it is locked: unlock() it when done.
+  explicit Waiter(Waker& waker) noexcept : waker_(waker) {}
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+  ~Waiter() { QUIRE_DCHECK(!waiting_); }
+
+ private:
+  friend class RwLock;
+
+  // Guarded by the lock's mutex while waiting_; next_ belongs to who granted, from then on until the
+  // waker is woken.
+  Waker& waker_;
+  Waiter* next_ = nullptr;
+  Waiter* previous_ = nullptr;
+  RwMode mode_ = RwMode::kRead;
+  bool waiting_ = false;
 };
 
 inline bool RwLock::take(RwMode mode) noexcept {

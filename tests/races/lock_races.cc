@@ -5,6 +5,7 @@
 #include "file/buffered.h"
 #include "file/resize.h"
 #include "races/race.h"
+#include "sync/test_handler.h"
 
 namespace quire::races {
 namespace {
@@ -85,6 +86,47 @@ RACE(BlockStarvesAdd, kBlockersOvertake) {
   until([&] { return cut || engine.waiting(GateSide::kBlock) == 1; });
   first.reset();
   reader.join();
+  newcomer.join();
+  engine.store->set_hook({});
+  engine.expect_all(pages_of(" iii"));
+}
+
+// The same with a page fault in the reader's place, which no thread waits for: a cut is under way, the fault is
+// parked, and another cut comes. It queues behind the fault, which holds no thread up and has a turn all the same.
+// Fails with kBlockersOvertake.
+RACE(ParkedFaultStarves, kBlockersOvertake) {
+  QuietEngine engine(locking, 4);
+  CacheLock& lock = engine.inode->lock();
+  std::optional<Blocking> first(std::in_place);
+  first->begin(lock, 0);
+  sync::CountingWaker waker;
+  CacheLock::Operation operation;
+  CacheLock::OperationWaiter at_operation(waker);
+  CacheLock::Add add;
+  CacheLock::AddWaiter at_add(waker);
+  const bool operates = operation.begin_async(lock, RwMode::kRead, at_operation);
+  EXPECT_FALSE(operates && add.begin_async(lock, 0, 0, at_add));
+  EXPECT_EQ(engine.waiting(GateSide::kAdd), 1u);
+  engine.store->set_hook([&](const StoreRequest& request) {
+    EXPECT_TRUE(request.op != StoreOp::kCut || waker.wakes == 1) << "overtook a fault that waits";
+    return StoreVerdict{};
+  });
+  bool cut = false;
+  sync::Thread newcomer = start_thread("newcomer", [&] {
+    EXPECT_FALSE(file::clear(engine.inode, Cut::kPunch, 0, kPage, true, {}));
+    cut = true;
+  });
+  until([&] { return cut || engine.waiting(GateSide::kBlock) == 1; });
+  EXPECT_EQ(waker.wakes, 0);
+  first.reset();
+  waker.expect_woken();
+  if (operates) {
+    add.granted(at_add);
+  } else {
+    operation.granted(at_operation);
+  }
+  add.end();
+  operation.end();
   newcomer.join();
   engine.store->set_hook({});
   engine.expect_all(pages_of(" iii"));

@@ -112,7 +112,8 @@ RACE(FsyncErrorTwice, kSyncForgetsError) {
 // A write has the store's promise for its page and waits for a credit before it dirties it. Meanwhile somebody
 // trims the file, and another file takes whatever space is free. What was promised is still there when the page
 // is written. Fails with kTrimLocksNothing: TrimCall::prepare() takes no write range of the pages.
-RACE(ReservationBalance, kTrimLocksNothing) {
+RACE(ReservationBalance, kTrimLocksNothing,
+     {Locking::kInode, "one operation that changes the file at a time: the other has not begun"}) {
   QuietEngine engine({.frames = 64,
                       .dirty_max_pages = 16,
                       .locking = locking,
