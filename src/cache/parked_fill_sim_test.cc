@@ -95,7 +95,7 @@ SIM_TEST(ParkedFillSim, WaitsForMemoryTheGateAndTheStore) {
       ASSERT_TRUE(run.pages() == 3 || run.pages() == 1);
       EXPECT_EQ(run.first(), 2u);
       EXPECT_EQ(file.value(2).pins(), 1u);
-      EXPECT_EQ(*file.cache->memory().bytes(run.frame(0)), std::byte{'a'});
+      EXPECT_EQ(*run.bytes(0), std::byte{'a'});
     }
     EXPECT_EQ(file.value(2).pins(), 0u);
   }

@@ -60,7 +60,7 @@ class Reader final : public sync::TestHandler::Task {
     EXPECT_FALSE(fill_->error());
     const PinnedRun& run = fill_->run();
     for (std::size_t i = 0; i < run.pages(); ++i) {
-      EXPECT_EQ(*pages_.cache().memory().bytes(run.frame(i)), std::byte{'a'});
+      EXPECT_EQ(*run.bytes(i), std::byte{'a'});
     }
     fill_.reset();
     operation_.reset();
