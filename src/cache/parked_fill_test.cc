@@ -22,7 +22,7 @@ namespace quire::cache {
 namespace {
 
 constexpr std::uint64_t kPages = 96;
-constexpr std::uint32_t kFrames = 64;  // fewer than pages and those that are pinned
+constexpr std::uint32_t kFewFrames = 64;  // fewer than pages and those that are pinned
 constexpr int kRounds = 300;
 
 // Reads some pages, again and again.
@@ -86,7 +86,8 @@ INSTANTIATE_TEST_SUITE_P(Strategies, ParkedFillTest,
 
 // Fails (does not end, or a frame or a pin is lost) if somebody's turn is lost on the way.
 TEST_P(ParkedFillTest, EverybodyGetsOn) {
-  OneFile file(filled(kPages * limits::kPageBytes, 'a'), small_budget(kFrames, 8), {}, GetParam());
+  OneFile file(filled(kPages * limits::kPageBytes, 'a'), small_budget(kFewFrames, 8), {},
+               GetParam());
   FilePages& pages = *file.pages;
   {
     sync::TestHandler handler;
