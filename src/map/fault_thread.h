@@ -1,23 +1,24 @@
-// FaultThread: the one thread that takes the faults of a Userfault, and hands each to whoever answers them. Whatever a fault
-// may have to wait for is somebody else's to wait for: who ends that wait posts what is to be done next, and it is
-// done on this thread too. So all that concerns faults is done in one place, one thing at a time.
+// FaultThread: the one thread that takes the faults of a Userfault, and hands each to whoever answers them.
+// Whatever a fault may have to wait for is somebody else's to wait for: who ends that wait posts what is to be
+// done next, and that is done on this thread too. So all that concerns faults is done in one place, one thing at
+// a time.
 //
 //   a program's access --> kernel --> Userfault --+
 //                                                 +--> FaultThread: FaultSink::fault(), Posted::run()
 //   whoever has something done --> post() --------+
 //
-// Who calls: post() from any thread, holding whatever it likes: it takes no lock and waits for nothing. stop() from the
-// owner.
+// Who calls: post() from any thread, holding whatever it likes: it takes no lock and waits for nothing. stop()
+// from the owner.
 //
 // Invariants:
-//  1. Each fault is handed over once, each posting run once, in the order in which they came (faults and postings have no order among each
-//     other). At most kFaultsAtOnce faults are handed over before what was posted is run, and all that was
-//     posted by then is run before more faults.
-//  2. What is posted is linked through the Posted itself, which is posted once at a time: no memory is needed, and there are never
-//     more postings than there are things that can be posted.
-//  3. The thread never sleeps but for want of work, so what it calls must not wait, nor access a view.
-//  4. When stop() returns, all that had been posted before it has been run, and every fault that was waiting to be taken was handed over. Faults after that
-//     nobody takes: the views go first, and their going wakes who waits.
+//  1. Each fault is handed over once, and each posting run once, in the order in which they came; faults and
+//     postings have no order among each other. They take turns: kFaultsAtOnce faults at most, then what was
+//     posted by then.
+//  2. What is posted is linked through the Posted itself, which is posted once at a time. So posting needs no
+//     memory, and there are never more postings than things that can be posted.
+//  3. The thread sleeps for want of work only. What it calls must not wait, nor access a view.
+//  4. When stop() has returned, all that was posted before has been run, and each fault that was waiting to be
+//     taken was handed over. Nobody takes later ones: the views go first, and their going wakes who waits.
 #ifndef QUIRE_MAP_FAULT_THREAD_H_
 #define QUIRE_MAP_FAULT_THREAD_H_
 
@@ -74,8 +75,8 @@ class FaultThread {
   FaultThread(const FaultThread&) = delete;
   FaultThread& operator=(const FaultThread&) = delete;
 
-  // Has `posted` run, soon. REQUIRES: it is not posted already; it lives until it runs; stop() has not been called, unless
-  // by the thread itself.
+  // Has `posted` run, soon. REQUIRES: it is not posted already, and lives until it runs; stop() has not been
+  // called, unless this is the thread itself.
   void post(Posted& posted) noexcept;
   // Ends the thread, once it has nothing left to do. Not on the thread itself.
   void stop() noexcept;

@@ -1,5 +1,5 @@
-// PageRuns: what is so of each page of a range, kept as runs of pages of which the same is so. A view's mapping by
-// the kernel's own unit: a run is what one system call can be about.
+// PageRuns: what is so of each page of a range, kept as runs of pages of which the same is so. A run is what one
+// system call can be about.
 //
 // Thread-safety: none.
 //

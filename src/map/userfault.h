@@ -12,9 +12,8 @@
 // The accessing thread sleeps until one of the answers, and then repeats its access, which may fault again. It also
 // sleeps through the unmapping of its range: whoever unmaps wakes.
 //
-// Who calls: any thread, at any time. No call waits for a fault, for IO or for memory beyond the kernel's page tables; each
-// operation is one system call, and each is counted. Not in the child of a fork: there the descriptor is still the
-// parent's memory.
+// Who calls: any thread, at any time. No call waits for a fault or for IO; each operation is one system call, and
+// each is counted. Not in the child of a fork: there the descriptor still stands for the parent's memory.
 //
 // Invariants:
 //  1. No operation does more than it says it did: `bytes` counts the pages from the first on that it changed. Where it
@@ -160,8 +159,9 @@ class Userfault {
   Done protect(std::span<std::byte> range);
   // They do not. Stops: as protect().
   Done unprotect(std::span<std::byte> range, Wake wake = Wake::kYes);
-  // Accesses raise SIGBUS until the translations are taken away, or the memfd is cut short and grown again. Stops: kMapped where there is a
-  // translation or a mark, kPastEnd, kGone, kPartly, kNoMemory, kUnsupported.
+  // Accesses raise SIGBUS, until translations are taken away or made there, or the memfd is cut short and grown
+  // again. Stops: kMapped where there is a translation, a mark or poison, kPastEnd, kGone, kPartly, kNoMemory,
+  // kUnsupported.
   Done poison(std::span<std::byte> range, Wake wake = Wake::kYes);
   // Who waits in the range tries again. It need not be mapped any more.
   void wake(std::span<std::byte> range);

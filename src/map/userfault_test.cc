@@ -206,7 +206,10 @@ TEST_P(UserfaultTest, WhoIsNotWokenSleepsOn) {
   ASSERT_EQ(userfault_->resolve(pages(0), loads(), Wake::kNo), kAll(1));
   // Where it stopped nobody is woken either.
   ASSERT_EQ(userfault_->resolve(pages(0), loads()), upto(0, Stop::kMapped));
-  EXPECT_FALSE(accessor->done());
+  for (int i = 0; i < 1000; ++i) {
+    sync::yield_thread();
+    ASSERT_FALSE(accessor->done());
+  }
   userfault_->wake(pages(0));
   EXPECT_EQ(accessor->outcome(), value('a'));
 }

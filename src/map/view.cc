@@ -238,8 +238,7 @@ Status View::poison(std::span<std::byte> range) {
         break;
       case Stop::kMapped:
         // A translation goes, and then the mark that it leaves if it barred stores. Nobody makes new ones meanwhile.
-        QUIRE_CHECK(!dropped);
-        dropped = true;
+        if (std::exchange(dropped, true)) return no_memory();
         drop_translations(range);
         static_cast<void>(together_or_by_page(range, [&](std::span<std::byte> part) {
           return userfault_.unprotect(part, Wake::kNo);

@@ -1,40 +1,42 @@
-// View: a mapping of part of a memfd, for a user's loads and stores, whose every first access to a page is asked about
-// by a Userfault. It knows addresses and the memfd's pages, and what the kernel makes of them; whose pages they
-// are, and what may be accessed when, its owner knows.
+// View: a mapping of part of a memfd, for a user's loads and stores, whose first access to each page is asked
+// about by a Userfault. It knows addresses, the memfd's pages, and what the kernel makes of them; whose pages
+// they are, and what may be accessed when, its owner knows.
 //
-// Who calls: any thread, at any time, until the View is destroyed; not in the child of a fork (which does not have the
-// mapping). The calls wait for no access and no IO, but for one another: those that change what is mapped (fail(), clear_failed(),
-// set_access(), unmap()) for one system call of any other, so that nothing is ever done to an address which
-// is somebody else's by then.
+// Who calls: any thread, at any time, until the View is destroyed; not in the child of a fork, which does not
+// have the mapping. The calls wait for no access and no IO. They wait for one another: those that change what is
+// mapped (fail(), clear_failed(), set_access(), unmap()) and any other, for as long as a system call takes. So
+// nothing is ever done to an address that is somebody else's by then.
 //
 // The states of a page, and what leads from one to another:
 //
-//               resolve(kLoads)                unprotect()
-//     asks ----------------------> bars stores ------------> open
-//      | ^  \------------------------------------------------^  |
-//      | |            resolve(kLoadsAndStores)     protect()    |
-//      | |                         bars stores <----------------+
-//      | +--- zap() from any of these, and from failed where the kernel can poison
+//                resolve(kLoads)                 unprotect()
+//     asks ----------------------> bars stores --------------> open
+//      ^ |                              ^                      |  ^
+//      | |                              +------- protect() ----+  |
+//      | +---- resolve(kLoadsAndStores) --------------------------+
 //      |
-//      +--- fail() from any of these ---> failed ---> asks    clear_failed()
+//      +------ zap(), from either of those
+//      +------ clear_failed(), from failed, which any of them becomes by fail()
 //
-//   asks          no translation: an access gives a fault of the kinds kMissing or kMinor
-//   bars stores   loads go through; a store gives a fault of the kind kProtected
-//   open          loads and stores go through (stores only with Access::kReadWrite: else SIGSEGV)
+//   asks          no translation: an access gives a fault, Kind::kMissing or Kind::kMinor
+//   bars stores   loads go through; a store gives a fault, Kind::kProtected
+//   open          loads and stores go through (stores with Access::kReadWrite; without, SIGSEGV)
 //   failed        accesses raise SIGBUS
 //   unmapped      by unmap(), from any, for good: accesses raise SIGSEGV
 //
 // Invariants:
-//  1. An access goes through only where resolve() or unprotect() let it, but for pages beyond the memfd's size (SIGBUS).
-//  2. When zap() has returned there is no translation left, and when protect() has, no store goes through; each of
-//     them cannot fail.
-//  3. Whoever waits for an access to a page that fails or is unmapped goes on, into its signal.
-//  4. A contiguous range is one system call, unless its pages have been given different access, failed where
-//     the kernel cannot poison, or were unmapped in between.
+//  1. An access goes through only where resolve() or unprotect() let it. Beyond the memfd's size it raises SIGBUS,
+//     and nobody is asked.
+//  2. When zap() has returned no translation is left, and when protect() has, no store goes through. Neither of
+//     them can fail.
+//  3. Whoever waits for an access to a page that fails or is unmapped goes on, into the signal.
+//  4. A range is one system call, unless its pages were given different access, or were unmapped or failed in
+//     between; or the program cut it up for the kernel, by mlock() or madvise() of a part.
 //
-// Failed pages. Where the kernel can poison (Feature::kPoison), zap() and resolve() end a failure too. Elsewhere a failed range is
-// replaced by a mapping of an empty memfd, of two more mappings to the kernel (vm.max_map_count bounds them). Ending
-// that takes more than one call: an access at just that time may raise SIGSEGV instead of SIGBUS.
+// Failed pages. Where the kernel can poison (Feature::kPoison), a failure ends by zap() and resolve() too, and by
+// set_access() without Feature::kResolveProtected. Elsewhere each failed run is replaced by a mapping of an empty
+// memfd, which is two more mappings to the kernel (vm.max_map_count bounds them); and to end that takes more than
+// one call: an access at just that time may raise SIGSEGV instead of SIGBUS.
 #ifndef QUIRE_MAP_VIEW_H_
 #define QUIRE_MAP_VIEW_H_
 
@@ -58,8 +60,8 @@ enum class Access : std::uint8_t { kRead, kReadWrite };
 
 class View {
  public:
-  // The bytes of `memfd` from `offset` on; they may lie beyond its size. REQUIRES: whole pages, not empty; the memfd stays
-  // open, and the Userfault, as long as the View. Errors: those of mmap(2) and Userfault::enroll().
+  // The bytes of `memfd` from `offset` on; they may lie beyond its size. REQUIRES: whole pages, not empty; the
+  // memfd stays open, and the Userfault, as long as the View. Errors: those of mmap(2) and Userfault::enroll().
   static Result<std::unique_ptr<View>> map(Userfault& userfault, int memfd, std::uint64_t offset,
                                            std::size_t pages, Access access);
   // Unmaps what is left.
@@ -75,9 +77,9 @@ class View {
 
   // All ranges of pages: not empty, and in the view. Unmapped parts of them are passed over, but by resolve().
 
-  // Makes translations to the memfd's pages, up to the first page that stops it: Stop::kGone for one that is unmapped or was
-  // replaced; else see Userfault::resolve(). Whoever waits for what was done goes on. The caller makes sure that the memfd's
-  // pages may be accessed so.
+  // Makes translations to the memfd's pages, up to the first that stops it: Stop::kGone for one that is unmapped
+  // or was replaced; else see Userfault::resolve(). Whoever waits for what was done goes on. The caller makes
+  // sure that the memfd's pages may be accessed so.
   Done resolve(std::size_t first, std::size_t count, Grant grant);
   // Lets stores through, and whoever waits for that. Stops: kGone, if all is unmapped or failed; kNoMemory.
   Done unprotect(std::size_t first, std::size_t count);
@@ -88,9 +90,9 @@ class View {
   // Whoever waits for an access tries again.
   void wake(std::size_t first, std::size_t count) noexcept;
 
-  // From now on accesses raise SIGBUS, and whoever waits for one gets it. Pages beyond the memfd's size are left: they do
-  // so anyway. Errors: ENOMEM, then part of the range may have failed; the whole view at once needs
-  // nothing that could be lacking.
+  // From now on accesses raise SIGBUS, and whoever waits for one gets it. Pages beyond the memfd's size are left:
+  // they do so anyway. Errors: ENOMEM, then part of the range may not have failed. To fail the whole view takes
+  // no more mappings than it has.
   Status fail(std::size_t first, std::size_t count);
   // From now on accesses to failed pages are asked about again. Errors: ENOMEM, then some pages fail still.
   Status clear_failed(std::size_t first, std::size_t count);
@@ -122,8 +124,8 @@ class View {
   // Calls `act(Run)` for each run of the range that is `wanted`.
   template <class Wanted, class Act>
   void for_each(std::size_t first, std::size_t count, Wanted&& wanted, Act&& act) const;
-  // Calls `act(Run)`, which gives a Status, for each run of the range that is `wanted`, and `change(State&)` to what is so
-  // of it then, until one has failed.
+  // Calls `act(Run)`, which gives a Status, for each run of the range that is `wanted`, until one has failed, and
+  // has `change(State&)` say what is so of it then.
   template <class Wanted, class Act, class Change>
   Status for_each_change(std::size_t first, std::size_t count, Wanted&& wanted, Act&& act,
                          Change&& change);

@@ -163,6 +163,16 @@ TEST_P(ViewTest, ProtectedPagesLetNoStoreThrough) {
   EXPECT_EQ(store(page(0), 'b'), value('b'));
 }
 
+// The kernel gives up in the middle: here something else was mapped there, which is nobody's to protect.
+TEST_P(ViewTest, WhatCannotBeProtectedIsZapped) {
+  memory_.put_all(0, 4);
+  ASSERT_EQ(resolved(0, 4), 4u);
+  ASSERT_EQ(::mmap(page(2), kPage, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+            page(2));
+  view_->protect(0, 4);
+  for (const std::size_t index : {0, 1, 3}) expect_store_faults(index);
+}
+
 TEST_P(ViewTest, ARangeIsOneCall) {
   memory_.put_all(0, kPages);
   EXPECT_EQ(calls(Call::kEnroll), has(Feature::kResolveProtected) ? 2u : 1u);
