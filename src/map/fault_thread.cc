@@ -53,6 +53,7 @@ void FaultThread::post(Posted& posted) noexcept {
 }
 
 void FaultThread::ring() noexcept {
+  rings_.fetch_add(1);
   const std::uint64_t one = 1;
   // It can only be full after 2^64 - 2 rings without an answer.
   QUIRE_CHECK(::write(bell_, &one, sizeof one) == sizeof one);
@@ -80,7 +81,6 @@ bool FaultThread::wait(bool at_once) noexcept {
     // Before the postings are taken, so that one that comes later rings again.
     std::uint64_t rings = 0;
     QUIRE_CHECK(::read(bell_, &rings, sizeof rings) == sizeof rings);
-    bells_.fetch_add(1);
   }
   return (fds[0].revents & POLLIN) != 0;
 }

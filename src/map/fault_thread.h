@@ -81,8 +81,8 @@ class FaultThread {
   // Ends the thread, once it has nothing left to do. Not on the thread itself.
   void stop() noexcept;
 
-  // How often it has been woken up by a post(): for tests.
-  std::size_t bells() const { return bells_.load(); }
+  // How often it was rung for, each a system call.
+  std::size_t rings() const { return rings_.load(); }
 
  private:
   friend struct FaultThreadPeer;  // lets the tests hold a thread at a chosen place
@@ -103,7 +103,7 @@ class FaultThread {
   sync::Atomic<Posted*> posted_{nullptr};
   sync::Atomic<std::size_t> posting_{0};  // threads in post()
   sync::Atomic<bool> stopping_{false};
-  sync::Atomic<std::size_t> bells_{0};
+  sync::Atomic<std::size_t> rings_{0};
   sync::Thread thread_;
 };
 

@@ -230,6 +230,8 @@ TEST_P(ViewTest, NeighboursOfAFailedPageWork) {
   if (!has(Feature::kPoison)) {
     EXPECT_EQ(view_->resolve(2, 1, Grant::kLoadsAndStores), (Done{0, Stop::kGone}));
     EXPECT_EQ(view_->unprotect(2, 1), (Done{0, Stop::kGone}));
+    EXPECT_EQ(calls(Call::kResolve), 2u);  // of 0 and 1, and of 3
+    EXPECT_EQ(calls(Call::kUnprotect), 0u);
   }
   view_->protect(0, kPages);
   expect_store_faults(1);
