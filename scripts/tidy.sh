@@ -89,7 +89,7 @@ cache sync|fault|store
 map sync
 file sync|fault|store|cache|map
 mount sync|fault|store|cache|file
-tool sync|fault|store|cache|file|mount
+tool sync|fault|store|cache|map|file|mount
 mount sync|fault|store|cache|file
 tool sync|store|map|mount
 FLOORS
