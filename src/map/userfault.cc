@@ -19,6 +19,7 @@ namespace quire::map {
 namespace {
 
 constexpr std::size_t kMessagesMax = 16;  // read at once
+constexpr int kOpenFlags = O_CLOEXEC | O_NONBLOCK;
 
 constexpr std::uint64_t kNeeded = UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_MISSING_SHMEM |
                                   UFFD_FEATURE_MINOR_SHMEM | UFFD_FEATURE_WP_HUGETLBFS_SHMEM;
@@ -36,15 +37,14 @@ uffdio_range kernel_range(std::span<std::byte> range) {
 
 // A descriptor, or an errno below zero.
 int open_once(Userfault::Origin origin) {
-  constexpr int kFlags = O_CLOEXEC | O_NONBLOCK;
   if (origin != Userfault::Origin::kDevice) {
     const int mode = origin == Userfault::Origin::kUserMode ? UFFD_USER_MODE_ONLY : 0;
-    const long fd = ::syscall(SYS_userfaultfd, kFlags | mode);
+    const long fd = ::syscall(SYS_userfaultfd, kOpenFlags | mode);
     return fd < 0 ? -errno : static_cast<int>(fd);
   }
   const int device = ::open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
   if (device < 0) return -errno;
-  const int fd = ::ioctl(device, USERFAULTFD_IOC_NEW, kFlags);
+  const int fd = ::ioctl(device, USERFAULTFD_IOC_NEW, kOpenFlags);
   const int error = errno;
   ::close(device);
   return fd < 0 ? -error : fd;
@@ -192,17 +192,16 @@ Status Userfault::negotiate(const Options& options, std::uint64_t offered) {
 }
 
 Result<bool> Userfault::resolves_protected() {
-  constexpr std::size_t kBytes = limits::kPageBytes;
   const auto failed = [](const char* what) { return Error(code_of(errno), what); };
-  if (::ftruncate(empty_file_, kBytes) != 0) return failed("ftruncate of a memfd");
-  void* const address = ::mmap(nullptr, kBytes, PROT_READ, MAP_SHARED, empty_file_, 0);
+  if (::ftruncate(empty_file_, limits::kPageBytes) != 0) return failed("ftruncate of a memfd");
+  void* const address = ::mmap(nullptr, limits::kPageBytes, PROT_READ, MAP_SHARED, empty_file_, 0);
   if (address == MAP_FAILED) return failed("mmap of a memfd");
-  const std::span<std::byte> page(static_cast<std::byte*>(address), kBytes);
+  const std::span<std::byte> page(static_cast<std::byte*>(address), limits::kPageBytes);
   const Status enrolled = enroll(page);
   // Over a hole: a kernel that knows the mode says so (EFAULT), one that does not says EINVAL.
   uffdio_continue request{.range = kernel_range(page), .mode = abi::kContinueModeWp, .mapped = 0};
   const bool known = ::ioctl(fd_, UFFDIO_CONTINUE, &request) != 0 && errno == EFAULT;
-  QUIRE_CHECK(::munmap(address, kBytes) == 0);
+  QUIRE_CHECK(::munmap(address, limits::kPageBytes) == 0);
   if (!enrolled) return enrolled.error();
   if (::ftruncate(empty_file_, 0) != 0) return failed("ftruncate of a memfd");
   return known;

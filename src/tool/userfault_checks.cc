@@ -19,7 +19,7 @@ constexpr const char* kOpened = "userfaultfd, by which programs map files";
 constexpr const char* kMinor = "userfaultfd: minor faults and write protection of shared memory";
 
 std::string opened_how(Userfault::Origin origin) {
-  const std::string who = ::geteuid() == 0 ? "as root, " : "as this user, ";
+  std::string who = ::geteuid() == 0 ? "as root, " : "as this user, ";
   switch (origin) {
     case Userfault::Origin::kSystemCall:
       return who + "by the system call";
