@@ -86,11 +86,12 @@ sync fault
 fault sync
 store sync|fault
 cache sync|fault|store
-file sync|fault|store|cache
+map sync
+file sync|fault|store|cache|map
 mount sync|fault|store|cache|file
-tool sync|fault|store|cache|file|mount
+tool sync|fault|store|cache|map|file|mount
 mount sync|fault|store|cache|file
-tool sync|store|mount
+tool sync|store|map|mount
 FLOORS
   report "${bad[@]}"
 }

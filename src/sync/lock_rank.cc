@@ -43,6 +43,8 @@ const char* name(Rank rank) noexcept {
       return "page";
     case Rank::kStoreInternals:
       return "store internals";
+    case Rank::kView:
+      return "view";
   }
   return "unknown rank";
 }

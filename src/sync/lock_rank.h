@@ -32,6 +32,7 @@ enum class Rank : std::uint8_t {
   kTree,  // which nodes a file's page tree has
   kPage,
   kStoreInternals,
+  kView,  // of a mapping: what of it is mapped, held over one call of the kernel
 };
 
 namespace lock_rank {

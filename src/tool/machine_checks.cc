@@ -4,10 +4,8 @@
 #include <fmt/format.h>
 #include <liburing.h>
 #include <linux/capability.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -22,6 +20,7 @@
 #include "store/fd.h"
 #include "sync/asymmetric_fence.h"
 #include "tool/text_file.h"
+#include "tool/userfault_checks.h"
 
 namespace quire::tool {
 
@@ -128,23 +127,6 @@ Check membarrier() {
                     "run Linux 4.14 or later, and permit membarrier in the seccomp profile");
 }
 
-// Faults that system calls raise are part of it, so that of user mode alone is not enough.
-bool userfaultfd_works() {
-  const Fd by_call(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK)));
-  if (by_call.ok()) return true;
-  const Fd device(::open("/dev/userfaultfd", O_RDWR | O_CLOEXEC));
-  if (!device.ok()) return false;
-  // Linux 6.1's USERFAULTFD_IOC_NEW.
-  const Fd by_device(::ioctl(device.get(), _IO(0xAA, 0x00), O_CLOEXEC | O_NONBLOCK));
-  return by_device.ok();
-}
-
-Check userfaultfd() {
-  return make_check("userfaultfd", userfaultfd_works(),
-                    "for mappings in programs that link the library; not used yet",
-                    "nothing is lost now", "as root: sysctl vm.unprivileged_userfaultfd=1");
-}
-
 // Fewer are opened again and again.
 constexpr rlim_t kEnoughFiles = 4096;
 
@@ -209,7 +191,7 @@ std::vector<Check> machine_checks() {
   checks.push_back(io_uring());
   checks.push_back(openat2());
   checks.push_back(membarrier());
-  checks.push_back(userfaultfd());
+  for (Check& check : userfault_checks()) checks.push_back(std::move(check));
   checks.push_back(open_files());
   checks.push_back(huge_pages());
   return checks;

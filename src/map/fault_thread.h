@@ -1,0 +1,112 @@
+// FaultThread: the one thread that takes the faults of a Userfault, and hands each to whoever answers them.
+// Whatever a fault may have to wait for is somebody else's to wait for: who ends that wait posts what is to be
+// done next, and that is done on this thread too. So all that concerns faults is done in one place, one thing at
+// a time.
+//
+//   a program's access --> kernel --> Userfault --+
+//                                                 +--> FaultThread: FaultSink::fault(), Posted::run()
+//   whoever has something done --> post() --------+
+//
+// Who calls: post() from any thread, holding whatever it likes: it takes no lock and waits for nothing. stop()
+// from the owner.
+//
+// Invariants:
+//  1. Each fault is handed over once, and each posting run once, in the order in which they came; faults and
+//     postings have no order among each other. They take turns: kFaultsAtOnce faults at most, then what was
+//     posted by then.
+//  2. What is posted is linked through the Posted itself, which is posted once at a time. So posting needs no
+//     memory, and there are never more postings than things that can be posted.
+//  3. The thread sleeps for want of work only. What it calls must not wait, nor access a view.
+//  4. When stop() has returned, all that was posted before has been run, and each fault that was waiting to be
+//     taken was handed over. Nobody takes later ones: the views go first, and their going wakes who waits.
+#ifndef QUIRE_MAP_FAULT_THREAD_H_
+#define QUIRE_MAP_FAULT_THREAD_H_
+
+#include <cstddef>
+#include <memory>
+
+#include "map/userfault.h"
+#include "quire/result.h"
+#include "sync/atomic.h"
+#include "sync/thread.h"
+
+namespace quire::map {
+
+// Who answers faults. Called on the FaultThread.
+class FaultSink {
+ public:
+  FaultSink() = default;
+  FaultSink(const FaultSink&) = delete;
+  FaultSink& operator=(const FaultSink&) = delete;
+
+  // Answers, or sees to it that somebody will. Must not wait.
+  virtual void fault(const Fault& fault) noexcept = 0;
+
+ protected:
+  virtual ~FaultSink() = default;
+};
+
+// Something to do on the FaultThread.
+class Posted {
+ public:
+  Posted() = default;
+  Posted(const Posted&) = delete;
+  Posted& operator=(const Posted&) = delete;
+
+  // Must not wait. May post *this again, or destroy it.
+  virtual void run() noexcept = 0;
+
+ protected:
+  virtual ~Posted() = default;
+
+ private:
+  friend class FaultThread;
+  Posted* next_ = nullptr;
+};
+
+class FaultThread {
+ public:
+  static constexpr std::size_t kFaultsAtOnce = 16;
+
+  // Starts the thread, "quire-fault". Both arguments outlive it. Errors: EAGAIN, EMFILE.
+  static Result<std::unique_ptr<FaultThread>> start(Userfault& userfault, FaultSink& sink);
+  // As stop().
+  ~FaultThread();
+  FaultThread(const FaultThread&) = delete;
+  FaultThread& operator=(const FaultThread&) = delete;
+
+  // Has `posted` run, soon. REQUIRES: it is not posted already, and lives until it runs; stop() has not been
+  // called, unless this is the thread itself.
+  void post(Posted& posted) noexcept;
+  // Ends the thread, once it has nothing left to do. Not on the thread itself.
+  void stop() noexcept;
+
+  // How often it was rung for, each a system call.
+  std::size_t rings() const { return rings_.load(); }
+
+ private:
+  friend struct FaultThreadPeer;  // lets the tests hold a thread at a chosen place
+
+  FaultThread(Userfault& userfault, FaultSink& sink, int bell)
+      : userfault_(userfault), sink_(sink), bell_(bell) {}
+
+  void run() noexcept;
+  bool wait(bool at_once) noexcept;
+  void ring() noexcept;
+  std::size_t hand_over() noexcept;
+  std::size_t run_posted() noexcept;
+
+  Userfault& userfault_;
+  FaultSink& sink_;
+  const int bell_;  // an eventfd: readable when there may be postings, or the end
+  // What is posted and not taken yet, the last one first.
+  sync::Atomic<Posted*> posted_{nullptr};
+  sync::Atomic<std::size_t> posting_{0};  // threads in post()
+  sync::Atomic<bool> stopping_{false};
+  sync::Atomic<std::size_t> rings_{0};
+  sync::Thread thread_;
+};
+
+}  // namespace quire::map
+
+#endif  // QUIRE_MAP_FAULT_THREAD_H_

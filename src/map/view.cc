@@ -1,0 +1,326 @@
+#include "map/view.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "sync/check.h"
+
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24  // Linux 5.18
+#endif
+
+namespace quire::map {
+namespace {
+
+constexpr std::size_t kPage = limits::kPageBytes;
+
+Error failed(const char* what) {
+  return Error(std::error_code(errno, std::generic_category()), what);
+}
+
+Error no_memory() {
+  return Error(std::errc::not_enough_memory,
+               "a mapping cannot be changed: out of memory, or at the limit vm.max_map_count");
+}
+
+int protection(Access access) {
+  return access == Access::kRead ? PROT_READ : PROT_READ | PROT_WRITE;
+}
+
+// Maps `bytes` of the memfd and enrols them; over what is at `at`, unless that is null. Until they are enrolled they
+// cannot be accessed at all: nobody knows the address of a new one, but mlockall(MCL_FUTURE) would have it
+// populated. Returns the address.
+Result<std::byte*> install(Userfault& userfault, std::byte* at, std::size_t bytes, int memfd,
+                           std::uint64_t offset, Access access) {
+  const int flags = MAP_SHARED | MAP_NORESERVE | (at == nullptr ? 0 : MAP_FIXED);
+  userfault.count(Call::kMap);
+  void* const mapped = ::mmap(at, bytes, PROT_NONE, flags, memfd, static_cast<off_t>(offset));
+  if (mapped == MAP_FAILED) return failed("mmap");
+  auto* const address = static_cast<std::byte*>(mapped);
+  const auto give_up = [&](Error error) {
+    if (at == nullptr) QUIRE_CHECK(::munmap(mapped, bytes) == 0);
+    return error;
+  };
+  if (::madvise(mapped, bytes, MADV_DONTFORK) != 0) return give_up(failed("madvise"));
+  if (Status enrolled = userfault.enroll({address, bytes}); !enrolled) {
+    return give_up(std::move(enrolled).error());
+  }
+  if (::mprotect(mapped, bytes, protection(access)) != 0) return give_up(failed("mprotect"));
+  return address;
+}
+
+// The kernel does most operations in one of its mappings at a time, and a program may have cut ours up: mlock() or
+// madvise() of a part is enough. Then each page by itself.
+template <class Operation>
+Done together_or_by_page(std::span<std::byte> range, Operation&& operation) {
+  Done done = operation(range);
+  if (done.stop != Stop::kGone || range.size() == kPage) return done;
+  std::size_t bytes = 0;
+  while (bytes < range.size()) {
+    done = operation(range.subspan(bytes, kPage));
+    if (!done.all()) return {bytes, done.stop};
+    bytes += kPage;
+  }
+  return {bytes, Stop::kNothing};
+}
+
+}  // namespace
+
+// Holds the view's lock for a scope.
+class View::Shared {
+ public:
+  explicit Shared(const View& view) : lock_(const_cast<sync::RwLock&>(view.lock_)) {
+    QUIRE_CHECK(lock_.lock(sync::RwMode::kRead) == sync::WaitStatus::kReady);
+  }
+  ~Shared() { lock_.unlock(sync::RwMode::kRead); }
+  Shared(const Shared&) = delete;
+  Shared& operator=(const Shared&) = delete;
+
+ private:
+  sync::RwLock& lock_;
+};
+
+class View::Alone {
+ public:
+  explicit Alone(View& view) : lock_(view.lock_) {
+    QUIRE_CHECK(lock_.lock(sync::RwMode::kWrite) == sync::WaitStatus::kReady);
+  }
+  ~Alone() { lock_.unlock(sync::RwMode::kWrite); }
+  Alone(const Alone&) = delete;
+  Alone& operator=(const Alone&) = delete;
+
+ private:
+  sync::RwLock& lock_;
+};
+
+template <class Wanted, class Act>
+void View::for_each(std::size_t first, std::size_t count, Wanted&& wanted, Act&& act) const {
+  runs_.visit(first, count, [&](const Run& run) {
+    if (wanted(run.state)) act(run);
+  });
+}
+
+template <class Wanted, class Act, class Change>
+Status View::for_each_change(std::size_t first, std::size_t count, Wanted&& wanted, Act&& act,
+                             Change&& change) {
+  const std::size_t end = first + count;
+  while (first < end) {
+    Run run = runs_.at(first);
+    run = {first, std::min(run.end(), end) - first, run.state};
+    first = run.end();
+    if (!wanted(run.state)) continue;
+    if (!runs_.reserve()) return no_memory();
+    if (Status acted = act(run); !acted) return acted;
+    State state = run.state;
+    change(state);
+    runs_.assign(run.first, run.count, state);
+  }
+  return {};
+}
+
+Result<std::unique_ptr<View>> View::map(Userfault& userfault, int memfd, std::uint64_t offset,
+                                        std::size_t pages, Access access) {
+  QUIRE_CHECK(pages > 0 && offset % kPage == 0);
+  const Result<std::byte*> address =
+      install(userfault, nullptr, pages * kPage, memfd, offset, access);
+  if (!address) return address.error();
+  return std::unique_ptr<View>(
+      new View(userfault, memfd, offset, {*address, pages * kPage}, access));
+}
+
+View::View(Userfault& userfault, int memfd, std::uint64_t offset, std::span<std::byte> memory,
+           Access access)
+    : userfault_(userfault),
+      memfd_(memfd),
+      offset_(offset),
+      memory_(memory),
+      runs_(memory.size() / kPage, State{.mapped = true, .replaced = false, .access = access}) {
+  userfault_.view_made();
+}
+
+View::~View() {
+  QUIRE_CHECK(unmap(0, pages()).ok());
+  userfault_.view_gone();
+}
+
+std::optional<std::size_t> View::page_of(const std::byte* address) const {
+  // As numbers: pointers into different objects have no order.
+  const std::uintptr_t distance =
+      reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(memory_.data());
+  if (distance >= memory_.size()) return std::nullopt;
+  return distance / kPage;
+}
+
+Done View::resolve(std::size_t first, std::size_t count, Grant grant) {
+  const Shared lock(*this);
+  const Run& run = runs_.at(first);
+  if (!run.state.mapped || run.state.replaced) return {0, Stop::kGone};
+  // Where stores cannot go through anyway they need not be barred; set_access() sees to the rest.
+  const bool read_only = run.state.access == Access::kRead;
+  if (read_only && !userfault_.has(Feature::kResolveProtected)) grant = Grant::kLoadsAndStores;
+  const std::size_t here = std::min(count, run.end() - first);
+  const Done done = together_or_by_page(bytes(first, here), [&](std::span<std::byte> range) {
+    return userfault_.resolve(range, grant);
+  });
+  return done.all() && here < count ? Done{done.bytes, Stop::kPartly} : done;
+}
+
+Done View::unprotect(std::size_t first, std::size_t count) {
+  const Shared lock(*this);
+  Done sum{0, Stop::kGone};
+  for_each(
+      first, count, [](const State& state) { return state.mapped && !state.replaced; },
+      [&](const Run& run) {
+        const Done done = together_or_by_page(
+            bytes(run.first, run.count),
+            [&](std::span<std::byte> range) { return userfault_.unprotect(range); });
+        sum = {sum.bytes + done.bytes, done.stop};
+      });
+  return sum;
+}
+
+void View::protect(std::size_t first, std::size_t count) noexcept {
+  const Shared lock(*this);
+  for_each(
+      first, count, [](const State& state) { return state.mapped && !state.replaced; },
+      [&](const Run& run) {
+        const std::span<std::byte> range = bytes(run.first, run.count);
+        // Without a translation a store is asked about too.
+        if (!userfault_.protect(range).all()) drop_translations(range);
+      });
+}
+
+void View::zap(std::size_t first, std::size_t count) noexcept {
+  const Shared lock(*this);
+  for_each(
+      first, count, [](const State& state) { return state.mapped && !state.replaced; },
+      [&](const Run& run) { drop_translations(bytes(run.first, run.count)); });
+}
+
+void View::wake(std::size_t first, std::size_t count) noexcept {
+  userfault_.wake(bytes(first, count));
+}
+
+void View::drop_translations(std::span<std::byte> range) noexcept {
+  userfault_.count(Call::kZap);
+  // Of what the program has locked in memory too. ENOMEM: it has unmapped a part, and the rest is done.
+  QUIRE_CHECK(::madvise(range.data(), range.size(), MADV_DONTNEED_LOCKED) == 0 || errno == ENOMEM);
+}
+
+Status View::fail(std::size_t first, std::size_t count) {
+  const Alone lock(*this);
+  const auto there = [](const State& state) { return state.mapped && !state.replaced; };
+  if (!userfault_.has(Feature::kPoison)) {
+    return for_each_change(
+        first, count, there, [&](const Run& run) { return replace(run); },
+        [](State& state) { state.replaced = true; });
+  }
+  poisoned_.store(true);
+  Status status;
+  for_each(first, count, there, [&](const Run& run) {
+    if (status.ok()) status = poison(bytes(run.first, run.count));
+  });
+  return status;
+}
+
+Status View::poison(std::span<std::byte> range) {
+  bool dropped = false;
+  while (!range.empty()) {
+    const Done done = together_or_by_page(
+        range, [&](std::span<std::byte> part) { return userfault_.poison(part); });
+    range = range.subspan(done.bytes);
+    switch (done.stop) {
+      case Stop::kNothing:
+      case Stop::kPartly:
+        break;
+      case Stop::kMapped:
+        // A translation goes, and then the mark that it leaves if it barred stores. Nobody makes new ones meanwhile.
+        if (std::exchange(dropped, true)) return no_memory();
+        drop_translations(range);
+        static_cast<void>(together_or_by_page(range, [&](std::span<std::byte> part) {
+          return userfault_.unprotect(part, Wake::kNo);
+        }));
+        break;
+      case Stop::kPastEnd:
+      case Stop::kGone:
+        // The kernel raises a signal by itself.
+        userfault_.wake(range);
+        return {};
+      default:
+        return no_memory();
+    }
+  }
+  return {};
+}
+
+Status View::replace(const Run& run) {
+  const std::span<std::byte> range = bytes(run.first, run.count);
+  const auto offset = static_cast<off_t>(offset_ + run.first * kPage);
+  userfault_.count(Call::kMap);
+  if (::mmap(range.data(), range.size(), protection(run.state.access),
+             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, userfault_.empty_file(),
+             offset) == MAP_FAILED) {
+    return no_memory();
+  }
+  // That it reaches a child of fork() would do no harm.
+  static_cast<void>(::madvise(range.data(), range.size(), MADV_DONTFORK));
+  userfault_.wake(range);
+  return {};
+}
+
+Status View::clear_failed(std::size_t first, std::size_t count) {
+  if (userfault_.has(Feature::kPoison)) {
+    if (poisoned_.load()) zap(first, count);
+    return {};
+  }
+  const Alone lock(*this);
+  return for_each_change(
+      first, count, [](const State& state) { return state.replaced; },
+      [&](const Run& run) { return restore(run); }, [](State& state) { state.replaced = false; });
+}
+
+Status View::restore(const Run& run) {
+  const std::span<std::byte> range = bytes(run.first, run.count);
+  const Result<std::byte*> installed = install(userfault_, range.data(), range.size(), memfd_,
+                                               offset_ + run.first * kPage, run.state.access);
+  if (installed.ok()) return {};
+  static_cast<void>(replace(run));
+  return no_memory();
+}
+
+Status View::set_access(std::size_t first, std::size_t count, Access access) {
+  const Alone lock(*this);
+  return for_each_change(
+      first, count, [&](const State& state) { return state.mapped && state.access != access; },
+      [&](const Run& run) -> Status {
+        const std::span<std::byte> range = bytes(run.first, run.count);
+        // Where stores were not barred because none could go through.
+        if (access == Access::kReadWrite && !userfault_.has(Feature::kResolveProtected)) {
+          drop_translations(range);
+        }
+        userfault_.count(Call::kAccess);
+        if (::mprotect(range.data(), range.size(), protection(access)) != 0) return no_memory();
+        return {};
+      },
+      [&](State& state) { state.access = access; });
+}
+
+Status View::unmap(std::size_t first, std::size_t count) {
+  const Alone lock(*this);
+  return for_each_change(
+      first, count, [](const State& state) { return state.mapped; },
+      [&](const Run& run) -> Status {
+        const std::span<std::byte> range = bytes(run.first, run.count);
+        userfault_.count(Call::kUnmap);
+        if (::munmap(range.data(), range.size()) != 0) return no_memory();
+        // The kernel leaves them asleep.
+        userfault_.wake(range);
+        return {};
+      },
+      [](State& state) { state = {.mapped = false, .replaced = false, .access = Access::kRead}; });
+}
+
+}  // namespace quire::map
