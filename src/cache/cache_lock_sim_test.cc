@@ -179,7 +179,7 @@ class Fairness {
     sync::SleepingWaker waker;
     CacheLock::AddWaiter waiter(waker);
     if (add.begin_async(lock_, 3, 3, waiter)) return WaitStatus::kReady;
-    const WaitStatus status = waker.sleep({});
+    const WaitStatus status = waker.park({});
     add.granted(waiter);
     return status;
   }

@@ -33,7 +33,7 @@ std::error_code DirtyBudget::take(std::uint64_t pages, const sync::WaitLimit& li
   while (look(waiter, stalled) == Found::kTooFew) {
     line_.rest(waiter.place_);
     const sync::Clock::time_point deadline = std::min(limit.deadline, waiter.stalled_at_);
-    const sync::WaitStatus status = self.sleep({deadline, limit.stop});
+    const sync::WaitStatus status = self.park({deadline, limit.stop});
     stalled = status == sync::WaitStatus::kTimedOut && deadline != limit.deadline;
     if (status != sync::WaitStatus::kReady && !stalled) {
       error = sync::to_error(status);

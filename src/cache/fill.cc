@@ -245,7 +245,7 @@ std::error_code fill_run(FilePages& pages, std::uint64_t first, std::size_t page
   {
     const WaitCount::Timer timer(pages.cache().lot().waits());
     shared->submit(limit.may_leave() ? IoMode::kAsync : IoMode::kWait);
-    status = self.sleep(limit, [&] { return shared->give_up(); });
+    status = self.park(limit, [&] { return shared->give_up(); });
   }
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   const std::error_code error = shared->error();

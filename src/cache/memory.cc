@@ -70,7 +70,7 @@ sync::WaitStatus Memory::acquire(FrameSet& set, std::size_t need, const sync::Wa
       continue;
     }
     line_.rest(waiter.place_);
-    status = self.sleep(limit);
+    status = self.park(limit);
     if (status != sync::WaitStatus::kReady) break;
   }
   (void)end(waiter);

@@ -122,7 +122,7 @@ sync::WaitStatus PageWaitLot::wait(PageKey key, PageWord& word, PageValue seen,
   before_sleep();
   if (!queued) return sync::WaitStatus::kReady;
   const WaitCount::Timer timer(waits_);
-  return self.sleep(limit, [&] { return cancel(waiter); });
+  return self.park(limit, [&] { return cancel(waiter); });
 }
 
 template <class StillWaiting>
@@ -131,7 +131,7 @@ sync::WaitStatus PageWaitLot::wait_where(PageKey key, StillWaiting&& still_waiti
   sync::SleepingWaker self;
   Waiter waiter(self);
   if (!enqueue_where(waiter, key, still_waiting)) return sync::WaitStatus::kReady;
-  return self.sleep(limit, [&] { return cancel(waiter); });
+  return self.park(limit, [&] { return cancel(waiter); });
 }
 
 template <class StillWaiting>

@@ -74,7 +74,7 @@ class ViewTest : public testing::TestWithParam<FeatureSet> {
   std::unique_ptr<View> view_;
 };
 
-std::string name_of(const testing::TestParamInfo<FeatureSet>& refused) {
+std::string view_name(const testing::TestParamInfo<FeatureSet>& refused) {
   constexpr std::array kNames = {"All", "NoPoison", "NoResolveProtected", "Least"};
   return kNames.at(refused.index);
 }
@@ -84,7 +84,7 @@ INSTANTIATE_TEST_SUITE_P(, ViewTest,
                                          FeatureSet{Feature::kPoison, Feature::kResolveProtected,
                                                     Feature::kKernelFaults, Feature::kThreadId,
                                                     Feature::kAsyncStores}),
-                         name_of);
+                         view_name);
 
 TEST_P(ViewTest, NothingGoesThroughUnasked) {
   memory_.put(1, 1);

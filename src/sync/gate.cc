@@ -111,7 +111,7 @@ WaitStatus Gate::wait(GateSide side, const WaitLimit& limit) {
   SleepingWaker self;
   GateWaiter waiter(self);
   if (enqueue(side, waiter)) return WaitStatus::kReady;
-  const WaitStatus status = self.sleep(limit, [&] { return cancel(waiter); });
+  const WaitStatus status = self.park(limit, [&] { return cancel(waiter); });
   if (status != WaitStatus::kReady) lock_rank::released(rank_, this);
   return status;
 }

@@ -73,7 +73,7 @@ WaitStatus RangeGate::add(std::uint64_t first, std::uint64_t last, Phase* phase,
   Adder adder;
   SleepingWaker self;
   if (!enqueue(adder, first, last, self)) {
-    const WaitStatus status = self.sleep(limit, [&] { return cancel(adder); });
+    const WaitStatus status = self.park(limit, [&] { return cancel(adder); });
     if (status != WaitStatus::kReady) {
       lock_rank::released(Rank::kGate, this);
       return status;
@@ -113,7 +113,7 @@ bool RangeGate::try_block(Blocker& blocker, std::uint64_t first, std::uint64_t l
   SleepingWaker self;
   if (!enqueue(blocker, first, last, self)) {
     if (cancel(blocker)) return false;
-    (void)self.sleep({});  // the last adder has left since
+    (void)self.park({});  // the last adder has left since
   }
   lock_rank::acquired(Rank::kGate, this);
   return true;
@@ -124,7 +124,7 @@ WaitStatus RangeGate::block(Blocker& blocker, std::uint64_t first, std::uint64_t
   lock_rank::acquired(Rank::kGate, this);
   SleepingWaker self;
   if (enqueue(blocker, first, last, self)) return WaitStatus::kReady;
-  const WaitStatus status = self.sleep(limit, [&] { return cancel(blocker); });
+  const WaitStatus status = self.park(limit, [&] { return cancel(blocker); });
   if (status != WaitStatus::kReady) lock_rank::released(Rank::kGate, this);
   return status;
 }

@@ -170,7 +170,7 @@ SIM_TEST(RangeGateSim, NobodyStarvesTheOther) {
           one_blocks ? gate.enqueue(blocker, 0, 5, self) : gate.enqueue(adder, 3, 3, self);
       if (!at_once) {
         waits = round;
-        EXPECT_EQ(self.sleep({}), WaitStatus::kReady);
+        EXPECT_EQ(self.park({}), WaitStatus::kReady);
       }
       waits = 0;
       EXPECT_EQ(began, 0);

@@ -89,7 +89,7 @@ WaitStatus RangeLock::lock(Hold& hold, std::uint64_t first, std::uint64_t last, 
   lock_rank::acquired(rank_, this);
   SleepingWaker self;
   if (enqueue(hold, first, last, mode, self)) return WaitStatus::kReady;
-  const WaitStatus status = self.sleep(limit, [&] { return cancel(hold); });
+  const WaitStatus status = self.park(limit, [&] { return cancel(hold); });
   if (status != WaitStatus::kReady) lock_rank::released(rank_, this);
   return status;
 }

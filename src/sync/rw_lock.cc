@@ -54,7 +54,7 @@ WaitStatus RwLock::wait(RwMode mode, const WaitLimit& limit) {
   SleepingWaker self;
   Waiter waiter(self);
   if (enqueue(mode, waiter)) return WaitStatus::kReady;
-  const WaitStatus status = self.sleep(limit, [&] { return cancel(waiter); });
+  const WaitStatus status = self.park(limit, [&] { return cancel(waiter); });
   if (status != WaitStatus::kReady) lock_rank::released(rank_, this);
   return status;
 }

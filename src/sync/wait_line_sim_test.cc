@@ -42,7 +42,7 @@ void wait_as_thread(Pieces& pieces, int number, int need) {
   pieces.line.join(place);
   while (!pieces.line.look(place) || !pieces.take(need)) {
     pieces.line.rest(place);
-    EXPECT_EQ(self.sleep({}), WaitStatus::kReady);
+    EXPECT_EQ(self.park({}), WaitStatus::kReady);
   }
   pieces.served.push_back(number);
   (void)pieces.line.leave(place);
@@ -118,12 +118,12 @@ SIM_TEST(WaitLineSim, ThreadsAndTasksAreServedInTurn) {
         joined.wake();
         while (!pieces.line.look(place) || !pieces.take(need)) {
           pieces.line.rest(place);
-          EXPECT_EQ(self.sleep({}), WaitStatus::kReady);
+          EXPECT_EQ(self.park({}), WaitStatus::kReady);
         }
         pieces.served.push_back(i);
         (void)pieces.line.leave(place);
       }));
-      EXPECT_EQ(joined.sleep({}), WaitStatus::kReady);
+      EXPECT_EQ(joined.park({}), WaitStatus::kReady);
     }
   }
   while (needed > 0) {
@@ -214,12 +214,12 @@ SIM_TEST(WaitLineSim, WhoIsDueIsCalled) {
   line.rest(second);
   EXPECT_EQ(line.call_due(), soon);
   const Clock::time_point past = Clock::now();
-  EXPECT_EQ(two.sleep({past, {}}), WaitStatus::kTimedOut);
+  EXPECT_EQ(two.park({past, {}}), WaitStatus::kTimedOut);
   line.set_due(second, past);
   EXPECT_EQ(line.call_due(), Clock::kNever);
-  EXPECT_EQ(two.sleep({past, {}}), WaitStatus::kReady);
+  EXPECT_EQ(two.park({past, {}}), WaitStatus::kReady);
   EXPECT_FALSE(line.leave(second)) << "it was called";
-  EXPECT_EQ(one.sleep({past, {}}), WaitStatus::kTimedOut);
+  EXPECT_EQ(one.park({past, {}}), WaitStatus::kTimedOut);
   EXPECT_TRUE(line.leave(first));
 }
 

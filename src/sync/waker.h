@@ -45,14 +45,14 @@ class SleepingWaker final : public Waker {
   // Sleeps until woken, within `limit`; `cancel()` is the one of the contract. Not kReady: it was taken
   // back.
   template <class Cancel>
-  [[nodiscard]] WaitStatus sleep(const WaitLimit& limit, Cancel&& cancel) noexcept {
+  [[nodiscard]] WaitStatus park(const WaitLimit& limit, Cancel&& cancel) noexcept {
     const WaitStatus status = parker_.park_until(limit);
     if (status == WaitStatus::kReady || cancel()) return status;
     parker_.park();  // woken at the same moment; the waker is about to say so
     return WaitStatus::kReady;
   }
   // The same for whoever takes it back himself, or does not when he has slept long enough.
-  [[nodiscard]] WaitStatus sleep(const WaitLimit& limit) noexcept {
+  [[nodiscard]] WaitStatus park(const WaitLimit& limit) noexcept {
     return parker_.park_until(limit);
   }
 

@@ -33,7 +33,7 @@ std::string opened_how(Userfault::Origin origin) {
 
 // One cannot be had, or not a useful one.
 std::vector<Check> without(const Error& error) {
-  const std::string instead = "File::map() fails, with this reason; all else works";
+  const std::string instead = "nothing is lost now: the library does not map files yet";
   if (error.code == std::errc::not_supported) {
     return {make_check(kOpened, true, "", "", ""),
             make_check(kMinor, false, "", instead, error.context)};
@@ -49,7 +49,7 @@ std::vector<Check> userfault_checks(map::FeatureSet refuse) {
   if (!opened.ok()) return without(opened.error());
   const Userfault& userfault = **opened;
   return {
-      make_check(kOpened, true, opened_how(userfault.origin()), "", ""),
+      make_check(kOpened, true, opened_how(userfault.origin()) + "; not used yet", "", ""),
       make_check(kMinor, true, "", "", ""),
       make_check(
           "userfaultfd: faults of system calls", userfault.has(Feature::kKernelFaults), "",
