@@ -92,7 +92,11 @@ std::error_code TrimCall::prepare(const sync::WaitLimit& limit) {
   released_ = spare_pages(*inode_, {0, size_pages_});
   const std::vector<PageRange> beyond = spare_pages(*inode_, {size_pages_, kAllPages.end});
   if (beyond.empty()) return {};
-  if (inode_->space()->keeps_beyond(size_pages_)) {
+  const Result<ObjectStat> there = store().stat(handle());
+  if (!there.ok()) return there.code();
+  // Longer than we have made it: by another program, whose bytes are not ours to cut off.
+  const bool longer = there->size_bytes > inode_->size_bytes();
+  if (longer || inode_->space()->keeps_beyond(size_pages_)) {
     released_.insert(released_.end(), beyond.begin(), beyond.end());
   } else {
     // What makes an object longer takes nothing from behind it: while its end is not written yet, once to

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <cstring>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -105,6 +107,21 @@ TEST_P(ReserveOnHost, ADirtyFileIsTrimmedToo) {
   EXPECT_EQ(pages_now(), 3u);
   file.reset();
   EXPECT_TRUE(impl->close({}).ok());
+}
+
+// Another program appends to the file behind our back. Fails if TrimCall truncates whatever size the object has.
+TEST_P(ReserveOnHost, WhatAnotherProgramAppendedIsNotCutOff) {
+  File file = open("f");
+  for (unsigned i = 0; i < 3; ++i) ASSERT_TRUE(file.append(pattern(kPage, i)).ok());
+  ASSERT_TRUE(file.sync().ok());
+  {
+    std::ofstream other(directory_ / "f", std::ios::app | std::ios::binary);
+    other << "theirs";
+  }
+  EXPECT_TRUE(file.close().ok());
+  const auto host = directory_.contents("f");
+  ASSERT_EQ(host.size(), 3 * kPage + 6);
+  EXPECT_EQ(std::memcmp(host.data() + 3 * kPage, "theirs", 6), 0);
 }
 
 // Fails if trimming leaves in a hole what was taken there.

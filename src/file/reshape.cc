@@ -270,7 +270,8 @@ std::error_code ShiftCall::prepare(const sync::WaitLimit& limit) {
   if (space == nullptr) return {};
   const std::uint64_t size_pages = cache::pages_of(inode_->size_bytes());
   spare_ = spare_pages(*inode_, {page_index(offset_), size_pages});
-  if (!space->fresh({size_pages, kLast}).empty() && !space->keeps_beyond(size_pages)) {
+  const bool longer = there->size_bytes > inode_->size_bytes();  // by another program
+  if (!longer && !space->fresh({size_pages, kLast}).empty() && !space->keeps_beyond(size_pages)) {
     settles_ = true;
   }
   return {};
