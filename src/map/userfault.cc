@@ -1,6 +1,7 @@
 #include "map/userfault.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -115,11 +116,10 @@ std::string how_to_allow_userfault(const OpenErrors& errors) {
   }
   if (errors.user_mode == EINVAL) return "run Linux 5.19 or later";
   // No right is needed for faults of user mode alone: it is not the kernel that refuses.
-  std::string text =
+  return fmt::format(
       "in a container, permit userfaultfd in the seccomp profile; else look for a security module "
-      "that denies it";
-  if (errors.by_device == EACCES) text += "; or, as root: chmod o+rw /dev/userfaultfd";
-  return text;
+      "that denies it{}",
+      errors.by_device == EACCES ? "; or, as root: chmod o+rw /dev/userfaultfd" : "");
 }
 
 std::string how_to_allow_kernel_faults() {
