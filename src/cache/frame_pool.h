@@ -114,6 +114,7 @@ class FramePool {
   const std::size_t mapped_bytes_;
   std::unique_ptr<FrameDescriptor[]> descriptors_;
   sync::Atomic<std::uint32_t> free_count_;
+  sync::Atomic<bool> lends_{false};
 
   sync::LocalGlobalLock<kStripes> stash_lock_;
   Stash stashes_[kStripes];  // each guarded by its stripe of stash_lock_

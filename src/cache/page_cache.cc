@@ -112,7 +112,7 @@ Result<std::unique_ptr<PageCache>> PageCache::create(std::shared_ptr<Store> stor
   cache->traits_ = cache->store_->traits();
   cache->budget_ = budget;
   cache->locking_ = options.locking;
-  cache->reserving_.store(options.reserve_space && cache->traits_.reserves_space);
+  cache->reserving_ = options.reserve_space && cache->traits_.reserves_space;
   cache->deadlock_ = options.deadlock;
   cache->log_ = options.log;
   PageCache* const self = cache.get();

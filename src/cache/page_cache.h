@@ -70,9 +70,9 @@ class PageCache {
   // Of every file.
   Locking locking() const noexcept { return locking_; }
   // Pages shall not be dirtied before the store has space for them.
-  bool reserving() const noexcept { return reserving_.load(); }
-  // The store reserves nothing, whatever it promised. True for the first who says so.
-  bool stop_reserving() noexcept { return reserving_.exchange(false); }
+  bool reserving() const noexcept { return reserving_; }
+  // The store reserves nothing for some file, whatever it promised. True for the first who says so.
+  bool note_not_reserving() noexcept { return !not_reserving_.exchange(true); }
   Deadlock deadlock() const noexcept { return deadlock_; }
   // Of those who wait for memory with frames in hand, for longer than one look.
   Turns& turns() noexcept { return turns_; }
@@ -89,7 +89,8 @@ class PageCache {
   StoreTraits traits_;
   Budget budget_;
   Locking locking_ = Locking::kGate;
-  sync::Atomic<bool> reserving_{false};
+  bool reserving_ = false;
+  sync::Atomic<bool> not_reserving_{false};
   Deadlock deadlock_ = Deadlock::kBounce;
   LogFunction log_;
   Turns turns_;

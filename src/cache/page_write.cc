@@ -107,6 +107,11 @@ std::error_code PageWrite::wait_readers(const sync::WaitLimit& limit) {
   return sync::to_error(status);
 }
 
+void PageWrite::fit_memory(std::uint64_t index) noexcept {
+  // Who has a page inside the file does not hold what lies beyond: another may be extending it.
+  if (index >= pages_of(pages_.size_bytes())) pages_.fit_memory();
+}
+
 std::error_code PageWrite::add_new(std::uint64_t index, std::size_t from, std::size_t to,
                                    const sync::WaitLimit& limit) {
   Memory& memory = pages_.cache().memory();
@@ -121,7 +126,10 @@ std::error_code PageWrite::add_new(std::uint64_t index, std::size_t from, std::s
   pages_.extend_memory(index);
   CacheLock::Add add;
   status = add.begin(pages_.lock(), index, index, limit);
-  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
+  if (status != sync::WaitStatus::kReady) {
+    fit_memory(index);
+    return sync::to_error(status);
+  }
   const bool added = pages_.add_run(index, 1, frames, &frame_) == 1;
   // Not kept until the page is filled, under no strategy: the write range keeps cuts away from it.
   add.end();
@@ -176,7 +184,7 @@ void PageWrite::abandon() noexcept {
   const PageValue before = word_->fail_fill();
   pages_.forget_page(index_, *word_, frame_);
   pages_.wake(index_, before);
-  pages_.fit_memory();
+  fit_memory(index_);
 }
 
 }  // namespace quire::cache

@@ -65,6 +65,8 @@ class PageWrite {
   // Makes the cached page `writing` and waits until nobody reads it.
   std::error_code hold_cached(std::uint64_t index, const sync::WaitLimit& limit);
   std::error_code wait_readers(const sync::WaitLimit& limit);
+  // Nothing is stored into page `index` after all: if it lies beyond the end, so does the memory that was to hold it.
+  void fit_memory(std::uint64_t index) noexcept;
 
   FilePages& pages_;
   Hold hold_ = Hold::kNone;

@@ -38,12 +38,14 @@ void unseal_page(FilePages& pages, std::uint64_t index, PageWord& word) noexcept
 }
 
 // Drops a sealed page that nobody uses. Returns the dirty credits it had.
-std::uint64_t drop_page(FilePages& pages, std::uint64_t index, PageWord& word) noexcept {
+enum class Bytes : std::uint8_t { kThere, kGone };
+std::uint64_t drop_page(FilePages& pages, std::uint64_t index, PageWord& word,
+                        Bytes bytes = Bytes::kThere) noexcept {
   const PageValue value = word.load();
   const bool dirty = value.state() == PageState::kDirty;
   if (dirty) pages.dirty().remove(value.frame());
   pages.cache().memory().remove(value.frame());
-  pages.release_bytes(index, value);
+  if (bytes == Bytes::kThere) pages.release_bytes(index, value);
   const PageValue before = word.drop();
   pages.forget_page(index, word, value.frame());
   pages.wake(index, before);
@@ -113,9 +115,10 @@ void SealedRange::drop_from(std::uint64_t first) noexcept {
   // In one call what would be one for each page.
   const bool punches = !fault::planted(fault::Planted::kSkipPunch);
   if (punches && pages_.memory() != nullptr) pages_.memory()->punch(first, end_ - first);
+  const Bytes bytes = pages_.memory() != nullptr ? Bytes::kGone : Bytes::kThere;
   std::uint64_t credits = 0;
   pages_.tree().for_each(first, end_ - 1, [&](std::uint64_t index, PageWord& word) {
-    if (!word.load().absent()) credits += drop_page(pages_, index, word);
+    if (!word.load().absent()) credits += drop_page(pages_, index, word, bytes);
     return true;
   });
   end_ = first;

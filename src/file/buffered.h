@@ -72,8 +72,8 @@ constexpr std::uint64_t given_offset(std::uint64_t offset) {
   return offset == kAtEnd ? kAtEnd - 1 : offset;
 }
 
-// Whether bytes are taken for which the store has no space. A program that stored them into memory that it mapped
-// cannot be told any more: they wait in the cache until there is room, and a sync says so.
+// Whether bytes are taken for which the store has no space, or does not say. A program that stored them into memory
+// that it mapped cannot be told any more: they wait in the cache until they can be written, and a sync says so.
 enum class Space : std::uint8_t { kNeeded, kWelcome };
 
 // Writes `bytes` bytes at `*offset`, or at the end of the file where that is kAtEnd, and sets it to

@@ -76,7 +76,8 @@ Transfer store_bytes(Inode& inode, const std::shared_ptr<HeldWrite>& held, Gathe
       const Reserved reserved = reserve(held->inode, held, need, held->locks.whole_pages(), limit);
       reserved_end = reserved.end;
       if (reserved_end <= page_index(at)) {
-        if (space == Space::kNeeded || !is_full(reserved.error)) {
+        const bool left = reserved.error == Errc::kTimedOut || reserved.error == Errc::kInterrupted;
+        if (space == Space::kNeeded || left) {
           moved.error = reserved.error;
           break;
         }

@@ -11,7 +11,8 @@ std::error_code CutCall::run(CutCall* call, const sync::WaitLimit& limit) {
     return error;
   }
   call->down_->hand_over();
-  if (call->next()) {
+  const bool asked = call->next();
+  if (asked) {
     error = wait_and_disown(call, limit);
   } else {
     // The store is asked nothing.
@@ -19,7 +20,7 @@ std::error_code CutCall::run(CutCall* call, const sync::WaitLimit& limit) {
     delete call;
     inode->end_request();
   }
-  if (!error) inode->after_flush();
+  if (asked && !error) inode->after_flush();
   return error;
 }
 

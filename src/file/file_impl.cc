@@ -5,6 +5,7 @@
 #include "fault/planted.h"
 #include "file/cache_impl.h"
 #include "file/mapped_io.h"
+#include "file/reserve.h"
 #include "file/reshape.h"
 #include "file/resize.h"
 #include "file/shoot_down.h"
@@ -223,7 +224,7 @@ Result<file::Transfer> FileImpl::write_part(std::span<const std::span<const std:
     return file::write_at(*inode_, from, bytes, offset, limit);
   };
   file::Transfer moved = write();
-  if (moved.error == std::errc::no_space_on_device && moved.bytes == 0 &&
+  if (file::is_full(moved.error) && moved.bytes == 0 &&
       owner_->pages().counters().reserved_pages.load() > 0) {
     // What is reserved for writes that did not come may be enough for this one.
     owner_->inodes().trim_all(

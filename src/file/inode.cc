@@ -159,10 +159,13 @@ void Inode::after_flush() noexcept {
 }
 
 bool Inode::changed_behind(const ObjectStat& stat) const {
+  return changing() == 0 && looks_changed(stat);
+}
+
+bool Inode::looks_changed(const ObjectStat& stat) const {
   sync::MutexLock lock(mutex_);
-  return changing() == 0 && !store_changed_.load() &&
-         (stat.size_bytes != seen_.size_bytes || stat.mtime != seen_.mtime ||
-          stat.ctime != seen_.ctime);
+  return !store_changed_.load() && (stat.size_bytes != seen_.size_bytes ||
+                                    stat.mtime != seen_.mtime || stat.ctime != seen_.ctime);
 }
 
 std::optional<ObjectStat> Inode::look_behind() {

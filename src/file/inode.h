@@ -85,7 +85,7 @@ class Inode final : public cache::FilePages {
     unsynced_.note_change();
     store_changed_.store(true);
   }
-  // A request of ours took space for the object, which the store has stamped: something to make durable, and stamps
+  // A request of ours took space for the object, or gave some back, which the store has stamped: something to make durable, and stamps
   // to set again; but a change by another program is noticed as before. Asks the store for the stamps.
   void note_reserved() noexcept;
   // The store has not been told the stamps of now: they changed, or a request of ours left stamps of the
@@ -110,6 +110,8 @@ class Inode final : public cache::FilePages {
   // `stat` as an open found it: true if the object was changed by somebody else since Quire last looked.
   // Best effort: false while requests of ours are under way, or when the store's stamps are our doing.
   bool changed_behind(const ObjectStat& stat) const;
+  // The same while requests of ours may be under way, which may be the reason then.
+  bool looks_changed(const ObjectStat& stat) const;
   // Asks the store now; what it says, if that differs and nothing of ours can be the reason.
   std::optional<ObjectStat> look_behind();
   // Takes what the store says as ours: size and stamps. REQUIRES: no page is dirty.

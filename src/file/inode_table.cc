@@ -257,11 +257,11 @@ std::error_code InodeTable::close(const std::shared_ptr<Inode>& inode,
   std::error_code error = write_back(*inode, limit);
   if (fault::planted(fault::Planted::kCloseHidesError)) error = {};
   if (last) {
+    trim_closing(inode, limit);
     // Without a sync of the whole store, what is closed could not be made durable later.
     if (!error && inode->unsynced().sync_needed() && !cache_.traits().syncs_store) {
       error = sync_all(inode, SyncKind::kAll, limit);
     }
-    trim_closing(inode, limit);
     const sync::WaitStatus idle = inode->wait_idle(limit);
     if (!error && idle != sync::WaitStatus::kReady) error = sync::to_error(idle);
   }

@@ -122,7 +122,7 @@ bool TrimCall::next() noexcept {
 
 void TrimCall::done() noexcept {
   if (asked_ == 0 && !truncated_) return;
-  inode_->note_changed();
+  inode_->note_reserved();
   for (const PageRange range : released_) inode_->space()->cut(range);
   if (truncated_) inode_->space()->truncated(size_pages_, true);
 }
@@ -157,7 +157,7 @@ Reserved reserve(const std::shared_ptr<Inode>& inode, const std::shared_ptr<void
     }
     if (error == std::errc::operation_not_supported) {
       space->give_up();
-      if (inode->cache().stop_reserving()) {
+      if (inode->cache().note_not_reserving()) {
         inode->cache().log(
             LogLevel::kInfo,
             fmt::format("the store cannot reserve space for {}: a full disk may show only when "
@@ -190,6 +190,11 @@ std::vector<PageRange> spare_pages(Inode& inode, PageRange pages) {
 std::error_code trim(const std::shared_ptr<Inode>& inode, const sync::WaitLimit& limit) {
   const SpaceBook* const space = inode->space();
   if (space == nullptr || space->fresh_pages() == 0) return {};
+  // What another program has done to the object is not to be taken for ours by what follows a trim: then the space
+  // stays.
+  const Result<ObjectStat> now = inode->cache().store().stat(inode->write_handle());
+  if (!now.ok()) return now.code();
+  if (inode->looks_changed(*now)) return {};
   return CutCall::run(new TrimCall(inode), limit);
 }
 

@@ -122,6 +122,10 @@ TEST_P(ReserveOnHost, WhatAnotherProgramAppendedIsNotCutOff) {
   const auto host = directory_.contents("f");
   ASSERT_EQ(host.size(), 3 * kPage + 6);
   EXPECT_EQ(std::memcmp(host.data() + 3 * kPage, "theirs", 6), 0);
+  // And it is noticed. Fails if a trim takes the stamps that it finds for its own doing.
+  File again = open("f");
+  EXPECT_EQ(again.stat()->size_bytes, 3 * kPage + 6);
+  EXPECT_TRUE(again.close().ok());
 }
 
 // Fails if trimming leaves in a hole what was taken there.

@@ -133,10 +133,21 @@ std::error_code ClearCall::clear_part(std::uint64_t from, std::uint64_t to,
     down_->hand_over_bytes();
     error = reserve(inode_, down_, page, page, limit).error;
   }
-  if (!error) error = dirty.take(1, limit);
+  const std::error_code full = is_full(error) ? error : std::error_code();
+  if (!error || full) error = dirty.take(1, limit);
   if (error) return error;
   cache::PageWrite page(*inode_);
-  error = page.begin(index, in_page, in_page + (to - from), limit);
+  // All of the page is read where there is no space for it: it may be in a hole, and needs none then.
+  error = full ? page.begin(index, 0, 0, limit)
+               : page.begin(index, in_page, in_page + (to - from), limit);
+  if (!error && full) {
+    const auto part = std::span(page.bytes(), limits::kPageBytes).subspan(in_page, to - from);
+    const bool zeros =
+        std::all_of(part.begin(), part.end(), [](std::byte b) { return b == std::byte{0}; });
+    page.abandon();
+    dirty.give(1);
+    return zeros ? std::error_code() : full;
+  }
   if (error) {
     dirty.give(1);
     return error;

@@ -51,7 +51,7 @@ class MemoryStoreImpl final : public MemoryStore {
            IoDone& done) noexcept override;
   void reserve(ObjectHandle object, std::uint64_t offset, std::uint64_t length,
                IoDone& done) noexcept override;
-  void reserve_pages(ObjectHandle object, SpaceRequest& request, IoMode mode,
+  void reserve_pages(ObjectHandle object, SpaceRequest& space, IoMode mode,
                      IoDone& done) noexcept override;
   void release(ObjectHandle object, std::uint64_t offset, std::uint64_t length,
                IoDone& done) noexcept override;
