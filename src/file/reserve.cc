@@ -84,6 +84,8 @@ class TrimCall final : public CutCall {
 };
 
 std::error_code TrimCall::prepare(const sync::WaitLimit& limit) {
+  const SpaceBook* const space = inode_->space();
+  if (space == nullptr) return {};
   const bool all = !fault::planted(fault::Planted::kTrimLocksNothing);
   const Bytes kept = all ? Bytes{} : Bytes{kLast, kLast};
   const std::error_code error = lock_bytes([&](std::uint64_t) { return kept; }, limit);
@@ -96,7 +98,7 @@ std::error_code TrimCall::prepare(const sync::WaitLimit& limit) {
   if (!there.ok()) return there.code();
   // Longer than we have made it: by another program, whose bytes are not ours to cut off.
   const bool longer = there->size_bytes > inode_->size_bytes();
-  if (longer || inode_->space()->keeps_beyond(size_pages_)) {
+  if (longer || space->keeps_beyond(size_pages_)) {
     released_.insert(released_.end(), beyond.begin(), beyond.end());
   } else {
     // What makes an object longer takes nothing from behind it: while its end is not written yet, once to
