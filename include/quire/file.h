@@ -60,6 +60,7 @@
 namespace quire {
 
 class FileImpl;
+class Mapping;
 
 // How a read, write or append gets at the bytes.
 enum class IoPath {
@@ -96,6 +97,17 @@ enum class Advice {
   kRandom,      // no readahead
   kWillNeed,    // read the range into the cache now, as far as memory allows, without waiting
   kDontNeed,    // write the range back and drop its clean pages
+};
+
+// What a program may do with mapped memory (mapping.h).
+enum class MapAccess {
+  kRead,
+  kReadWrite,
+};
+struct MapOptions {
+  MapAccess access = MapAccess::kReadWrite;
+  // Stores change the file. False, as MAP_PRIVATE of mmap(2): only with kRead, where it makes no difference.
+  bool shared = true;
 };
 
 // The requests that File::submit takes. Buffers must stay valid until on_done.
@@ -240,6 +252,16 @@ class QUIRE_EXPORT File {
 
   // Tells how a range will be used; length 0: to the end. Never fails for want of memory.
   Status advise(std::uint64_t offset, std::uint64_t length, Advice advice);
+
+  // Maps [offset, offset + length), which may reach beyond the end of the file. The mapping outlives this File: it
+  // counts as an open file of its own, which Cache::close() refuses to close. See mapping.h.
+  // Waits for operations that change the file, the first time that the file is mapped. Needs no memory of the
+  // cache, and no IO. Errors: EACCES if the file is not open for reading, or not for writing while stores are to
+  // change it; EINVAL for a length of 0 and an offset that is no multiple of limits::kPageBytes; EOVERFLOW past
+  // limits::kFileSizeMaxBytes; ENOTSUP for a private writable mapping, and where the kernel cannot do it; ENOMEM,
+  // EMFILE, ENFILE; and where userfaultfd(2) is refused EPERM or EACCES, with a text that says how to allow it.
+  Result<Mapping> map(std::uint64_t offset, std::uint64_t length, const MapOptions& options = {},
+                      const CallOptions& call = {});
 
   Result<FileStat> stat();
   // Sets the time stamps; they survive the writeback of earlier writes. Null: leave as it is.

@@ -37,6 +37,12 @@ inline constexpr std::size_t kSpaceChunksMax = 16384;
 // The library looks at the memory of files that are mapped through windows of this many bytes of addresses.
 inline constexpr std::size_t kMapWindowBytes = std::size_t{1} << 30;
 
+// An access to a page of a mapping that is not in sight brings so many pages around it into sight, as far as they are
+// cached.
+inline constexpr std::size_t kFaultAroundPages = 16;
+// A page of a mapping that could not be had raises SIGBUS for so long; the next access tries again.
+inline constexpr std::chrono::milliseconds kFailedPageRetryAfter{50};
+
 // Requests that Quire's own stores hold at once; further ones are answered with Errc::kBusy.
 inline constexpr std::size_t kStoreRequestsMax = std::size_t{1} << 16;
 

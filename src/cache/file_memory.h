@@ -6,9 +6,9 @@
 // their places here are holes. A page that is here has a frame all the same: its right to 4 KiB of the budget,
 // whose own memory is lent to it (FramePool::lend).
 //
-// The size of the memory is the file's, in pages, and while somebody writes beyond the end so much more as he
-// needs. So an access to a mapping past the end of the file raises SIGBUS without any help; and a file that
-// shrinks leaves its mappings at once, in all of them.
+// The size of the memory is the file's, in pages. So an access to a mapping past the end of the file raises SIGBUS
+// without any help; and a file that shrinks leaves its mappings at once, in all of them. A page that is added beyond
+// the end comes into a frame, and moves when somebody wants to see it.
 //
 // Who calls: FilePages, and who maps the file. at(): who has the page filling, pinned, sealed or writing: a
 // page that is not in the file must not be touched, since even a load would make one of zeros there.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "fault/planted.h"
@@ -64,6 +65,31 @@ void FilePages::resize_memory(std::uint64_t size_pages) noexcept {
   // It did not grow: pages that lie beyond stay in frames, and a mapping ends there.
   cache_.log(LogLevel::kWarning,
              fmt::format("memory for a mapped file of {} pages: {}", size_pages, error.message()));
+}
+
+bool FilePages::move_to_memory(std::uint64_t index, PageWord& word) noexcept {
+  const PageValue value = word.load();
+  if (value.in_file()) return true;
+  if (index >= memory()->size_pages() || memory()->open_windows(index, 1)) return false;
+  Memory& frames = cache_.memory();
+  std::memcpy(memory()->at(index), frames.bytes(value.frame()), limits::kPageBytes);
+  word.move_to_file();
+  frames.pool().lend(value.frame());
+  return true;
+}
+
+void FilePages::list_store(PageWord& word) noexcept {
+  const PageValue value = word.load();
+  // While somebody holds the page it can only lose `writeback`, not become listed by anybody else.
+  const bool listed = value.state() == PageState::kDirty || value.state() == PageState::kRewritten;
+  if (!listed && dirty_.add(value.frame())) became_dirty();
+}
+
+bool FilePages::end_store(std::uint64_t index, PageWord& word) noexcept {
+  const PageValue before =
+      word.load().state() == PageState::kFilling ? word.end_fill_dirty() : word.end_write();
+  wake(index, before);
+  return before.dirty();
 }
 
 void FilePages::became_dirty() noexcept {

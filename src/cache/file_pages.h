@@ -69,7 +69,8 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   std::uint64_t size_bytes() const noexcept { return size_bytes_.load(); }
   void set_size_bytes(std::uint64_t size) noexcept {
     size_bytes_.store(size);
-    fit_memory();
+    if (memory() != nullptr) [[unlikely]]
+      resize_memory(pages_of(size));
   }
 
   // The store's handles: for reading, and for writing once the file was opened so. Set by the file
@@ -101,25 +102,20 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
     if (memory() != nullptr) [[unlikely]]
       (void)memory()->open_windows(first, count);
   }
-  // The same for a page that may lie beyond the end. REQUIRES: the write range of what is beyond.
-  void extend_memory(std::uint64_t index) noexcept {
-    if (memory() == nullptr) [[likely]]
-      return;
-    open_memory(index, 1);
-    if (index >= memory()->size_pages()) resize_memory(index + 1);
-  }
-  // The memory becomes as long as the file, after somebody thought that he would write beyond the end. REQUIRES:
-  // the write range of what is beyond.
-  void fit_memory() noexcept {
-    if (memory() != nullptr) [[unlikely]]
-      resize_memory(pages_of(size_bytes()));
-  }
+  // Moves the page into the file's memory, if it is not there. False: the memory does not reach so far, or cannot be
+  // had. REQUIRES: begin_mapped() has succeeded; the page is sealed or `writing`, and nobody uses it.
+  bool move_to_memory(std::uint64_t index, PageWord& word) noexcept;
   // The bytes of a page that is about to become absent go. REQUIRES: it is sealed or filling, and unused.
   void release_bytes(std::uint64_t index, PageValue value) const noexcept {
     if (value.in_file() && !fault::planted(fault::Planted::kSkipPunch)) [[unlikely]]
       memory()->punch(index, 1);
   }
 
+  // A page that is held for a store, `writing` or filling, has been stored into, or may be from here on: it is on the
+  // dirty list. Whoever flushes from now on waits for it.
+  void list_store(PageWord& word) noexcept;
+  // It is dirty, and let go. True: it was dirty before, and carries a credit already.
+  bool end_store(std::uint64_t index, PageWord& word) noexcept;
   // The dirty list is no longer empty: the flusher shall know the file.
   void became_dirty() noexcept;
   // For the file floor. A request wrote these pages; called by the store's thread, before they are

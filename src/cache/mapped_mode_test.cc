@@ -53,7 +53,7 @@ class MappedMode : public testing::Test {
   }
   void store(std::uint64_t index, char with, std::size_t in_page = 0) {
     if (!views_->stores(index)) {
-      ASSERT_FALSE(views_->answer_store(index, {}));
+      ASSERT_FALSE(views_->answer_store(index));
     }
     *views_->at(index, in_page) = static_cast<std::byte>(with);
   }
@@ -170,16 +170,19 @@ TEST_F(MappedMode, TheMemoryIsAsLongAsTheFile) {
     PageWrite beyond(*file_.pages);
     ASSERT_FALSE(beyond.begin(9, 0, 100, {}));
     std::memset(beyond.bytes(), 'w', 100);
-    EXPECT_EQ(memory_pages(), 10u);
+    EXPECT_EQ(memory_pages(), 4u);
     // Left without having stored.
   }
   EXPECT_EQ(memory_pages(), 4u);
   EXPECT_EQ(pages_in_memory(), 0u);
   ASSERT_FALSE(file_.write(9, 'w', 0, 100));
   EXPECT_EQ(memory_pages(), 10u);
+  EXPECT_FALSE(file_.value(9).in_file()) << "it was added when the memory did not reach so far";
+  ASSERT_FALSE(views_->answer_store(9));
+  EXPECT_TRUE(file_.value(9).in_file());
   EXPECT_EQ(load(9, 99), 'w');
   EXPECT_EQ(load(9, 100), '\0');
-  EXPECT_EQ(views_->answer_store(10, {}), std::errc::bad_address);
+  EXPECT_EQ(views_->answer_store(10), std::errc::bad_address);
 }
 
 // Fails if writeback copies a page before no view stores into it any more (WriteRequest::complete), or leaves a view
@@ -215,7 +218,7 @@ TEST_F(MappedMode, ASnapshotIsOfOneMoment) {
     EXPECT_EQ(file_.value(2).pins(), 1u);
     *views_->at(2, 0) = std::byte{'b'};  // still allowed
     second = start_thread("second", [&] {
-      EXPECT_FALSE(views_->answer_store(1, {}));
+      EXPECT_FALSE(views_->answer_store(1));
       stored = true;
     });
     until([&] { return file_.value(1).writing(); });
@@ -238,7 +241,13 @@ TEST_F(MappedMode, ASealedPageIsStoredIntoByNobody) {
   SealedRange sealed(*file_.pages);
   ASSERT_FALSE(sealed.seal(4, 6, {}));
   EXPECT_FALSE(views_->loads(5));
-  EXPECT_EQ(views_->answer_store(5, {sync::Clock::now(), {}}), Errc::kTimedOut);
+  sync::SleepingWaker waker;
+  ParkedWrite first_store(*file_.pages, waker);
+  EXPECT_FALSE(first_store.begin(5));
+  sealed.unseal();
+  ASSERT_EQ(waker.park({sync::Clock::now(), {}}), sync::WaitStatus::kReady);
+  EXPECT_TRUE(first_store.resume());
+  EXPECT_TRUE(first_store.held());
 }
 
 }  // namespace

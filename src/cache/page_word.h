@@ -49,7 +49,7 @@
 //   - sealed                      unseal           the sealer
 //   dirty -> clean (sealed)        end_sealed_write the sealer, whose request to the store succeeded
 //   clean, dirty -> absent        drop             the sealer
-//   + in file (sealed)             move_to_file     the sealer, who has copied the bytes
+//   + in file                      move_to_file     the sealer, or the holder of `writing`, who has copied the bytes
 //   +- 1 pin                      try_pin, unpin
 //
 // Invariants:
@@ -57,8 +57,8 @@
 //     page. So a writer is preferred to readers that come after it.
 //  2. Bytes of a frame change only in `filling`, or under `writing` when no pin and no hazard slot
 //     is left. So every read of one page is untorn.
-//  3. The frame number changes only between absent and filling; so does `in file`, but that a sealed page may
-//     go over to the file's memory.
+//  3. The frame number changes only between absent and filling; so does `in file`, but that a page that is sealed or
+//     being written may go over to the file's memory.
 //  4. `sealed` and `writing` exclude each other, and sealed pages are clean or dirty: a sealer
 //     waits for filling and writeback to end before it seals.
 //  5. Whoever clears `waiters` wakes the waiters (PageWaitLot).
@@ -251,10 +251,10 @@ class PageWord {
       return v.with_state(PageState::kClean);
     });
   }
-  // The bytes of a sealed page that nobody uses are in the file's memory from now on.
+  // The bytes of a page that is sealed or being written, and that nobody uses, are in the file's memory from now on.
   void move_to_file() noexcept {
-    const std::uint64_t before = word_.fetch_or(PageValue::kInFile);
-    QUIRE_CHECK((before & (PageValue::kSealed | PageValue::kInFile)) == PageValue::kSealed);
+    const PageValue before{word_.fetch_or(PageValue::kInFile)};
+    QUIRE_CHECK(before.sealed() != before.writing() && !before.in_file());
   }
   PageValue unseal() noexcept {
     return change([](PageValue v) {

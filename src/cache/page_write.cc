@@ -37,18 +37,6 @@ std::error_code PageWrite::begin(std::uint64_t index, std::size_t from, std::siz
   }
 }
 
-std::error_code PageWrite::begin_mapped(std::uint64_t index, const sync::WaitLimit& limit) {
-  QUIRE_DCHECK(hold_ == Hold::kNone);
-  for (;;) {
-    std::error_code error = hold_cached(index, limit);
-    if (error || hold_ != Hold::kNone) return error;
-    if (index >= pages_of(pages_.size_bytes())) return std::make_error_code(std::errc::bad_address);
-    PinnedRun run;
-    error = fill_run(pages_, index, 1, limit, run);
-    if (error) return error;
-  }
-}
-
 bool PageWrite::covers(std::uint64_t index, std::size_t from, std::size_t to) const noexcept {
   const std::uint64_t size = pages_.size_bytes();
   const std::uint64_t begins = page_offset(index);
@@ -107,11 +95,6 @@ std::error_code PageWrite::wait_readers(const sync::WaitLimit& limit) {
   return sync::to_error(status);
 }
 
-void PageWrite::fit_memory(std::uint64_t index) noexcept {
-  // Who has a page inside the file does not hold what lies beyond: another may be extending it.
-  if (index >= pages_of(pages_.size_bytes())) pages_.fit_memory();
-}
-
 std::error_code PageWrite::add_new(std::uint64_t index, std::size_t from, std::size_t to,
                                    const sync::WaitLimit& limit) {
   Memory& memory = pages_.cache().memory();
@@ -123,13 +106,10 @@ std::error_code PageWrite::add_new(std::uint64_t index, std::size_t from, std::s
   }
   sync::WaitStatus status = memory.acquire(frames, need, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);
-  pages_.extend_memory(index);
+  pages_.open_memory(index, 1);
   CacheLock::Add add;
   status = add.begin(pages_.lock(), index, index, limit);
-  if (status != sync::WaitStatus::kReady) {
-    fit_memory(index);
-    return sync::to_error(status);
-  }
+  if (status != sync::WaitStatus::kReady) return sync::to_error(status);
   const bool added = pages_.add_run(index, 1, frames, &frame_) == 1;
   // Not kept until the page is filled, under no strategy: the write range keeps cuts away from it.
   add.end();
@@ -158,15 +138,10 @@ void PageWrite::finish(std::uint64_t end_bytes) noexcept {
   // and shrinking are excluded from each other by the write range; so are two that grow.
   if (end_bytes > pages_.size_bytes()) pages_.set_size_bytes(end_bytes);
 
-  const PageState state = word_->load().state();
-  // While we hold the page it can only lose `writeback`, not become listed by anybody else.
-  const bool listed = state == PageState::kDirty || state == PageState::kRewritten;
-  if (!listed && pages_.dirty().add(frame_)) pages_.became_dirty();
-  const PageValue before = hold_ == Hold::kNew ? word_->end_fill_dirty() : word_->end_write();
-  const bool carries_credit = before.dirty();
+  pages_.list_store(*word_);
+  const bool carries_credit = pages_.end_store(index_, *word_);
   sync::lock_rank::released(sync::Rank::kPage, word_);
   hold_ = Hold::kNone;
-  pages_.wake(index_, before);
   if (carries_credit) pages_.cache().dirty().give(1);
 }
 
@@ -176,6 +151,7 @@ void PageWrite::abandon() noexcept {
   if (hold_ == Hold::kCached) {
     hold_ = Hold::kNone;
     pages_.wake(index_, word_->cancel_write());
+    pages_.cache().memory().note_evictable();
     return;
   }
   hold_ = Hold::kNone;
@@ -184,7 +160,6 @@ void PageWrite::abandon() noexcept {
   const PageValue before = word_->fail_fill();
   pages_.forget_page(index_, *word_, frame_);
   pages_.wake(index_, before);
-  fit_memory(index_);
 }
 
 }  // namespace quire::cache

@@ -34,10 +34,6 @@ class PageWrite {
   // in the file, the rest is read first. Errors: the store's, Errc::kTimedOut, Errc::kInterrupted.
   std::error_code begin(std::uint64_t index, std::size_t from, std::size_t to,
                         const sync::WaitLimit& limit);
-  // Holds page `index` of a file that is mapped for a program that is about to store into it by itself; reads it where it
-  // is not cached. Without the write range: nobody cuts a page that is held. Errors: as above; EFAULT where the page is
-  // beyond the end.
-  std::error_code begin_mapped(std::uint64_t index, const sync::WaitLimit& limit);
   // The page's memory holds what was last stored into the page, and did since (page_word.h, invariant
   // 6); not what the store gave for it. REQUIRES: held.
   bool stored_here() const noexcept { return word_->load().stored(); }
@@ -65,8 +61,6 @@ class PageWrite {
   // Makes the cached page `writing` and waits until nobody reads it.
   std::error_code hold_cached(std::uint64_t index, const sync::WaitLimit& limit);
   std::error_code wait_readers(const sync::WaitLimit& limit);
-  // Nothing is stored into page `index` after all: if it lies beyond the end, so does the memory that was to hold it.
-  void fit_memory(std::uint64_t index) noexcept;
 
   FilePages& pages_;
   Hold hold_ = Hold::kNone;

@@ -96,16 +96,9 @@ std::uint64_t SealedRange::end_in_memory() const noexcept {
 }
 
 void SealedRange::move_to_file() noexcept {
-  FileMemory* const memory = pages_.memory();
-  if (memory == nullptr || first_ == end_) return;
+  if (pages_.memory() == nullptr || first_ == end_) return;
   pages_.tree().for_each(first_, end_ - 1, [&](std::uint64_t index, PageWord& word) {
-    const PageValue value = word.load();
-    if (value.absent() || value.in_file()) return true;
-    if (index >= memory->size_pages() || memory->open_windows(index, 1)) return true;
-    Memory& frames = pages_.cache().memory();
-    std::memcpy(memory->at(index), frames.bytes(value.frame()), limits::kPageBytes);
-    word.move_to_file();
-    frames.pool().lend(value.frame());
+    if (!word.load().absent()) (void)pages_.move_to_memory(index, word);
     return true;
   });
 }

@@ -20,9 +20,10 @@
 #include <utility>
 
 #include "cache/file_pages.h"
-#include "cache/page_write.h"
+#include "cache/parked_write.h"
 #include "sync/check.h"
 #include "sync/wait.h"
+#include "sync/waker.h"
 
 namespace quire::cache {
 
@@ -95,29 +96,27 @@ class TestViews final : public Views {
     pages_->cache().memory().note_evictable();
     return true;
   }
-  // A store: brings the page into the cache where it is not. Error: of the credit or the page; and the page may be in a
-  // frame.
-  std::error_code answer_store(std::uint64_t index, const sync::WaitLimit& limit) {
-    if (const std::error_code error = pages_->cache().dirty().take(1, limit)) return error;
+  // A store: brings the page into the cache, and into memory that is mapped. Error: of the credit or the page.
+  std::error_code answer_store(std::uint64_t index) {
+    if (const std::error_code error = pages_->cache().dirty().take(1, {})) return error;
     CacheLock::Operation operation;
-    sync::WaitStatus status = operation.begin(pages_->lock(), sync::RwMode::kRead, limit);
-    if (status != sync::WaitStatus::kReady) {
-      pages_->cache().dirty().give(1);
-      return sync::to_error(status);
+    QUIRE_CHECK(operation.begin(pages_->lock(), sync::RwMode::kRead, {}) ==
+                sync::WaitStatus::kReady);
+    sync::SleepingWaker self;
+    ParkedWrite page(*pages_, self);
+    bool ended = page.begin(index);
+    while (!ended) {
+      QUIRE_CHECK(self.park({}) == sync::WaitStatus::kReady);
+      ended = page.resume();
     }
-    PageWrite page(*pages_);
-    if (const std::error_code error = page.begin_mapped(index, limit)) {
+    if (!page.held()) {
       pages_->cache().dirty().give(1);
-      return error;
+      return page.error();
     }
-    if (!pages_->find(index)->load().in_file()) {
-      page.abandon();
-      pages_->cache().dirty().give(1);
-      return std::make_error_code(std::errc::bad_address);
-    }
+    page.admit_stores();
     show(index);
     storable_.insert(index);
-    page.finish(0);
+    page.finish();
     return {};
   }
 

@@ -26,6 +26,11 @@ struct SharedReadahead {
   cache::Readahead state GUARDED_BY(mutex);
 };
 
+// Starts to read a window, and what follows on it. Waits for nothing.
+void start_windows(Inode& inode, SharedReadahead& readahead, cache::Readahead::Window window);
+// Somebody came to a page that has a marker.
+void ahead_of_marker(Inode& inode, SharedReadahead& readahead, std::uint64_t index);
+
 // What came of a transfer: the bytes that were moved, and why it stopped before the end.
 struct Transfer {
   std::size_t bytes = 0;

@@ -7,6 +7,26 @@
 #include "sync/check.h"
 
 namespace quire::file {
+
+void start_windows(Inode& inode, SharedReadahead& readahead, cache::Readahead::Window window) {
+  while (window.pages > 0) {
+    const cache::Started started =
+        cache::start_fill(inode, window.first, window.pages, cache::Marker::kFirst);
+    sync::MutexLock lock(readahead.mutex);
+    window = readahead.state.on_started(window, started.pages, started.refused);
+  }
+}
+
+void ahead_of_marker(Inode& inode, SharedReadahead& readahead, std::uint64_t index) {
+  if (!cache::take_marker(inode, index)) return;
+  cache::Readahead::Window window;
+  {
+    sync::MutexLock lock(readahead.mutex);
+    window = readahead.state.on_marker(index);
+  }
+  start_windows(inode, readahead, window);
+}
+
 namespace {
 
 using cache::page_index;
@@ -37,25 +57,6 @@ std::size_t copy_hits(Inode& inode, std::span<std::byte> out, std::uint64_t offs
   }
   inode.cache().counters().count_hits(slot, pages);
   return moved;
-}
-
-void start_windows(Inode& inode, SharedReadahead& readahead, cache::Readahead::Window window) {
-  while (window.pages > 0) {
-    const cache::Started started =
-        cache::start_fill(inode, window.first, window.pages, cache::Marker::kFirst);
-    sync::MutexLock lock(readahead.mutex);
-    window = readahead.state.on_started(window, started.pages, started.refused);
-  }
-}
-
-void ahead_of_marker(Inode& inode, SharedReadahead& readahead, std::uint64_t index) {
-  if (!cache::take_marker(inode, index)) return;
-  cache::Readahead::Window window;
-  {
-    sync::MutexLock lock(readahead.mutex);
-    window = readahead.state.on_marker(index);
-  }
-  start_windows(inode, readahead, window);
 }
 
 // Reads what is missing at the head of `out` and copies it. Moves nothing if somebody else was faster.

@@ -162,6 +162,8 @@ class FileImpl {
   Status submit(const Op& op, OnDone on_done, const CallOptions& call);
   Status close();
   void close_and_log();
+  void log_error(const Error& error) const { owner_->log(LogLevel::kError, error.message()); }
+  const std::shared_ptr<file::Inode>& inode() const noexcept { return inode_; }
 
   const ObjectId& id() const noexcept { return inode_->id(); }
   // As it was opened, for messages.

@@ -1,8 +1,11 @@
 #include "file/cut_call.h"
 
+#include "cache/block_holders.h"
+
 namespace quire::file {
 
 std::error_code CutCall::run(CutCall* call, const sync::WaitLimit& limit) {
+  const cache::BlockHolders::Scope scope;
   const std::shared_ptr<Inode> inode = call->inode_;
   std::error_code error = call->prepare(limit);
   if (error) {

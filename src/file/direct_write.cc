@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 
+#include "cache/block_holders.h"
 #include "cache/writeback.h"
 #include "fault/planted.h"
 #include "file/bounce.h"
@@ -167,6 +168,7 @@ Transfer write_piece(const std::shared_ptr<HeldWrite>& write, Slices<const std::
   } else {
     call->take_memory(from, bytes_max);
   }
+  const cache::BlockHolders::Scope scope;
   if (!error) error = call->shoot_down(limit);
   if (error) {
     WriteCall::drop(call);

@@ -163,7 +163,7 @@ SIM_TEST(EngineSim, ReadersSeeWholePagesOfWritesThatSomeOrderExplains) {
         EXPECT_TRUE(history[page].explains(seen, began, ++events))
             << "mapped page " << page << " shows stamp " << static_cast<int>(seen);
       } else {
-        if (!engine.views->stores(page) && engine.views->answer_store(page, {})) continue;
+        if (!engine.views->stores(page) && engine.views->answer_store(page)) continue;
         if (!engine.views->stores(page)) continue;
         if (next_stamp == 'i') ++next_stamp;
         history[page].writes.push_back({next_stamp, ++events, ++events});

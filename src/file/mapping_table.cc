@@ -57,16 +57,18 @@ MappingTable MappingTable::of_process_;
 
 void MappingTable::add(MappedRange range) {
   QUIRE_CHECK(whole_pages(range.bytes) && range.memory != nullptr);
+  std::unique_ptr<const Ranges> replaced;
   sync::MutexLock lock(mutex_);
   const Ranges* const old = ranges_.load();
   auto ranges = old != nullptr ? std::make_unique<Ranges>(*old) : std::make_unique<Ranges>();
   QUIRE_CHECK(!any_in(*ranges, range.bytes));
   ranges->insert(first_after(*ranges, range.bytes.data()), std::move(range));
-  replace(std::move(ranges));
+  replaced = replace(std::move(ranges));
 }
 
 void MappingTable::remove(Bytes bytes) {
   QUIRE_CHECK(whole_pages(bytes));
+  std::unique_ptr<const Ranges> replaced;
   sync::MutexLock lock(mutex_);
   const Ranges* const old = ranges_.load();
   if (old == nullptr) return;
@@ -87,14 +89,14 @@ void MappingTable::remove(Bytes bytes) {
           part_of(range, distance(begin, end_of(bytes)), distance(end_of(bytes), end)));
     }
   }
-  replace(std::move(ranges));
+  replaced = replace(std::move(ranges));
 }
 
-void MappingTable::replace(std::unique_ptr<Ranges> ranges) {
-  const std::unique_ptr<const Ranges> old(
-      ranges_.exchange(ranges->empty() ? nullptr : ranges.release()));
+std::unique_ptr<const MappingTable::Ranges> MappingTable::replace(std::unique_ptr<Ranges> ranges) {
+  std::unique_ptr<const Ranges> old(ranges_.exchange(ranges->empty() ? nullptr : ranges.release()));
   // Nobody who changes the table is needed by one who looks, so the mutex may be held over this.
   if (old != nullptr) (void)readers_.wait();
+  return old;
 }
 
 bool MappingTable::find(Bytes bytes) const noexcept {

@@ -107,8 +107,9 @@ class MappingTable {
   using Readers = BasicRadixReaders<cache::PageTreeTraits>;
 
   bool find(std::span<const std::byte> bytes) const noexcept;
-  // Puts `ranges` in the place of those that are there, which it frees.
-  void replace(std::unique_ptr<Ranges> ranges) REQUIRES(mutex_);
+  // Puts `ranges` in the place of those that are there, and gives those back, of no use to anybody. They are freed
+  // without the mutex: the last owner of a mapping unmaps it.
+  std::unique_ptr<const Ranges> replace(std::unique_ptr<Ranges> ranges) REQUIRES(mutex_);
 
   static MappingTable of_process_;
 

@@ -8,7 +8,7 @@
 
 #include "fault/planted.h"
 #include "file/cut_call.h"
-#include "file/store_call.h"
+#include "file/reserve_call.h"
 #include "quire/error.h"
 #include "sync/lock_rank.h"
 
@@ -19,41 +19,6 @@ using cache::page_offset;
 using cache::pages_of;
 
 constexpr PageRange kAllPages = {0, ~std::uint64_t{0}};
-
-// One request for space.
-class ReserveCall final : public StoreCall {
- public:
-  ReserveCall(const std::shared_ptr<Inode>& inode, std::shared_ptr<void> owner,
-              const SpaceRequest& request)
-      : StoreCall(inode), inode_(inode), owner_(std::move(owner)), request_(request) {}
-
-  void submit(IoMode mode) noexcept {
-    inode_->cache().store().reserve_pages(inode_->write_handle(), request_, mode, *this);
-  }
-
- private:
-  ~ReserveCall() override = default;
-  void ended(std::error_code error) noexcept override;
-  // Some page may have got space that it did not have.
-  bool took() const noexcept;
-
-  const std::shared_ptr<Inode> inode_;
-  std::shared_ptr<void> owner_;
-  SpaceRequest request_;
-};
-
-bool ReserveCall::took() const noexcept {
-  for (std::size_t page = request_.first; page < request_.end; ++page) {
-    if (!request_.had_space[page]) return true;
-  }
-  return false;
-}
-
-void ReserveCall::ended(std::error_code error) noexcept {
-  if (took()) inode_->note_reserved();
-  inode_->space()->answered(request_, !error, pages_of(inode_->size_bytes()));
-  owner_.reset();
-}
 
 std::error_code ask(const std::shared_ptr<Inode>& inode, const std::shared_ptr<void>& owner,
                     const SpaceRequest& request, const sync::WaitLimit& limit) {
@@ -84,13 +49,18 @@ class TrimCall final : public CutCall {
 };
 
 std::error_code TrimCall::prepare(const sync::WaitLimit& limit) {
-  const SpaceBook* const space = inode_->space();
+  SpaceBook* const space = inode_->space();
   if (space == nullptr) return {};
   const bool all = !fault::planted(fault::Planted::kTrimLocksNothing);
   const Bytes kept = all ? Bytes{} : Bytes{kLast, kLast};
   const std::error_code error = lock_bytes([&](std::uint64_t) { return kept; }, limit);
   if (error) return error;
   size_pages_ = pages_of(inode_->size_bytes());
+  if (inode_->memory() != nullptr && !fault::planted(fault::Planted::kTrimKeepsPromises)) {
+    // The first store of a program holds no write range but its page (page_fault.h). Either it sees that nothing
+    // is promised any more, or we see that the page is being written.
+    space->doubt({0, size_pages_});
+  }
   released_ = spare_pages(*inode_, {0, size_pages_});
   const std::vector<PageRange> beyond = spare_pages(*inode_, {size_pages_, kAllPages.end});
   if (beyond.empty()) return {};
@@ -142,6 +112,16 @@ bool is_full(std::error_code error) noexcept {
          error == std::error_code(EDQUOT, std::generic_category());
 }
 
+void give_up_reserving(Inode& inode) {
+  inode.space()->give_up();
+  if (!inode.cache().note_not_reserving()) return;
+  inode.cache().log(
+      LogLevel::kInfo,
+      fmt::format("the store cannot reserve space for {}: a full disk may show only when "
+                  "dirty data is written",
+                  inode.path()));
+}
+
 Reserved reserve(const std::shared_ptr<Inode>& inode, const std::shared_ptr<void>& owner,
                  PageRange need, PageRange held, const sync::WaitLimit& limit) {
   SpaceBook* const space = inode->space();
@@ -158,14 +138,7 @@ Reserved reserve(const std::shared_ptr<Inode>& inode, const std::shared_ptr<void
       error = ask(inode, owner, needed, limit);
     }
     if (error == std::errc::operation_not_supported) {
-      space->give_up();
-      if (inode->cache().note_not_reserving()) {
-        inode->cache().log(
-            LogLevel::kInfo,
-            fmt::format("the store cannot reserve space for {}: a full disk may show only when "
-                        "dirty data is written",
-                        inode->path()));
-      }
+      give_up_reserving(*inode);
       break;
     }
     if (error) return {needed.offset / limits::kPageBytes + needed.first, error};
@@ -179,7 +152,7 @@ std::vector<PageRange> spare_pages(Inode& inode, PageRange pages) {
   for (const PageRange range : inode.space()->fresh(pages)) {
     for (std::uint64_t page = range.first; page < range.end; ++page) {
       const cache::PageWord* const word = inode.find(page);
-      if (word != nullptr && word->load().dirty()) continue;
+      if (word != nullptr && (word->load().dirty() || word->load().writing())) continue;
       // After the look: what was written before is no longer fresh by the time that it is clean.
       if (inode.space()->fresh({page, page + 1}).empty()) continue;
       if (spare.empty() || spare.back().end != page) spare.push_back({page, page});

@@ -43,11 +43,14 @@ struct Reserved {
 Reserved reserve(const std::shared_ptr<Inode>& inode, const std::shared_ptr<void>& owner,
                  PageRange need, PageRange held, const sync::WaitLimit& limit);
 
+// The store has answered EOPNOTSUPP: nothing is asked for this file any more, and the log says so once.
+void give_up_reserving(Inode& inode);
+
 // Gives back what is reserved and not needed. Errors: EIO of a broken file, the store's, Errc::kTimedOut,
 // Errc::kInterrupted; what was not given back is still in the book.
 std::error_code trim(const std::shared_ptr<Inode>& inode, const sync::WaitLimit& limit);
 
-// Fresh pages in the range that are not dirty. REQUIRES: the write range of all of them.
+// Fresh pages in the range that are not dirty, nor about to be. REQUIRES: the write range of all of them.
 std::vector<PageRange> spare_pages(Inode& inode, PageRange pages);
 
 }  // namespace quire::file

@@ -10,6 +10,7 @@
 #include "file/cut_call.h"
 #include "file/reserve.h"
 #include "file/sync_file.h"
+#include "file/tail.h"
 #include "quire/error.h"
 
 namespace quire::file {
@@ -99,7 +100,8 @@ std::error_code ClearCall::prepare(const sync::WaitLimit& limit) {
   if (error) return error;
   const std::uint64_t size = inode_->size_bytes();
   grows_ = grows(size);
-  error = clear_edges(limit);
+  if (grows_) error = settle_tail(*inode_, limit);
+  if (!error) error = clear_edges(limit);
   if (error || !whole_pages()) return error;
   error = lock_pages(first_page_, end_page_ - 1, limit);
   if (error || grows_ || size == 0 || !takes_the_end(size)) return error;

@@ -8,6 +8,7 @@
 #include "fault/planted.h"
 #include "file/cut_call.h"
 #include "file/sync_file.h"
+#include "file/tail.h"
 #include "sync/range_lock.h"
 
 namespace quire::file {
@@ -39,7 +40,8 @@ std::error_code TruncateCall::prepare(const sync::WaitLimit& limit) {
       },
       limit);
   shrinks_ = size_bytes_ < inode_->size_bytes();
-  if (error || !shrinks_) return error;
+  if (error) return error;
+  if (!shrinks_) return settle_tail(*inode_, limit);
   return lock_pages(cache::page_index(size_bytes_), kLast, limit);
 }
 
@@ -108,7 +110,7 @@ std::error_code ExtendCall::prepare(const sync::WaitLimit& limit) {
   if (room == 0) return std::make_error_code(std::errc::file_too_large);
   *bytes_ = static_cast<std::size_t>(std::min<std::uint64_t>(*bytes_, room));
   size_bytes_ = size + *bytes_;
-  return {};
+  return settle_tail(*inode_, limit);
 }
 
 class CutBackCall final : public TruncateCall {
@@ -155,7 +157,7 @@ std::error_code AllocateCall::prepare(const sync::WaitLimit& limit) {
       },
       limit);
   grows_ = !keep_size_ && end_ > inode_->size_bytes();
-  return error;
+  return error || !grows_ ? error : settle_tail(*inode_, limit);
 }
 
 bool AllocateCall::next() noexcept {

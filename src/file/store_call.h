@@ -40,6 +40,8 @@ class StoreCall : public IoDone {
     call->parker_.park();  // it ended after all
     return sync::WaitStatus::kReady;
   }
+  // Nobody waits for it: it goes on alone. REQUIRES: it was not submitted yet.
+  void set_alone() noexcept { left_.store(true); }
   // The error of the request, or Errc::kTimedOut or kInterrupted: then it goes on alone.
   static std::error_code wait_and_disown(StoreCall* call, const sync::WaitLimit& limit) {
     const sync::WaitStatus status = wait(call, limit);

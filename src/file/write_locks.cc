@@ -4,6 +4,7 @@
 
 #include "fault/planted.h"
 #include "file/buffered.h"
+#include "file/tail.h"
 
 namespace quire::file {
 namespace {
@@ -45,7 +46,7 @@ std::error_code WriteLocks::lock(std::uint64_t* offset, std::size_t bytes, Exten
       if (append && fault::planted(fault::Planted::kLoseAppendOffset)) {
         *offset -= now % limits::kPageBytes;
       }
-      return {};
+      return extends ? settle_tail(inode_, limit) : std::error_code();
     }
     inode_.ranges().unlock(hold_);
     held_ = false;

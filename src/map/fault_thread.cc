@@ -4,8 +4,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <span>
 #include <system_error>
@@ -14,6 +16,18 @@
 #include "sync/check.h"
 
 namespace quire::map {
+namespace {
+
+// As poll(2) takes it.
+int milliseconds_until(sync::Clock::time_point when) noexcept {
+  if (when == sync::Clock::kNever) return -1;
+  const sync::Clock::time_point now = sync::Clock::now();
+  if (when <= now) return 0;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(when - now).count();
+  return static_cast<int>(std::min<std::int64_t>(left, 60'000));
+}
+
+}  // namespace
 
 Result<std::unique_ptr<FaultThread>> FaultThread::start(Userfault& userfault, FaultSink& sink) {
   const int bell = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -59,22 +73,28 @@ void FaultThread::ring() noexcept {
   QUIRE_CHECK(::write(bell_, &one, sizeof one) == sizeof one);
 }
 
+bool FaultThread::is_here() const noexcept {
+  return id_.load() == ::gettid();
+}
+
 void FaultThread::run() noexcept {
+  id_.store(::gettid());
   for (;;) {
+    const sync::Clock::time_point next = sink_.tick();
     // Before looking for work: what was there when stop() was called is done.
     const bool last = stopping_.load();
-    const bool faults = wait(last);
+    const bool faults = wait(last ? sync::Clock::time_point{} : next);
     std::size_t work = faults ? hand_over() : 0;
     work += run_posted();
     if (last && work == 0) return;
   }
 }
 
-// Until there is something to do, unless `at_once`. Returns whether there are faults.
-bool FaultThread::wait(bool at_once) noexcept {
+// Until there is something to do, or it is that time. Returns whether there are faults.
+bool FaultThread::wait(sync::Clock::time_point until) noexcept {
   std::array<pollfd, 2> fds = {pollfd{.fd = userfault_.fd(), .events = POLLIN, .revents = 0},
                                pollfd{.fd = bell_, .events = POLLIN, .revents = 0}};
-  const int ready = ::poll(fds.data(), fds.size(), at_once ? 0 : -1);
+  const int ready = ::poll(fds.data(), fds.size(), milliseconds_until(until));
   QUIRE_CHECK(ready >= 0 || errno == EINTR);
   if (ready <= 0) return false;
   if ((fds[1].revents & POLLIN) != 0) {

@@ -16,11 +16,13 @@
 //     posted by then.
 //  2. What is posted is linked through the Posted itself, which is posted once at a time. So posting needs no
 //     memory, and there are never more postings than things that can be posted.
-//  3. The thread sleeps for want of work only. What it calls must not wait, nor access a view.
+//  3. The thread sleeps for want of work only, until the sink's next tick(). What it calls must not wait, nor access a view.
 //  4. When stop() has returned, all that was posted before has been run, and each fault that was waiting to be
 //     taken was handed over. Nobody takes later ones: the views go first, and their going wakes who waits.
 #ifndef QUIRE_MAP_FAULT_THREAD_H_
 #define QUIRE_MAP_FAULT_THREAD_H_
+
+#include <sys/types.h>
 
 #include <cstddef>
 #include <memory>
@@ -28,6 +30,7 @@
 #include "map/userfault.h"
 #include "quire/result.h"
 #include "sync/atomic.h"
+#include "sync/clock.h"
 #include "sync/thread.h"
 
 namespace quire::map {
@@ -41,6 +44,8 @@ class FaultSink {
 
   // Answers, or sees to it that somebody will. Must not wait.
   virtual void fault(const Fault& fault) noexcept = 0;
+  // Does what is due by now. When to be called again at the latest; it is called more often.
+  virtual sync::Clock::time_point tick() noexcept { return sync::Clock::kNever; }
 
  protected:
   virtual ~FaultSink() = default;
@@ -81,6 +86,9 @@ class FaultThread {
   // Ends the thread, once it has nothing left to do. Not on the thread itself.
   void stop() noexcept;
 
+  // The caller is the thread. Its kernel id, once it runs; 0 before.
+  bool is_here() const noexcept;
+  pid_t id() const noexcept { return id_.load(); }
   // How often it was rung for, each a system call.
   std::size_t rings() const { return rings_.load(); }
 
@@ -91,7 +99,7 @@ class FaultThread {
       : userfault_(userfault), sink_(sink), bell_(bell) {}
 
   void run() noexcept;
-  bool wait(bool at_once) noexcept;
+  bool wait(sync::Clock::time_point until) noexcept;
   void ring() noexcept;
   std::size_t hand_over() noexcept;
   std::size_t run_posted() noexcept;
@@ -103,6 +111,7 @@ class FaultThread {
   sync::Atomic<Posted*> posted_{nullptr};
   sync::Atomic<std::size_t> posting_{0};  // threads in post()
   sync::Atomic<bool> stopping_{false};
+  sync::Atomic<pid_t> id_{0};
   sync::Atomic<std::size_t> rings_{0};
   sync::Thread thread_;
 };

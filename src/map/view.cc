@@ -146,6 +146,15 @@ View::~View() {
   userfault_.view_gone();
 }
 
+std::size_t View::mapped_pages() const {
+  const Shared lock(*this);
+  std::size_t mapped = 0;
+  for_each(
+      0, pages(), [](const State& state) { return state.mapped; },
+      [&](const Run& run) { mapped += run.count; });
+  return mapped;
+}
+
 std::optional<std::size_t> View::page_of(const std::byte* address) const {
   // As numbers: pointers into different objects have no order.
   const std::uintptr_t distance =

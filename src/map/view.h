@@ -72,6 +72,8 @@ class View {
   // All of it, unmapped parts too.
   std::span<std::byte> memory() const { return memory_; }
   std::size_t pages() const { return memory_.size() / limits::kPageBytes; }
+  // How many of them are mapped still.
+  std::size_t mapped_pages() const;
   // The page that the address is in, if it is in this view.
   std::optional<std::size_t> page_of(const std::byte* address) const;
 

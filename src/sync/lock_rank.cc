@@ -43,6 +43,8 @@ const char* name(Rank rank) noexcept {
       return "page";
     case Rank::kStoreInternals:
       return "store internals";
+    case Rank::kFileViews:
+      return "file views";
     case Rank::kView:
       return "view";
   }

@@ -32,7 +32,8 @@ enum class Rank : std::uint8_t {
   kTree,  // which nodes a file's page tree has
   kPage,
   kStoreInternals,
-  kView,  // of a mapping: what of it is mapped, held over one call of the kernel
+  kFileViews,  // which mappings a file has, held over what is done to all of them
+  kView,       // of a mapping: what of it is mapped, held over one call of the kernel
 };
 
 namespace lock_rank {

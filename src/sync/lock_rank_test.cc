@@ -17,9 +17,9 @@ using lock_rank::handed_over;
 using lock_rank::held_count;
 using lock_rank::released;
 
-constexpr std::array<Rank, 9> kOrder = {
+constexpr std::array<Rank, 10> kOrder = {
     Rank::kNames, Rank::kKernelPages, Rank::kFileStructure,  Rank::kWriteRange, Rank::kGate,
-    Rank::kTree,  Rank::kPage,        Rank::kStoreInternals, Rank::kView};
+    Rank::kTree,  Rank::kPage,        Rank::kStoreInternals, Rank::kFileViews,  Rank::kView};
 
 TEST(LockRankTest, TheWholeOrderMayBeHeld) {
   int what = 0;
@@ -48,7 +48,7 @@ TEST(LockRankDeathTest, SecondOfARankAbortsExceptPagesAndTheStore) {
   int one = 0;
   int two = 0;
   for (const Rank rank : {Rank::kNames, Rank::kKernelPages, Rank::kFileStructure, Rank::kWriteRange,
-                          Rank::kGate, Rank::kTree, Rank::kView}) {
+                          Rank::kGate, Rank::kTree, Rank::kFileViews, Rank::kView}) {
     EXPECT_DEATH(
         {
           acquired(rank, &one);

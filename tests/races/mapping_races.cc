@@ -22,11 +22,11 @@ file::EngineOptions mapped(Locking locking) {
 RACE(AlreadyWritableRedirty, kSkipProtect) {
   QuietEngine engine(mapped(locking));
   engine.write(0, kPage, 'a');
-  ASSERT_FALSE(engine.views->answer_store(0, {}));
+  ASSERT_FALSE(engine.views->answer_store(0));
   engine.sync();
   EXPECT_EQ(engine.value(0).state(), cache::PageState::kClean);
   if (!engine.views->stores(0)) {
-    ASSERT_FALSE(engine.views->answer_store(0, {}));
+    ASSERT_FALSE(engine.views->answer_store(0));
   }
   engine.views->store_all(0, 'b');
   engine.expect_all(pages_of("b"));
@@ -38,12 +38,12 @@ RACE(AlreadyWritableRedirty, kSkipProtect) {
 RACE(SnapshotVsSecondView, kSnapshotUnpinned) {
   QuietEngine engine(mapped(locking));
   engine.write(0, kPage, 'a');
-  ASSERT_FALSE(engine.views->answer_store(0, {}));
+  ASSERT_FALSE(engine.views->answer_store(0));
   sync::Thread second;
   bool stored = false;
   engine.views->on_protect = [&](std::uint64_t /*first*/, std::uint64_t /*count*/) {
     second = start_thread("second", [&] {
-      EXPECT_FALSE(engine.views->answer_store(0, {}));
+      EXPECT_FALSE(engine.views->answer_store(0));
       engine.views->store_all(0, 'b');
       stored = true;
     });
@@ -67,7 +67,7 @@ RACE(StaleMappingWriteback, kSealHidesNothing) {
   engine.write_letters(4);
   const auto fault_in = [&](std::uint64_t page) {
     (void)engine.read(page * kPage, kPage);
-    return engine.views->answer_store(page, {});
+    return engine.views->answer_store(page);
   };
   ASSERT_FALSE(fault_in(2));
   engine.views->store_all(2, 'x');
@@ -96,7 +96,8 @@ RACE(StaleMappingWriteback, kSealHidesNothing) {
 RACE(PunchVsMappedPage, kSkipPunch) {
   QuietEngine engine(mapped(locking));
   engine.write(0, 2 * kPage, 'a');
-  ASSERT_FALSE(engine.views->answer_store(0, {}));
+  ASSERT_FALSE(engine.views->answer_store(0));
+  ASSERT_FALSE(engine.views->answer_store(1));
   engine.sync();
   engine.store->set_hook(when(StoreOp::kCut, held()));
   sync::Thread puncher = start_thread(

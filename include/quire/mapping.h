@@ -1,0 +1,105 @@
+// A part of a file as memory. Loads and stores take part in the same coherence as reads, writes, direct IO and every
+// cut: a load sees each write that has ended, a read sees each store that has been made, and what is cut away is gone
+// from every mapping before the call that cut it returns.
+//
+//   auto map = file.map(0, 1 << 20);
+//   std::memcpy(map->data(), "hello", 5);   // dirty pages of the cache, written back like any others
+//   map->sync();                            // durable
+//
+// How. The first access to a page, and the first store to it since it was last written back, is a page fault that the
+// library answers (userfaultfd(2)), on one thread of its own for all mappings of the process, "quire-fault". While
+// that takes, the accessing thread sleeps: for the store, for memory, for a cut of the range. A thread of the program
+// that is suspended, or is stopped by a debugger, holds nobody up.
+//
+// What cannot be had raises SIGBUS at the access, in the thread that made it, as with mmap(2): beyond the last page of
+// the file; a page that the store cannot read (EIO); a first store for which the store has no space (ENOSPC), or that
+// cannot be made since nothing can be written back. last_error() says why. The next access tries again, but not for
+// limits::kFailedPageRetryAfter.
+//
+// The last page of a file is mapped whole. What a program stores behind the end of the file stays there for as long
+// as the page is cached, is never written to the store, and reads as zeros when the file grows.
+//
+// Time stamps: a first store sets mtime and ctime, as a write does; a load sets nothing.
+//
+// Limits:
+//  - The mapping is shared. There are no private writable ones (ENOTSUP): what such a mapping holds that the file
+//    does not would be lost where the file is cut. Map for reading, and copy.
+//  - fork(): the child does not have the mappings, and an access there raises SIGSEGV. Nor may the child use a Mapping.
+//  - A system call of another library that keeps pages for itself, such as a registered buffer of io_uring or
+//    O_DIRECT into the mapping, may store into a page after it counts as clean. Use read() and write() of File.
+//  - Where faults of the kernel may not be answered (vm.unprivileged_userfaultfd = 0 and no right to do more), a
+//    system call that is given memory of a mapping which is not in sight fails with EFAULT. File's calls do not.
+//    `quire doctor` says so, and how to allow it.
+//  - A store that a program brings along (store.h) must not access mappings while it is called for a cut: such an
+//    access fails (EDEADLK).
+//
+// Thread-safety: as File: everything from any number of threads at once, but unmap(), destruction, move and
+// assignment. Memory that one thread unmaps must not be accessed by another, of course.
+#ifndef QUIRE_MAPPING_H_
+#define QUIRE_MAPPING_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <system_error>
+
+#include "quire/export.h"
+#include "quire/file.h"
+#include "quire/result.h"
+
+namespace quire {
+
+class MappingImpl;
+
+class QUIRE_EXPORT Mapping {
+ public:
+  Mapping() noexcept;  // of nothing
+  Mapping(Mapping&&) noexcept;
+  // Unmaps what it held, as the destructor does.
+  Mapping& operator=(Mapping&&) noexcept;
+  // unmap(). An error is logged.
+  ~Mapping();
+
+  bool is_mapped() const noexcept;
+  // The address of the first byte, and how many there are: whole pages, those that were asked for lie in.
+  // Parts that were unmapped count.
+  std::byte* data() const noexcept;
+  std::size_t size() const noexcept;
+  std::span<std::byte> bytes() const noexcept { return {data(), size()}; }
+
+  // All ranges are in bytes from data() on; `length` 0 means to the end. They are widened to whole pages. EINVAL
+  // where they do not lie in the mapping.
+
+  // As mprotect(2). Errors: EACCES for kReadWrite if the file was not open for writing when it was mapped; ENOMEM,
+  // then a part may have changed.
+  Status protect(std::size_t offset, std::size_t length, MapAccess access);
+  // As msync(2) with MS_SYNC: File::sync_range() of what the range shows. Errors: that one's.
+  Status sync(std::size_t offset = 0, std::size_t length = 0, const CallOptions& call = {});
+  // As File::advise(), of what the range shows; kNormal, kSequential and kRandom are about all of this mapping.
+  // kWillNeed starts to read and waits for nothing. Never fails for want of memory.
+  Status advise(std::size_t offset, std::size_t length, Advice advice);
+  // Brings the range into sight, so that accesses of that kind take no fault while the pages stay in the cache and
+  // are not written back. Waits. Errors: what would raise SIGBUS at an access; ENOTSUP for kReadWrite where the part
+  // is mapped for reading only.
+  Status populate(std::size_t offset, std::size_t length, MapAccess access,
+                  const CallOptions& call = {});
+  // As munmap(2), of a part or of all. The last part gives the file back as File::close() does, and returns what
+  // that returns. What was stored stays in the cache, and is written back in time. Errors: ENOMEM, then a part may be
+  // unmapped.
+  Status unmap(std::size_t offset, std::size_t length);
+  Status unmap();
+
+  // Why the last access that raised SIGBUS did; zero if none has. Accesses beyond the end of the file the kernel
+  // refuses by itself: they change nothing here.
+  std::error_code last_error() const noexcept;
+
+ private:
+  friend class File;
+  QUIRE_NO_EXPORT explicit Mapping(std::unique_ptr<MappingImpl> impl) noexcept;
+  std::unique_ptr<MappingImpl> impl_;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_MAPPING_H_

@@ -1,0 +1,34 @@
+// BlockHolders: which threads are at work under a Block (cache_lock.h) at this moment: they cut, or write past the
+// cache. A page fault of such a thread would wait for its own thread; whoever answers faults fails it instead. That
+// is a bug of whoever faults: a store of a program's own, say, that touches a mapping while it is called.
+//
+// Who calls: cuts and direct writes, for the time in which their thread has a Block, handed over or not; who answers
+// faults asks.
+#ifndef QUIRE_CACHE_BLOCK_HOLDERS_H_
+#define QUIRE_CACHE_BLOCK_HOLDERS_H_
+
+#include <sys/types.h>
+
+namespace quire::cache {
+
+class BlockHolders {
+ public:
+  // The calling thread is one, for a scope.
+  class Scope {
+   public:
+    Scope() noexcept { enter(); }
+    ~Scope() { leave(); }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+  };
+  // By a thread's kernel id.
+  static bool holds(pid_t thread) noexcept;
+
+ private:
+  static void enter() noexcept;
+  static void leave() noexcept;
+};
+
+}  // namespace quire::cache
+
+#endif  // QUIRE_CACHE_BLOCK_HOLDERS_H_

@@ -1,0 +1,83 @@
+// FaultService: answers the page faults of all mappings of this process, of all caches. It has one userfaultfd and
+// one thread (map/fault_thread.h), made with the first mapping and ended with the last.
+//
+//   a program's access -> the kernel -> FaultThread -> FaultService: whose page is it (mapping_table.h)? -> PageFault
+//
+// Who calls: FileView, for as long as it lives (Use); faults, on the service's thread.
+//
+// Invariants:
+//  1. The service is there while a FileView is. It is ended by the thread that destroys the last one, unless that is
+//     the service's own: then it stays for the next.
+//  2. Nothing that is called on its thread waits for anything.
+//  3. The child of a fork has its own, if any: its parent's is neither used nor freed there.
+#ifndef QUIRE_FILE_FAULT_SERVICE_H_
+#define QUIRE_FILE_FAULT_SERVICE_H_
+
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "map/fault_thread.h"
+#include "map/userfault.h"
+#include "quire/result.h"
+#include "sync/atomic.h"
+#include "sync/clock.h"
+
+namespace quire::file {
+
+class FileView;
+
+class FaultService final : public map::FaultSink {
+ public:
+  // Keeps the service.
+  class Use {
+   public:
+    Use() = default;
+    Use(Use&& other) noexcept : service_(std::exchange(other.service_, nullptr)) {}
+    Use& operator=(Use&&) = delete;
+    ~Use();
+
+    FaultService& operator*() const noexcept { return *service_; }
+    FaultService* operator->() const noexcept { return service_; }
+
+   private:
+    friend class FaultService;
+    explicit Use(FaultService& service) : service_(&service) {}
+
+    FaultService* service_ = nullptr;
+  };
+  // The one of this process. Errors: those of Userfault::open() and FaultThread::start().
+  static Result<Use> of_process();
+  // For tests: what services treat as lacking from now on. REQUIRES: nothing is mapped.
+  static void refuse(map::FeatureSet features) noexcept;
+
+  map::Userfault& userfault() noexcept { return *userfault_; }
+  // Accesses that wait for an answer, and what is wanted ahead of them.
+  std::size_t under_way() const noexcept { return under_way_.load(); }
+  void note_begun() noexcept { under_way_.fetch_add(1); }
+  void note_ended() noexcept { under_way_.fetch_sub(1); }
+  // Has it run on the service's thread.
+  void post(map::Posted& posted) noexcept { thread_->post(posted); }
+  // The service's own thread, by its kernel id.
+  pid_t thread_id() const noexcept { return thread_->id(); }
+  // A page of the view failed: it is asked to retry when that is due. On the service's thread.
+  void note_failed(const std::shared_ptr<FileView>& view) noexcept;
+
+  void fault(const map::Fault& fault) noexcept override;
+  sync::Clock::time_point tick() noexcept override;
+
+ private:
+  FaultService() = default;
+  ~FaultService() = default;
+  static void leave() noexcept;
+
+  std::unique_ptr<map::Userfault> userfault_;
+  // Of the service's thread.
+  std::map<const FileView*, std::weak_ptr<FileView>> failed_;
+  sync::Atomic<std::size_t> under_way_{0};
+  std::unique_ptr<map::FaultThread> thread_;
+};
+
+}  // namespace quire::file
+
+#endif  // QUIRE_FILE_FAULT_SERVICE_H_

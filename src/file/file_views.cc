@@ -1,0 +1,66 @@
+#include "file/file_views.h"
+
+#include <algorithm>
+#include <new>
+
+#include "fault/planted.h"
+#include "sync/check.h"
+
+namespace quire::file {
+namespace {
+
+class Holding {
+ public:
+  Holding(sync::RwLock& lock, sync::RwMode mode) noexcept : lock_(lock), mode_(mode) {
+    QUIRE_CHECK(lock_.lock(mode_) == sync::WaitStatus::kReady);
+  }
+  ~Holding() { lock_.unlock(mode_); }
+  Holding(const Holding&) = delete;
+  Holding& operator=(const Holding&) = delete;
+
+ private:
+  sync::RwLock& lock_;
+  const sync::RwMode mode_;
+};
+
+}  // namespace
+
+bool FileViews::add(map::View& view, std::uint64_t first_page) noexcept {
+  const Holding lock(lock_, sync::RwMode::kWrite);
+  try {
+    views_.push_back({&view, first_page});
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  return true;
+}
+
+void FileViews::remove(const map::View& view) noexcept {
+  const Holding lock(lock_, sync::RwMode::kWrite);
+  std::erase_if(views_, [&](const Shown& shown) { return shown.view == &view; });
+}
+
+template <class Act>
+void FileViews::for_each(std::uint64_t first, std::uint64_t count, const Act& act) noexcept {
+  const Holding lock(lock_, sync::RwMode::kRead);
+  for (const Shown& shown : views_) {
+    const std::uint64_t begin = std::max(first, shown.first_page);
+    const std::uint64_t end = std::min(first + count, shown.first_page + shown.view->pages());
+    if (begin >= end) continue;
+    act(*shown.view, static_cast<std::size_t>(begin - shown.first_page),
+        static_cast<std::size_t>(end - begin));
+    if (fault::planted(fault::Planted::kFirstViewAlone)) return;
+  }
+}
+
+void FileViews::protect(std::uint64_t first, std::uint64_t count) noexcept {
+  for_each(first, count,
+           [](map::View& view, std::size_t at, std::size_t pages) { view.protect(at, pages); });
+}
+
+void FileViews::hide(std::uint64_t first, std::uint64_t count) noexcept {
+  for_each(first, count,
+           [](map::View& view, std::size_t at, std::size_t pages) { view.zap(at, pages); });
+}
+
+}  // namespace quire::file

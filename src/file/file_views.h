@@ -1,0 +1,44 @@
+// FileViews: all mappings of one file, for the engine, which takes pages out of their sight before it changes or
+// forgets them (cache/views.h). Every mapping is told: a page that one of them still shows could be stored into.
+//
+// Who calls: add() and remove() who maps and unmaps; protect() and hide() the engine, as said there. The lock is held
+// over system calls of views, and never over a wait for anybody who accesses one.
+#ifndef QUIRE_FILE_FILE_VIEWS_H_
+#define QUIRE_FILE_FILE_VIEWS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "cache/views.h"
+#include "map/view.h"
+#include "sync/rw_lock.h"
+
+namespace quire::file {
+
+class FileViews final : public cache::Views {
+ public:
+  // `view` shows the file from page `first_page` on. Until remove(), which its owner calls before it goes. False:
+  // there is no memory for it.
+  [[nodiscard]] bool add(map::View& view, std::uint64_t first_page) noexcept;
+  void remove(const map::View& view) noexcept;
+
+  void protect(std::uint64_t first, std::uint64_t count) noexcept override;
+  void hide(std::uint64_t first, std::uint64_t count) noexcept override;
+
+ private:
+  struct Shown {
+    map::View* view;
+    std::uint64_t first_page;
+  };
+  // Calls act(view, first, count) for the part that each view has of the pages.
+  template <class Act>
+  void for_each(std::uint64_t first, std::uint64_t count, const Act& act) noexcept;
+
+  // Alone by who changes what there is.
+  sync::RwLock lock_{sync::Rank::kFileViews};
+  std::vector<Shown> views_;
+};
+
+}  // namespace quire::file
+
+#endif  // QUIRE_FILE_FILE_VIEWS_H_
