@@ -31,7 +31,7 @@ FileView::Shown FileView::show(std::uint64_t first, std::size_t pages_max) noexc
       words[count++] = word;
     }
   }
-  if (count == 0) return {0, map::Stop::kHole, {}};
+  if (count == 0) return {};
   const bool unpinned = fault::planted(fault::Planted::kShowUnpinned);
   const auto unpin = [&] {
     for (std::size_t i = 0; i < count; ++i) inode_->wake(first + i, words[i]->unpin());
@@ -42,7 +42,7 @@ FileView::Shown FileView::show(std::uint64_t first, std::size_t pages_max) noexc
   const map::Done done = view_->resolve(place(first), count, map::Grant::kLoads);
   if (!unpinned) unpin();
   const std::size_t shown = done.bytes / limits::kPageBytes;
-  return {shown, shown > 0 ? map::Stop::kNothing : done.stop, marked};
+  return {true, shown, shown > 0 ? map::Stop::kNothing : done.stop, marked};
 }
 
 std::error_code FileView::bring_in(std::uint64_t* first, std::uint64_t end, Access access,

@@ -53,6 +53,7 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   // `pages_max`, up to the first that is not so. Each is pinned until it is in sight: else one that is dropped and
   // added again meanwhile would be shown half filled. Says how many, and what stopped it if that is none.
   struct Shown {
+    bool ready = false;  // the first page is one that can be shown
     std::size_t pages = 0;
     map::Stop stop = map::Stop::kNothing;
     std::optional<std::uint64_t> marked;  // among them is a page that starts the next readahead

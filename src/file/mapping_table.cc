@@ -59,6 +59,8 @@ void MappingTable::add(MappedRange range) {
   QUIRE_CHECK(whole_pages(range.bytes) && range.memory != nullptr);
   std::unique_ptr<const Ranges> replaced;
   sync::MutexLock lock(mutex_);
+  // What a parent made is neither used nor freed.
+  if (generation_.exchange(fork_generation()) != fork_generation()) ranges_.store(nullptr);
   const Ranges* const old = ranges_.load();
   auto ranges = old != nullptr ? std::make_unique<Ranges>(*old) : std::make_unique<Ranges>();
   QUIRE_CHECK(!any_in(*ranges, range.bytes));
@@ -70,8 +72,8 @@ void MappingTable::remove(Bytes bytes) {
   QUIRE_CHECK(whole_pages(bytes));
   std::unique_ptr<const Ranges> replaced;
   sync::MutexLock lock(mutex_);
+  if (empty()) return;
   const Ranges* const old = ranges_.load();
-  if (old == nullptr) return;
   auto ranges = std::make_unique<Ranges>();
   for (const MappedRange& range : *old) {
     const std::byte* const begin = range.bytes.data();
@@ -100,7 +102,7 @@ std::unique_ptr<const MappingTable::Ranges> MappingTable::replace(std::unique_pt
 }
 
 bool MappingTable::find(Bytes bytes) const noexcept {
-  if (bytes.empty()) return false;
+  if (bytes.empty() || empty()) return false;
   const Readers::Guard guard = readers_.enter();
   const Ranges* const ranges = ranges_.load();
   return ranges != nullptr && any_in(*ranges, bytes);

@@ -31,6 +31,7 @@
 #include <vector>
 
 #include "cache/page_tree.h"
+#include "file/fork_guard.h"
 #include "quire/radix_readers.h"
 #include "sync/atomic.h"
 #include "sync/mutex.h"
@@ -85,7 +86,10 @@ class MappingTable {
   // Takes out what lies in `bytes`, be it a part of a range or of several. REQUIRES: whole pages.
   void remove(std::span<const std::byte> bytes);
 
-  bool empty() const noexcept { return ranges_.load() == nullptr; }
+  // In the child of a fork there are none but its own.
+  bool empty() const noexcept {
+    return ranges_.load() == nullptr || generation_.load() != fork_generation();
+  }
   // Some byte lies in a mapping.
   bool meets(std::span<const std::byte> bytes) const noexcept { return !empty() && find(bytes); }
   template <class Byte>
@@ -114,6 +118,7 @@ class MappingTable {
   static MappingTable of_process_;
 
   sync::Atomic<const Ranges*> ranges_{nullptr};  // null if there are none
+  sync::Atomic<unsigned> generation_{0};         // of the process that made them
   mutable Readers readers_;
   sync::Mutex mutex_;  // of those who change it
 };

@@ -13,12 +13,22 @@
 namespace quire::file {
 namespace {
 
-// Looks at one page without having waited in between: more is a bug.
-constexpr int kLooksMax = 1000;
-
-// Of the page's block of fault-around: what lies before and behind it, itself included behind.
+// Where the block of pages begins that are shown together.
 std::uint64_t block_of(std::uint64_t page) noexcept {
   return page / limits::kFaultAroundPages * limits::kFaultAroundPages;
+}
+std::size_t left_in_block(std::uint64_t page) noexcept {
+  return static_cast<std::size_t>(block_of(page) + limits::kFaultAroundPages - page);
+}
+
+// Shows the page and, if that can be, those around it.
+FileView::Shown show_around(FileView& view, std::uint64_t page) noexcept {
+  const FileView::Shown shown = view.show(page, left_in_block(page));
+  if (shown.pages == 0) return shown;
+  const std::uint64_t first = std::max(block_of(page), view.first_page());
+  if (first < page) (void)view.show(first, static_cast<std::size_t>(page - first));
+  if (shown.marked) ahead_of_marker(view.inode(), view.readahead(), *shown.marked);
+  return shown;
 }
 
 }  // namespace
@@ -41,6 +51,11 @@ PageFault::PageFault(FaultService& service, std::shared_ptr<FileView> view, std:
 
 void PageFault::answer(FaultService& service, const std::shared_ptr<FileView>& view,
                        std::uint64_t page, const map::Fault& fault) noexcept {
+  // What is cached needs no more than to be shown. Under `inode` that is an operation like any other.
+  if (!fault.store && !view->inode().lock().guards_operations() && !view->inode().broken() &&
+      show_around(*view, page).pages > 0) {
+    return;
+  }
   const auto refuse = [&](std::errc error) {
     view->fail(page, std::make_error_code(error));
     service.note_failed(view);
@@ -127,18 +142,17 @@ PageFault::Next PageFault::access() noexcept {
 // ---- Loads ----
 
 PageFault::Next PageFault::look() noexcept {
-  const std::uint64_t block = block_of(page_);
-  const FileView::Shown found =
-      view_->show(page_, static_cast<std::size_t>(block + limits::kFaultAroundPages - page_));
-  if (found.marked) ahead_of_marker(inode(), view_->readahead(), *found.marked);
+  const FileView::Shown found = show_around(*view_, page_);
+  if (!found.ready) return look_closer();
   switch (found.stop) {
     case map::Stop::kNothing:
     case map::Stop::kPartly:
-      return shown();
+      return end({});
     case map::Stop::kMapped:
     case map::Stop::kGone:
       return repeat();
     case map::Stop::kPastEnd:
+    case map::Stop::kHole:
       return fail(std::make_error_code(std::errc::bad_address));
     case map::Stop::kNoMemory:
       return fail(std::make_error_code(std::errc::not_enough_memory));
@@ -147,11 +161,9 @@ PageFault::Next PageFault::look() noexcept {
       fill_.reset();
       store_ = true;
       return access();
-    case map::Stop::kHole:
-      break;
   }
-  QUIRE_CHECK(++looks_ < kLooksMax);
-  return look_closer();
+  QUIRE_CHECK(false);
+  return Next::kEnded;
 }
 
 // The page is not there, or not to be seen now.
@@ -181,8 +193,7 @@ PageFault::Next PageFault::fill() noexcept {
   if (page_ >= cache::pages_of(inode().size_bytes())) {
     return fail(std::make_error_code(std::errc::bad_address));
   }
-  const auto pages = static_cast<std::size_t>(
-      run_alone_ ? 1 : block_of(page_) + limits::kFaultAroundPages - page_);
+  const std::size_t pages = run_alone_ ? 1 : left_in_block(page_);
   {
     sync::MutexLock lock(view_->readahead().mutex);
     ahead_ = view_->readahead().state.on_miss(page_, pages);
@@ -209,13 +220,6 @@ PageFault::Next PageFault::moved() noexcept {
   if (write_.error()) return fail(write_.error());
   write_.release();
   return look();
-}
-
-PageFault::Next PageFault::shown() noexcept {
-  // Those before it: who goes through the file backwards, or at random, finds them later.
-  const std::uint64_t first = std::max(block_of(page_), view_->first_page());
-  if (first < page_) (void)view_->show(first, static_cast<std::size_t>(page_ - first));
-  return end({});
 }
 
 // ---- Stores ----

@@ -97,7 +97,6 @@ class PageFault final : public map::Posted, public sync::Waker {
   Next hold() noexcept;
   Next held() noexcept;
   Next let_store() noexcept;
-  Next shown() noexcept;
   Next repeat() noexcept;
   Next fail(std::error_code error) noexcept;
   Next end(std::error_code error) noexcept;
@@ -114,7 +113,6 @@ class PageFault final : public map::Posted, public sync::Waker {
   std::shared_ptr<Awaited> awaited_;
 
   Step step_ = Step::kBegin;
-  int looks_ = 0;
   bool run_alone_ = false;  // its neighbours are not read with it: that failed
   bool credit_ = false;
   cache::CacheLock::Operation operation_;

@@ -1,6 +1,8 @@
 #include "map/view.h"
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <system_error>
@@ -30,15 +32,27 @@ int protection(Access access) {
   return access == Access::kRead ? PROT_READ : PROT_READ | PROT_WRITE;
 }
 
+// mmap(2) of a memfd over what is mapped at `at`. By the bare call: ThreadSanitizer takes mmap() for a store to all of
+// the memory, and knows nothing of the kernel having those who access it wait.
+bool map_over(std::span<std::byte> at, int access, int memfd, std::uint64_t offset) {
+  return ::syscall(SYS_mmap, at.data(), at.size(), access, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+                   memfd, static_cast<off_t>(offset)) != -1;
+}
+
 // Maps `bytes` of the memfd and enrols them; over what is at `at`, unless that is null. Until they are enrolled they
 // cannot be accessed at all: nobody knows the address of a new one, but mlockall(MCL_FUTURE) would have it
 // populated. Returns the address.
 Result<std::byte*> install(Userfault& userfault, std::byte* at, std::size_t bytes, int memfd,
                            std::uint64_t offset, Access access) {
-  const int flags = MAP_SHARED | MAP_NORESERVE | (at == nullptr ? 0 : MAP_FIXED);
   userfault.count(Call::kMap);
-  void* const mapped = ::mmap(at, bytes, PROT_NONE, flags, memfd, static_cast<off_t>(offset));
-  if (mapped == MAP_FAILED) return failed("mmap");
+  void* mapped = at;
+  if (at == nullptr) {
+    mapped = ::mmap(nullptr, bytes, PROT_NONE, MAP_SHARED | MAP_NORESERVE, memfd,
+                    static_cast<off_t>(offset));
+    if (mapped == MAP_FAILED) return failed("mmap");
+  } else if (!map_over({at, bytes}, PROT_NONE, memfd, offset)) {
+    return failed("mmap");
+  }
   auto* const address = static_cast<std::byte*>(mapped);
   const auto give_up = [&](Error error) {
     if (at == nullptr) QUIRE_CHECK(::munmap(mapped, bytes) == 0);
@@ -267,11 +281,9 @@ Status View::poison(std::span<std::byte> range) {
 
 Status View::replace(const Run& run) {
   const std::span<std::byte> range = bytes(run.first, run.count);
-  const auto offset = static_cast<off_t>(offset_ + run.first * kPage);
+  const std::uint64_t offset = offset_ + run.first * kPage;
   userfault_.count(Call::kMap);
-  if (::mmap(range.data(), range.size(), protection(run.state.access),
-             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, userfault_.empty_file(),
-             offset) == MAP_FAILED) {
+  if (!map_over(range, protection(run.state.access), userfault_.empty_file(), offset)) {
     return no_memory();
   }
   // That it reaches a child of fork() would do no harm.
