@@ -1,12 +1,15 @@
 #include "file/mapping_table.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <memory>
 #include <utility>
 
+#include "file/fork_guard.h"
 #include "file/test_cache.h"
 
 namespace quire::file {
@@ -143,8 +146,31 @@ TEST_F(Table, ShowsTheBytesThatItShows) {
 
 // Fails if add() does not look.
 TEST_F(Table, TwoMappingsOfOneAddressDie) {
+  EXPECT_DEATH(
+      {
+        add(2, 2, 1, 0);
+        add(3, 2, 2, 0);
+      },
+      "any_in");
+}
+
+// The child of a fork has none of its parent's mappings: what lies at their addresses there is other memory. Fails if
+// empty() does not ask which process it is.
+TEST_F(Table, AChildHasNothingOfItsParents) {
+  install_fork_guard();
   add(2, 2, 1, 0);
-  EXPECT_DEATH(add(3, 2, 2, 0), "any_in");
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    bool right = table_.empty() && !table_.meets(bytes(2 * kPage, 1));
+    add(3, 1, 2, 0);
+    right = right && table_.meets(bytes(3 * kPage, 1)) && !table_.meets(bytes(2 * kPage, 1));
+    ::_exit(right ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  EXPECT_TRUE(table_.meets(bytes(2 * kPage, 1)));
   table_.remove(pages(2, 2));
 }
 
