@@ -8,7 +8,7 @@ source scripts/build.sh
 
 if [[ ${1:-} == --help ]]; then
   cat <<'TEXT'
-usage: scripts/bench.sh [--help | [host | mount | gate | locking] [OPTION...]]
+usage: scripts/bench.sh [--help | [host | mount | gate | locking | mapping] [OPTION...]]
 
 Builds optimised and runs, in this order, unless one of them is named:
   host   the host store beside memcpy, the kernel's page cache and fio
@@ -17,18 +17,19 @@ Builds optimised and runs, in this order, unless one of them is named:
   gate   the locks; not if --only chooses rows
   locking  the four locking strategies of a cache; not if --only chooses rows, unless it is named. Draws
          out/locking.svg
+  mapping  page faults of mapped files, and sweeps over them, beside the kernel's mmap
 
-Prints a table; the JSON goes to out/bench.json, out/mount_bench.json and out/locking.json unless --json
-names another file, and to out/gate.json. Needs fio for the rows of misses, the right to make a memory cgroup for the passes,
+Prints a table; the JSON goes to out/bench.json, out/mount_bench.json, out/locking.json and out/mapping.json unless --json
+names another file, and to out/gate.json. Needs fio for the rows of misses, the right to make a memory cgroup for the passes and sweeps,
 and root or fusermount3 for the mount. About twenty minutes, on a machine with nothing else to do.
 
 The options go to all but gate:
 TEXT
 fi
 
-sections=(host mount gate locking)
+sections=(host mount gate locking mapping)
 case ${1:-} in
-  host | mount | gate | locking)
+  host | mount | gate | locking | mapping)
     sections=("$1")
     shift
     ;;
@@ -102,6 +103,11 @@ for section in "${sections[@]}"; do
       build release quire_locking_bench
       printf '\nThe locking strategies.\n'
       table quire_locking_bench out/locking.json --chart out/locking.svg "$@"
+      ;;
+    mapping)
+      build release quire_mapping_bench
+      printf '\nMappings of files.\n'
+      table quire_mapping_bench out/mapping.json "$@"
       ;;
   esac
 done

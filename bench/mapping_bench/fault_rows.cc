@@ -1,0 +1,239 @@
+// Single faults: what is cached is brought into sight, stored into for the first time, taken out of sight.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "host_bench/data.h"
+#include "mapping_bench/rows.h"
+#include "quire/mapping.h"
+
+namespace quire::bench {
+namespace {
+
+constexpr char kFileName[] = "faults";
+constexpr std::size_t kAround = limits::kFaultAroundPages;
+
+// A file, as a whole in Quire's cache and in the kernel's: a file of its own for each, made alike.
+struct FaultData {
+  explicit FaultData(const Context& context) : bytes((context.quick ? 16 : 128) * kMiB) {
+    const std::string path = context.directory + "/" + kFileName;
+    fill_file(path, bytes, kMiB);
+    fill_file(path + ".kernel", bytes, kMiB);
+    CacheOptions options;
+    options.memory_bytes = 3 * bytes;
+    options.dirty_max_bytes = options.memory_bytes / 2;
+    options.dirty_background_bytes = options.dirty_max_bytes;
+    options.dirty_age = std::chrono::hours(1);
+    quire = std::make_unique<QuireFile>(context.directory, kFileName, options);
+    // Mapped first: its pages then come into memory that can be mapped.
+    mapping.emplace(take(quire->file.map(0, bytes)));
+    quire->load(bytes);
+    kernel = std::make_unique<Fd>(path + ".kernel", O_RDWR);
+    load_into_kernel(path + ".kernel", bytes);
+    settings = fmt::format("file of {} MiB, all cached; budget {} MiB", bytes / kMiB,
+                           options.memory_bytes / kMiB);
+  }
+
+  std::size_t pages() const { return bytes / kPage; }
+  std::byte* map_kernel() const {
+    void* const at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, kernel->get(), 0);
+    if (at == MAP_FAILED) throw NotMeasured("mmap of a file");
+    return static_cast<std::byte*>(at);
+  }
+  // A mapping that shows nothing yet.
+  void map_quire_again() {
+    mapping.reset();
+    mapping.emplace(take(quire->file.map(0, bytes)));
+  }
+
+  const std::uint64_t bytes;
+  std::unique_ptr<QuireFile> quire;
+  std::optional<Mapping> mapping;
+  std::unique_ptr<Fd> kernel;
+  std::string settings;
+};
+using Data = std::shared_ptr<FaultData>;
+
+void load(const std::byte* at) {
+  (void)*static_cast<const volatile std::byte*>(at);
+}
+void store(std::byte* at) {
+  *static_cast<volatile std::byte*>(at) = std::byte{1};
+}
+
+// Nanoseconds for each page of `count`, `step` pages apart, that `access` touches.
+template <class Access>
+double per_access(std::byte* base, std::size_t count, std::size_t step, const Access& access) {
+  return timed([&] {
+           for (std::size_t i = 0; i < count; ++i) access(base + i * step * kPage);
+         }) /
+         static_cast<double>(count);
+}
+
+// Each access a fault of its own: the kernel is asked not to bring neighbours; Quire's have one page in each block of
+// neighbours touched, so that a fault shows all of them and is paid for once.
+Row load_faults(const Context& context) {
+  auto d = std::make_shared<FaultData>(context);
+  Row row;
+  row.name = "fault/load";
+  row.title = "a load fault, what is cached; one access in each block of 16 pages";
+  row.op_bytes = kPage;
+  const std::size_t count = d->pages() / kAround;
+  row.sides.push_back({"Quire", d->settings, [d, count](unsigned) {
+                         d->map_quire_again();
+                         return per_access(d->mapping->data(), count, kAround, load);
+                       }});
+  row.sides.push_back({"kernel, one page", "MADV_RANDOM", [d, count](unsigned) {
+                         std::byte* const at = d->map_kernel();
+                         ::madvise(at, d->bytes, MADV_RANDOM);
+                         const double ns = per_access(at, count, kAround, load);
+                         ::munmap(at, d->bytes);
+                         return ns;
+                       }});
+  row.sides.push_back({"kernel, fault-around", "", [d, count](unsigned) {
+                         std::byte* const at = d->map_kernel();
+                         const double ns = per_access(at, count, kAround, load);
+                         ::munmap(at, d->bytes);
+                         return ns;
+                       }});
+  row.comparisons = {{0, 1, Comparison::Kind::kTime, 5.0}, {0, 2, Comparison::Kind::kTime, {}}};
+  row.limited_by =
+      "a fault is two switches of threads, a read of the userfaultfd and one call for 16 pages";
+  return row;
+}
+
+Row loads_in_order(const Context& context) {
+  auto d = std::make_shared<FaultData>(context);
+  Row row;
+  row.name = "fault/around";
+  row.title = "loads of page after page, what is cached: per page";
+  row.op_bytes = kPage;
+  const std::size_t count = d->pages();
+  row.sides.push_back({"Quire", d->settings, [d, count](unsigned) {
+                         d->map_quire_again();
+                         return per_access(d->mapping->data(), count, 1, load);
+                       }});
+  row.sides.push_back({"kernel", "fault-around", [d, count](unsigned) {
+                         std::byte* const at = d->map_kernel();
+                         const double ns = per_access(at, count, 1, load);
+                         ::munmap(at, d->bytes);
+                         return ns;
+                       }});
+  row.comparisons = {{0, 1, Comparison::Kind::kTime, 4.0}};
+  return row;
+}
+
+Row populates(const Context& context) {
+  auto d = std::make_shared<FaultData>(context);
+  Row row;
+  row.name = "fault/populate";
+  row.title = "everything brought into sight on request: per page";
+  row.op_bytes = kPage;
+  row.sides.push_back({"Quire", d->settings, [d](unsigned) {
+                         d->map_quire_again();
+                         return timed([&] { take(d->mapping->populate(0, 0, MapAccess::kRead)); }) /
+                                static_cast<double>(d->pages());
+                       }});
+  row.sides.push_back({"kernel", "MAP_POPULATE", [d](unsigned) {
+                         void* at = MAP_FAILED;
+                         const double ns = timed([&] {
+                           at = ::mmap(nullptr, d->bytes, PROT_READ, MAP_SHARED | MAP_POPULATE,
+                                       d->kernel->get(), 0);
+                         });
+                         if (at == MAP_FAILED) throw NotMeasured("mmap with MAP_POPULATE");
+                         ::munmap(at, d->bytes);
+                         return ns / static_cast<double>(d->pages());
+                       }});
+  row.comparisons = {{0, 1, Comparison::Kind::kTime, {}}};
+  return row;
+}
+
+// What was loaded is stored into for the first time since it was written back.
+Row first_stores(const Context& context) {
+  auto d = std::make_shared<FaultData>(context);
+  Row row;
+  row.name = "fault/store";
+  row.title = "the first store into a page that is in sight and clean";
+  row.op_bytes = kPage;
+  const std::size_t count = d->pages() / 4;
+  row.sides.push_back({"Quire", d->settings + ", space reserved", [d, count](unsigned) {
+                         take(d->quire->file.sync());
+                         (void)per_access(d->mapping->data(), count, 1, load);
+                         return per_access(d->mapping->data(), count, 1, store);
+                       }});
+  row.sides.push_back({"kernel", "", [d, count](unsigned) {
+                         std::byte* const at = d->map_kernel();
+                         if (::msync(at, d->bytes, MS_SYNC) != 0) throw NotMeasured("msync");
+                         (void)per_access(at, count, 1, load);
+                         const double ns = per_access(at, count, 1, store);
+                         ::munmap(at, d->bytes);
+                         return ns;
+                       }});
+  row.comparisons = {{0, 1, Comparison::Kind::kTime, 1.0}};
+  return row;
+}
+
+// Drops pages that are in sight while the other processor runs in the same process.
+Row drops(const Context& context, std::size_t pages_at_once) {
+  auto d = std::make_shared<FaultData>(context);
+  Row row;
+  row.name = fmt::format("drop/{}", pages_at_once);
+  row.title = fmt::format("dropping {} mapped page{} by one call, another thread running: per page",
+                          pages_at_once, pages_at_once == 1 ? "" : "s");
+  row.op_bytes = kPage;
+  const std::size_t count = (context.quick ? 1 : 4) * kMiB / kPage;
+  const auto drop = [d, count, pages_at_once](const auto& drop_pages) {
+    std::atomic<bool> ended{false};
+    std::jthread other([&] {
+      while (!ended.load(std::memory_order_relaxed)) {
+      }
+    });
+    const double ns = timed([&] {
+      for (std::size_t i = 0; i < count; i += pages_at_once) drop_pages(i * kPage);
+    });
+    ended = true;
+    return ns / static_cast<double>(count);
+  };
+  const std::size_t piece = pages_at_once * kPage;
+  row.sides.push_back({"Quire", "File::invalidate; " + d->settings, [=](unsigned) {
+                         take(d->quire->file.sync());
+                         take(d->mapping->populate(0, count * kPage, MapAccess::kRead));
+                         return drop(
+                             [&](std::uint64_t at) { take(d->quire->file.invalidate(at, piece)); });
+                       }});
+  row.sides.push_back({"kernel", "MADV_DONTNEED and POSIX_FADV_DONTNEED", [=](unsigned) {
+                         std::byte* const at = d->map_kernel();
+                         (void)per_access(at, count, 1, load);
+                         const double ns = drop([&](std::uint64_t from) {
+                           ::madvise(at + from, piece, MADV_DONTNEED);
+                           ::posix_fadvise(d->kernel->get(), static_cast<off_t>(from),
+                                           static_cast<off_t>(piece), POSIX_FADV_DONTNEED);
+                         });
+                         ::munmap(at, d->bytes);
+                         return ns;
+                       }});
+  row.comparisons = {{0, 1, Comparison::Kind::kTime, {}}};
+  return row;
+}
+
+}  // namespace
+
+std::vector<RowMaker> fault_rows() {
+  return {
+      {"fault/load", load_faults},
+      {"fault/around", loads_in_order},
+      {"fault/populate", populates},
+      {"fault/store", first_stores},
+      {"drop/1", [](const Context& context) { return drops(context, 1); }},
+      {"drop/256", [](const Context& context) { return drops(context, 256); }},
+  };
+}
+
+}  // namespace quire::bench
