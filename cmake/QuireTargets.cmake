@@ -10,6 +10,9 @@
 #   quire_precompile(target library|tests)  lets a target start from cmake/precompiled_*.h, which
 #                                           halves the time to compile; only where asked for, since
 #                                           it hides missing includes and defeats ccache
+#   quire_test_options(target)              compiles what only tests are made of, of a target over
+#                                           the library's objects and GoogleTest
+#   quire_reads_options(a.cc)               a program's source with CLI11 in it
 function(quire_precompile target kind)
   if(NOT QUIRE_PRECOMPILED)
     return()
@@ -29,6 +32,31 @@ function(quire_sources)
   target_sources(quire_objects PRIVATE ${ARGN})
 endfunction()
 
+function(quire_test_options target)
+  if(NOT QUIRE_SANITIZE)
+    # The library's own objects are what is tested; optimising the tests takes longer than running them.
+    target_compile_options(${target} PRIVATE -O0)
+  elseif(QUIRE_SANITIZE MATCHES undefined)
+    # Likewise: their own arithmetic is not what is tested.
+    target_compile_options(${target} PRIVATE -fno-sanitize=undefined)
+  endif()
+  # A library is compiled for any place in memory, as the header is not.
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    quire_precompile(${target} tests)
+  endif()
+endfunction()
+
+function(quire_reads_options source)
+  # Long to compile, and over in a moment.
+  set(options -O0 -g0)
+  if(QUIRE_SANITIZE MATCHES undefined)
+    list(APPEND options -fno-sanitize=undefined)
+  endif()
+  set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${options}"
+                              SKIP_UNITY_BUILD_INCLUSION ON SKIP_PRECOMPILE_HEADERS ON)
+endfunction()
+
 function(quire_test name)
   cmake_parse_arguments(ARG "" "" "LABELS;LIBRARIES" ${ARGN})
   if(NOT QUIRE_TESTS OR QUIRE_SIM)
@@ -37,14 +65,7 @@ function(quire_test name)
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
   target_link_libraries(${name} PRIVATE quire_objects quire_flags GTest::gtest_main GTest::gmock
                         ${ARG_LIBRARIES})
-  if(NOT QUIRE_SANITIZE)
-    # The library's own objects are what is tested; optimising the tests takes longer than running them.
-    target_compile_options(${name} PRIVATE -O0)
-  elseif(QUIRE_SANITIZE MATCHES undefined)
-    # Likewise: their own arithmetic is not what is tested.
-    target_compile_options(${name} PRIVATE -fno-sanitize=undefined)
-  endif()
-  quire_precompile(${name} tests)
+  quire_test_options(${name})
   # An empty list of labels would swallow the property after it.
   set(labels "")
   if(ARG_LABELS)

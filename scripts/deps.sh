@@ -12,7 +12,7 @@ packages_to_run=(fuse3 git sqlite3 fio tar)               # programs that work o
 packages_to_test=(
   libboost-context-dev                                   # the simulation
   spin gcc                                               # models
-  clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14
+  clang-14 lld-14 libclang-rt-14-dev clang-format-14 clang-tidy-14
   fio e2fsprogs util-linux                               # disks to fill, programs to compare with
 )
 

@@ -21,16 +21,14 @@ lint() {
 
 # clang-tidy reads the library's sources in units: one for each directory (and set of options to
 # compile with, should they differ), a file in build/tidy that includes the sources. Most of the time
-# goes into what the sources include, which is then read once a unit. To take them for code, not for
-# headers, clang's path-sensitive checks want a unit's name to begin as it does.
-#
-# Two checks look at the unit itself only; sources that have something to show them are read again,
-# alone, with these.
-tidy_alone=misc-unused-alias-decls,misc-unused-using-decls
-tidy_alone_where='^ *(using [[:alnum:]_:]+::[[:alnum:]_]+;|namespace [[:alnum:]_]+ = )'
+# goes into what the sources include, which is then read once a unit; so the small directories go with
+# the command. Floors that call each other all the time do not go together: the path-sensitive checks
+# would follow the calls down, which takes longer, and take threads' agreements for mistakes. To take them for code, not for headers, clang's path-sensitive checks want
+# a unit's name to begin as it does.
 
 # compile_options: a line FILE<tab>DIRECTORY<tab>COMMAND for each source that clang compiles; in the
-# command @ stands for the source. Those of the simulation from its own build.
+# command @ stands for the source. Those of the simulation from its own build. Without what only the
+# code generator reads: levels of optimisation, and whether it is for a program or for a library.
 compile_options() {
   local database
   for database in build/clang-sim build/clang-files; do
@@ -43,6 +41,7 @@ compile_options() {
         if (index($0, root) != 1 || seen[file]++) next
         if ((file ~ /^src\/sync\/sim\//) != (database == "build/clang-sim")) next
         sub(/ -o [^ ]+ -c .*/, " -c @", command)
+        gsub(/ -(O[0-3s]|fPIC|fPIE)/, "", command)
         print file "\t" directory "\t" command
       }' "$database/compile_commands.json"
   done
@@ -59,13 +58,14 @@ make_units() {
       !($2 in options) {print 0, "-", $2; next}
       {
         floor = $2; sub(/\/[^\/]*$/, "", floor); gsub(/\//, "-", floor)
-        key = floor "\t" options[$2]
+        if (floor == "src" || floor == "src-map") floor = "src-tool"
+        key = options[$2] "\t" floor
         if (!(key in unit)) {
           unit[key] = "build/tidy/UnifiedSource-" floor (count[floor]++ ? "-" count[floor] : "") ".cc"
           split(key, part, "\t")
-          sub(/@$/, root unit[key], part[3])
-          entries = entries (entries ? ",\n" : "") "{\n\"directory\": \"" part[2] "\",\n\"command\": \"" \
-            part[3] "\",\n\"file\": \"" root unit[key] "\"\n}"
+          sub(/@$/, root unit[key], part[2])
+          entries = entries (entries ? ",\n" : "") "{\n\"directory\": \"" part[1] "\",\n\"command\": \"" \
+            part[2] "\",\n\"file\": \"" root unit[key] "\"\n}"
         }
         print "#include \"" root $2 "\"" >unit[key]
         bytes[key] += $1
@@ -81,47 +81,33 @@ make_units() {
 # on a function after that many states of it; with their own limit they would take four fifths of
 # the time of all checks together.
 clang_tidy() {
-  local results unit sources source states=30000
+  local results unit sources states=30000
   [[ ${long:-no} == no ]] || states=225000
   results=$(mktemp -d)
   make_units >"$results/units"
-  {
-    grep -v '^-' "$results/units" | cut -d' ' -f1 | sed 's/$/ build\/tidy -bugprone-suspicious-include/'
-    files 'src/*.cc' | grep -vE '_(test|bench)\.cc$' | xargs grep -lE "$tidy_alone_where" |
-      while read -r source; do
-        printf '%s %s -*,%s\n' "$source" "$(compiled_in "$source")" "$tidy_alone"
-      done
-  } >"$results/jobs"
-  xargs -P "$jobs" -L 1 bash -c '
-    out=$1/$(tr / - <<<"$3")
-    clang-tidy-14 --quiet -p "$4" --checks="$5" --extra-arg=-Xclang --extra-arg=-analyzer-config \
+  grep -v '^-' "$results/units" | cut -d' ' -f1 | xargs -P "$jobs" -I UNIT bash -c '
+    out=$1/$(basename "$3")
+    clang-tidy-14 --quiet -p build/tidy --checks=-bugprone-suspicious-include \
+      --extra-arg=-Xclang --extra-arg=-analyzer-config \
       --extra-arg=-Xclang --extra-arg=max-nodes="$2" "$3" >"$out.log" 2>"$out.noise" &&
       touch "$out.ok"
-    exit 0' clang_tidy "$results" "$states" <"$results/jobs"
+    exit 0' clang_tidy "$results" "$states" UNIT
   while read -r unit sources; do
     if [[ $unit == - ]]; then
       step "clang-tidy $sources" report "$sources is in no build"
     else
-      step "clang-tidy of $(wc -w <<<"$sources") in $(dirname "${sources%% *}")" tidied "$results" "$unit"
+      step "clang-tidy of $(wc -w <<<"$sources") in $(floors_of $sources)" tidied "$results/$(basename "$unit")"
     fi
   done <"$results/units"
-  while read -r source _; do
-    [[ $source == build/* ]] || step "clang-tidy $source alone" tidied "$results" "$source"
-  done <"$results/jobs"
   rm -rf "$results"
 }
 
-# compiled_in FILE: where it stands how clang compiles the file.
-compiled_in() {
-  case $1 in
-    src/sync/sim/*) printf 'build/clang-sim' ;;
-    *) printf 'build/clang-files' ;;
-  esac
+# floors_of FILE...: their directories, each once.
+floors_of() {
+  dirname "$@" | sort -u | paste -sd' '
 }
 
-# tidied RESULTS NAME: what clang-tidy said of a unit or a source.
+# tidied OUT: what clang-tidy said of a unit.
 tidied() {
-  local out
-  out=$1/$(tr / - <<<"$2")
-  [[ -f $out.ok ]] || { cat "$out.log"; grep -v 'warnings generated' "$out.noise"; return 1; }
+  [[ -f $1.ok ]] || { cat "$1.log"; grep -v 'warnings generated' "$1.noise"; return 1; }
 }

@@ -114,6 +114,20 @@ no_source_is_included() {
   report "$bad"
 }
 
+# A using-declaration or an alias of a source, save a constructor's, is for a name that the rest of the
+# source says.
+every_using_is_used() {
+  local file line name bad=()
+  while IFS=: read -r file line name; do
+    name=$(sed -E 's/^.*(using .*::|namespace )([A-Za-z0-9_]+)( =.*|;.*)/\2/' <<<"$name")
+    sed -e "${line}d" -e 's|"[^"]*"|""|g' -e 's|//.*||' "$file" |
+      grep -P "(?<![\\w:.>])$name\\b" >/dev/null || bad+=("$file:$line: $name is not used")
+  done < <(files '*.cc' |
+             xargs grep -nE '^ *(using [A-Za-z0-9_:]+::[A-Za-z0-9_]+;|namespace [A-Za-z0-9_]+ = )' |
+             grep -vE '([A-Za-z0-9_]+)::\1;')
+  report "${bad[@]}"
+}
+
 tests_never_sleep() {
   files '*_test.cc' 'tests/*.cc' 'tests/*.h' | grep -v '^tests/main_job/' |
     none_match '\b(sleep_for|sleep_until|usleep|nanosleep|sleep)\('
@@ -213,6 +227,7 @@ tidy_rules=(
   all_waiting_goes_through_the_seam
   the_library_neither_prints_nor_exits
   no_source_is_included
+  every_using_is_used
   tests_never_sleep
   public_headers_include_only_the_standard_library
   nothing_is_left_for_later

@@ -15,7 +15,7 @@
 namespace quire::bench {
 namespace {
 
-constexpr char kFileName[] = "hits";
+constexpr char kHitsFile[] = "hits";
 
 // memcpy as the library calls it: the C library's own, since the length is not known when compiling.
 void copy(std::byte* to, const std::byte* from, std::size_t length) {
@@ -28,11 +28,11 @@ struct HitData {
   HitData(const Context& context, bool with_memory)
       : bytes((context.quick ? 64 : 512) * kMiB),
         pages(bytes / kPage),
-        path(context.directory + "/" + kFileName) {
+        path(context.directory + "/" + kHitsFile) {
     fill_file(path, bytes, kMiB);
     CacheOptions options;
     options.memory_bytes = bytes * 2;
-    quire = std::make_unique<QuireFile>(context.directory, kFileName, options);
+    quire = std::make_unique<QuireFile>(context.directory, kHitsFile, options);
     quire->load(bytes);
     load_into_kernel(path, bytes);
     large = std::make_unique<Fd>(path, O_RDONLY);
@@ -61,7 +61,7 @@ struct HitData {
   std::string settings;
   std::uint64_t misses_before = 0;
 };
-using Data = std::shared_ptr<HitData>;
+using SharedHits = std::shared_ptr<HitData>;
 
 void check(bool ok) {
   if (!ok) {
@@ -146,7 +146,7 @@ NanosecondsPerOp hot_reads(const Read& read, std::size_t length, bool quick) {
 }
 
 // With `threads` 0 the median of batches on this thread, else wall time on so many.
-std::vector<Side> random_sides(const Data& d, bool quick, unsigned threads) {
+std::vector<Side> random_sides(const SharedHits& d, bool quick, unsigned threads) {
   const auto side = [&](std::string name, std::string settings, auto read) {
     if (threads == 0) {
       return Side{std::move(name), std::move(settings), [d, read, quick](unsigned round) {

@@ -14,7 +14,7 @@
 namespace quire::bench {
 namespace {
 
-constexpr char kFileName[] = "misses";
+constexpr char kMissesFile[] = "misses";
 constexpr std::size_t kSequentialPiece = 128 << 10;
 constexpr std::size_t kSlice = 64;  // operations between looks at the clock
 
@@ -23,15 +23,15 @@ struct MissData {
       : bytes((context.quick ? 256 : 2048) * kMiB),
         pages(bytes / kPage),
         seconds(context.quick ? 0.3 : 1.5),
-        path(context.directory + "/" + kFileName) {
+        path(context.directory + "/" + kMissesFile) {
     fill_file(path, bytes, kMiB);
     drop_from_kernel(path);
     CacheOptions options;
     options.memory_bytes = (context.quick ? 16 : 64) * kMiB;
-    quire = std::make_unique<QuireFile>(context.directory, kFileName, options);
+    quire = std::make_unique<QuireFile>(context.directory, kMissesFile, options);
     // Each thread reads through a File of its own, as fio's jobs do.
     for (File& file : files) {
-      file = take(quire->cache->open(kFileName, OpenFlags::kRead));
+      file = take(quire->cache->open(kMissesFile, OpenFlags::kRead));
       take(file.advise(0, 0, advice));
     }
     settings = fmt::format("budget {} MiB, file {} MiB, host store on direct IO",
@@ -59,7 +59,7 @@ struct MissData {
   // Where each thread goes on in the next round.
   std::uint64_t positions[2] = {};
 };
-using Data = std::shared_ptr<MissData>;
+using SharedMisses = std::shared_ptr<MissData>;
 
 // Runs `op` on `threads` threads for about `seconds`; nanoseconds of wall time for each op.
 template <class Op>
@@ -127,7 +127,7 @@ NanosecondsPerOp fio(const MissData& d, const std::vector<std::string>& how, uns
   return milliseconds * 1e6 / (bytes / static_cast<double>(op_bytes));
 }
 
-Side fio_side(const Data& d, const std::string& name, std::vector<std::string> how,
+Side fio_side(const SharedMisses& d, const std::string& name, std::vector<std::string> how,
               unsigned threads, std::uint64_t op_bytes) {
   std::string settings = "direct=1";
   for (const std::string& option : how) {

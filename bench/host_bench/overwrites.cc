@@ -14,12 +14,12 @@
 namespace quire::bench {
 namespace {
 
-constexpr char kFileName[] = "overwrites";
+constexpr char kOverwritesFile[] = "overwrites";
 
 struct OverwriteData {
   OverwriteData(const Context& context, std::size_t piece)
       : bytes((context.quick ? 64 : 512) * kMiB) {
-    const std::string path = context.directory + "/" + kFileName;
+    const std::string path = context.directory + "/" + kOverwritesFile;
     fill_file(path + ".kernel", bytes, piece);
     kernel = std::make_unique<Fd>(path + ".kernel", O_RDWR);
     // Made empty, then filled through Quire in the same pieces.
@@ -29,7 +29,7 @@ struct OverwriteData {
     options.dirty_max_bytes = options.memory_bytes / 2;
     options.dirty_background_bytes = options.dirty_max_bytes;
     options.dirty_age = std::chrono::hours(1);
-    quire = std::make_unique<QuireFile>(context.directory, kFileName, options);
+    quire = std::make_unique<QuireFile>(context.directory, kOverwritesFile, options);
     const std::vector<std::byte> noise(piece, std::byte{0x33});
     for (std::uint64_t at = 0; at < bytes; at += piece) {
       take(quire->file.write(noise, at));

@@ -21,13 +21,13 @@
 namespace quire::bench {
 namespace {
 
-constexpr char kFileName[] = "passes";
+constexpr char kPassesFile[] = "passes";
 constexpr std::size_t kPiece = 128 << 10;
 
 struct PassData {
   explicit PassData(const Context& context)
       : self(context.self),
-        path(context.directory + "/" + kFileName),
+        path(context.directory + "/" + kPassesFile),
         memory_bytes((context.quick ? 16 : 64) * kMiB),
         bytes(8 * memory_bytes),
         limit(memory_bytes) {

@@ -18,7 +18,7 @@ namespace quire::bench {
 namespace {
 
 constexpr char kFileName[] = "data";
-constexpr unsigned kRowSecondsMax = 600;
+constexpr unsigned kDataRowSecondsMax = 600;
 
 // One of the three files, open.
 struct DataSide {
@@ -97,7 +97,7 @@ struct DataSides {
     }
   }
 
-  const RowTimeout timeout{kRowSecondsMax};
+  const RowTimeout timeout{kDataRowSecondsMax};
   const std::uint64_t bytes;
   const std::uint64_t pages;
   std::array<DataSide, 3> sides;

@@ -21,7 +21,7 @@
 namespace quire::bench {
 namespace {
 
-constexpr unsigned kRowSecondsMax = 900;
+constexpr unsigned kNameRowSecondsMax = 900;
 // Rounds of rows that take seconds.
 constexpr unsigned kLongRounds = 7;
 constexpr std::size_t kSmallFileBytes = 1024;
@@ -60,7 +60,7 @@ struct NameSides {
     side.mount.emplace(side.mount_settings);
   }
 
-  const RowTimeout timeout{kRowSecondsMax};
+  const RowTimeout timeout{kNameRowSecondsMax};
   std::array<NameSide, 3> sides;
 };
 

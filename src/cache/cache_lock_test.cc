@@ -11,7 +11,6 @@
 namespace quire::cache {
 namespace {
 
-using sync::GateSide;
 using sync::RwMode;
 using sync::WaitLimit;
 using sync::WaitStatus;

@@ -22,15 +22,15 @@ struct HazardPeer {
 
 namespace {
 
-constexpr PageKey kKey = PageKey::of(1, 3);
+constexpr PageKey kBarredKey = PageKey::of(1, 3);
 
 // What readers and the one who bars them share: a page that may be read or not, and who is inside.
-struct Page {
+struct BarredPage {
   sync::Atomic<bool> readable{true};
   int inside = 0;
 
   void read() {
-    const Hazards::Guard guard(Hazards::slot_of_thread(), kKey);
+    const Hazards::Guard guard(Hazards::slot_of_thread(), kBarredKey);
     if (!readable.load()) return;
     ++inside;
     sync::yield_thread();
@@ -38,7 +38,7 @@ struct Page {
   }
   void bar() {
     readable.store(false);
-    EXPECT_EQ(Hazards::wait_clear(kKey, {}), sync::WaitStatus::kReady);
+    EXPECT_EQ(Hazards::wait_clear(kBarredKey, {}), sync::WaitStatus::kReady);
     EXPECT_EQ(inside, 0);
     sync::yield_thread();
     EXPECT_EQ(inside, 0);
@@ -49,7 +49,7 @@ struct Page {
 // A lost wake-up is a deadlock, which ends the run. Fails if a guard is published or cleared too late.
 SIM_TEST(HazardsSim, NobodyIsInsideAfterTheWait) {
   Hazards::forget_earlier_runs();
-  Page page;
+  BarredPage page;
   std::vector<sync::Thread> readers;
   for (int i = 0; i < 2; ++i) {
     readers.push_back(start_thread("reader", [&] {
@@ -90,7 +90,7 @@ SIM_TEST(HazardsSim, AnotherSlotsWakeIsNotTheEnd) {
     EXPECT_LT(slot, others) << "the waiter comes to ours first";
     HazardPeer::count_in(others);
     {
-      const Hazards::Guard guard(others, kKey);
+      const Hazards::Guard guard(others, kBarredKey);
       other_is_in = true;
       while (!other_may_end) sync::yield_thread();
     }
@@ -100,13 +100,13 @@ SIM_TEST(HazardsSim, AnotherSlotsWakeIsNotTheEnd) {
   Hazards::Waiter parked(waker);
   sync::Thread waiter;
   {
-    const Hazards::Guard guard(slot, kKey);
+    const Hazards::Guard guard(slot, kBarredKey);
     while (!other_is_in) sync::yield_thread();
     waiter = start_thread("waiter", [&] {
-      EXPECT_EQ(Hazards::wait_clear(kKey, {}), sync::WaitStatus::kReady);
+      EXPECT_EQ(Hazards::wait_clear(kBarredKey, {}), sync::WaitStatus::kReady);
       EXPECT_FALSE(inside);
     });
-    EXPECT_FALSE(Hazards::begin_clear(kKey, parked));
+    EXPECT_FALSE(Hazards::begin_clear(kBarredKey, parked));
     for (int i = 0; i < 250; ++i) sync::yield_thread();
     other_may_end = true;
     other.join();
@@ -131,12 +131,12 @@ SIM_TEST(HazardsSim, CancelMeetsTheEndOfAGuard) {
   std::uint32_t slot = 0;
   sync::Thread reader = start_thread("reader", [&] {
     slot = Hazards::slot_of_thread();
-    const Hazards::Guard guard(slot, kKey);
+    const Hazards::Guard guard(slot, kBarredKey);
     named = true;
     while (!may_end) sync::yield_thread();
   });
   while (!named) sync::yield_thread();
-  EXPECT_FALSE(Hazards::begin_clear(kKey, waiter));
+  EXPECT_FALSE(Hazards::begin_clear(kBarredKey, waiter));
   may_end = true;
   for (std::uint64_t i = sync::random_u64() % 4; i > 0; --i) sync::yield_thread();
   const bool taken_back = Hazards::cancel(waiter);

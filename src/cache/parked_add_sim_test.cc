@@ -20,8 +20,8 @@
 namespace quire::cache {
 namespace {
 
-constexpr std::array kStrategies = {Locking::kGate, Locking::kRange, Locking::kInvalidate,
-                                    Locking::kInode};
+constexpr std::array kLockings = {Locking::kGate, Locking::kRange, Locking::kInvalidate,
+                                  Locking::kInode};
 
 // A miss that no thread waits for, again and again. Its store answers through the handler.
 class Fault final : public sync::TestHandler::Task {
@@ -116,7 +116,7 @@ SIM_EXPLORE(ParkedAddSim, FaultMeetsCutInode, 2) {
 
 // Faults, threads who miss, cuts and eviction, all at once. Fails (a deadlock) if somebody's turn is lost.
 SIM_TEST(ParkedAddSim, EverybodyGetsOn) {
-  for (const Locking strategy : kStrategies) {
+  for (const Locking strategy : kLockings) {
     CutFile file(strategy);
     {
       sync::TestHandler handler;

@@ -10,6 +10,7 @@
 #include "cache/fill.h"
 #include "file/direct.h"
 #include "file/test_engine.h"
+#include "file/test_sim.h"
 #include "sync/clock.h"
 #include "sync/sim/sim_test.h"
 
@@ -18,7 +19,6 @@ namespace {
 
 using cache::filled;
 
-constexpr std::size_t kPage = limits::kPageBytes;
 constexpr std::array kStrategies = {Locking::kGate, Locking::kRange, Locking::kInvalidate,
                                     Locking::kInode};
 

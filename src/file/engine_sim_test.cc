@@ -25,6 +25,7 @@
 #include "file/shoot_down.h"
 #include "file/sync_file.h"
 #include "file/test_engine.h"
+#include "file/test_sim.h"
 #include "sync/random.h"
 #include "sync/sim/sim_test.h"
 #include "sync/thread.h"
@@ -34,12 +35,6 @@ namespace {
 
 using cache::start_thread;
 
-constexpr std::size_t kPage = limits::kPageBytes;
-
-std::uint64_t below(std::uint64_t bound) {
-  return sync::random_u64() % bound;
-}
-
 // A store that takes its time; each strategy in its turn, mapped or not, as the seed has it.
 EngineOptions slow(std::size_t initial_bytes = 0) {
   return {.initial_bytes = initial_bytes,
@@ -48,12 +43,7 @@ EngineOptions slow(std::size_t initial_bytes = 0) {
           .mapped = below(2) == 0};
 }
 
-// A write or a read of the engine's, by either way; past the cache with the caller's memory or through
-// frames of the cache, as it falls.
-sync::WaitLimit patient() {
-  if (below(2) == 0) return {};
-  return {sync::deadline_after(std::chrono::hours(1)), {}};
-}
+// A write or a read of the engine's, by either way, as it falls.
 std::uint64_t write_somehow(Engine& engine, std::uint64_t offset, std::size_t bytes, char with) {
   return below(2) == 0 ? engine.write(offset, bytes, with)
                        : engine.write_direct(offset, bytes, with, patient());

@@ -19,6 +19,7 @@
 #include "file/shoot_down.h"
 #include "file/test_engine.h"
 #include "file/test_mappings.h"
+#include "file/test_sim.h"
 #include "sync/random.h"
 #include "sync/sim/sim_test.h"
 #include "sync/thread.h"
@@ -28,12 +29,6 @@ namespace {
 
 using cache::start_thread;
 
-constexpr std::size_t kPage = limits::kPageBytes;
-constexpr std::uint64_t kLast = ~std::uint64_t{0};
-
-std::uint64_t below(std::uint64_t bound) {
-  return sync::random_u64() % bound;
-}
 Locking some_strategy() {
   return static_cast<Locking>(below(4));
 }
@@ -42,11 +37,6 @@ EngineOptions slow(Locking locking, std::size_t pages, std::uint32_t frames = 24
           .frames = frames,
           .latency = std::chrono::microseconds(100),
           .locking = locking};
-}
-// With the caller's memory given to the store, or through a second bounce, as it falls.
-sync::WaitLimit patient() {
-  if (below(2) == 0) return {};
-  return {sync::deadline_after(std::chrono::hours(1)), {}};
 }
 
 // Pages of the engine's file, from page `first` on.

@@ -5,14 +5,12 @@
 #include <memory>
 
 #include "file/mapping_table.h"
-#include "quire/limits.h"
+#include "file/test_sim.h"
 #include "sync/sim/sim_test.h"
 #include "sync/test_threads.h"
 
 namespace quire::file {
 namespace {
-
-constexpr std::size_t kPage = limits::kPageBytes;
 
 class Nothing final : public MappedMemory {
  public:

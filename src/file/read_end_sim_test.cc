@@ -6,13 +6,12 @@
 #include <span>
 
 #include "file/test_engine.h"
+#include "file/test_sim.h"
 #include "sync/sim/sim_test.h"
 #include "sync/thread.h"
 
 namespace quire::file {
 namespace {
-
-constexpr std::size_t kPage = limits::kPageBytes;
 
 // torn-read-at-the-end: a read finds the file's end within a page; a write of the whole page makes the file
 // longer; the read may not carry on where it stopped. Fails without met_the_end() in read_sound(), after hits

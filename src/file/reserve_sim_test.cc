@@ -12,6 +12,7 @@
 #include "file/reserve.h"
 #include "file/reshape.h"
 #include "file/test_engine.h"
+#include "file/test_sim.h"
 #include "sync/clock.h"
 #include "sync/random.h"
 #include "sync/sim/sim_test.h"
@@ -22,14 +23,9 @@ namespace {
 
 using cache::start_thread;
 
-constexpr std::size_t kPage = limits::kPageBytes;
 constexpr std::uint64_t kPages = 14;  // of the file
 constexpr std::array kLockings = {Locking::kGate, Locking::kRange, Locking::kInvalidate,
                                   Locking::kInode};
-
-std::uint64_t below(std::uint64_t bound) {
-  return sync::random_u64() % bound;
-}
 
 // Whoever wants all: another object of the same store. What it has it gives back now and then.
 class Taker {

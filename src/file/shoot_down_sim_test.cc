@@ -5,14 +5,12 @@
 #include "cache/fill.h"
 #include "file/shoot_down.h"
 #include "file/test_engine.h"
+#include "file/test_sim.h"
 #include "sync/clock.h"
 #include "sync/sim/sim_test.h"
 
 namespace quire::file {
 namespace {
-
-constexpr std::size_t kPage = limits::kPageBytes;
-constexpr std::uint64_t kLast = ~std::uint64_t{0};
 
 // invalidate-skips-dirty: somebody keeps a page pinned for longer than it is waited for. EBUSY within
 // the stated time; nothing was written, nothing dropped, and nothing is sealed. When the pin is gone all

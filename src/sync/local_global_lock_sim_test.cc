@@ -16,7 +16,7 @@ namespace {
 using Lock = LocalGlobalLock<2>;
 
 // Who is in, as they say themselves.
-struct Room {
+struct LocalGlobalRoom {
   int locals[Lock::kStripeCount] = {};
   int globals = 0;
 
@@ -38,7 +38,7 @@ struct Room {
 
 SIM_EXPLORE(LocalGlobalLockSim, TwoGlobalsAndALocal, 2) {
   Lock lock;
-  Room room;
+  LocalGlobalRoom room;
   Thread local = start_thread("local", [&] { room.local(lock, 1); });
   Thread global = start_thread("global", [&] { room.global(lock); });
   room.global(lock);
@@ -48,7 +48,7 @@ SIM_EXPLORE(LocalGlobalLockSim, TwoGlobalsAndALocal, 2) {
 
 SIM_EXPLORE(LocalGlobalLockSim, TwoLocalsAndAGlobal, 2) {
   Lock lock;
-  Room room;
+  LocalGlobalRoom room;
   Thread one = start_thread("one", [&] { room.local(lock, 0); });
   Thread two = start_thread("two", [&] { room.local(lock, 0); });
   room.global(lock);
@@ -58,7 +58,7 @@ SIM_EXPLORE(LocalGlobalLockSim, TwoLocalsAndAGlobal, 2) {
 
 SIM_TEST(LocalGlobalLockSim, AFiberKeepsItsStripe) {
   Lock lock;
-  Room room;
+  LocalGlobalRoom room;
   std::vector<Thread> threads;
   for (int number = 0; number < 4; ++number) {
     threads.push_back(start_thread("thread", [&] {

@@ -57,7 +57,7 @@ class Cells {
   std::array<Cell, 8> cells_{};
 };
 
-class Waiter final : public Waker {
+class RangeWaiter final : public Waker {
  public:
   void wake() noexcept override {
     yield_thread();  // others of the batch are granted and not told yet
@@ -107,7 +107,7 @@ SIM_EXPLORE(RangeLockSim, CancelMeetsGrant, 3) {
   RangeLock lock;
   RangeLock::Hold held;
   RangeLock::Hold hold;
-  Waiter waiter;
+  RangeWaiter waiter;
   ASSERT_TRUE(lock.try_lock(held, 0, 4, kExclusive));
   lock.hand_over();
   ASSERT_FALSE(lock.enqueue(hold, 2, 6, kExclusive, waiter));
@@ -153,7 +153,7 @@ SIM_EXPLORE(RangeLockSim, TimeOutMeetsTheTellingOfItsBatch, 3) {
   Cells cells;
   RangeLock::Hold held;
   RangeLock::Hold hold;
-  Waiter first;  // told before the thread is
+  RangeWaiter first;  // told before the thread is
   ASSERT_TRUE(lock.try_lock(held, 0, 7, kExclusive));
   lock.hand_over();
   ASSERT_FALSE(lock.enqueue(hold, 0, 3, kExclusive, first));
@@ -174,7 +174,7 @@ SIM_EXPLORE(RangeLockSim, TimeOutMeetsTheTellingOfItsBatch, 3) {
 SIM_TEST(RangeLockSim, NobodyOvertakesAWaiter) {
   RangeLock lock;
   RangeLock::Hold whole;
-  Waiter waiter;
+  RangeWaiter waiter;
   bool queued = false;
   std::vector<Thread> writers;
   for (std::uint64_t number = 0; number < 3; ++number) {
@@ -218,7 +218,7 @@ SIM_TEST(RangeLockSim, AllWaysInAndOut) {
         if (first > last) std::swap(first, last);
         const RangeMode mode = random_u64() % 2 == 0 ? kShared : kExclusive;
         RangeLock::Hold hold;
-        Waiter waiter;
+        RangeWaiter waiter;
         switch (random_u64() % 5) {
           case 0:
             if (!lock.try_lock(hold, first, last, mode)) continue;

@@ -18,7 +18,7 @@
 namespace quire::sync {
 namespace {
 
-class Room {
+class RwRoom {
  public:
   void visit(RwMode mode) {
     (mode == RwMode::kRead ? readers_ : writers_)++;
@@ -35,7 +35,7 @@ class Room {
   int writers_ = 0;
 };
 
-void lock_and_leave(RwLock& lock, Room& room, RwMode mode, const WaitLimit& limit = {}) {
+void lock_and_leave(RwLock& lock, RwRoom& room, RwMode mode, const WaitLimit& limit = {}) {
   if (lock.lock(mode, limit) != WaitStatus::kReady) return;
   room.visit(mode);
   lock.unlock(mode);
@@ -51,7 +51,7 @@ void expect_free(RwLock& lock) {
 // does not pass the lock on.
 SIM_EXPLORE(RwLockSim, ReaderMeetsTwoWriters, 2) {
   RwLock lock(Rank::kGate);
-  Room room;
+  RwRoom room;
   Thread reader = start_thread("reader", [&] { lock_and_leave(lock, room, RwMode::kRead); });
   Thread writer = start_thread("writer", [&] { lock_and_leave(lock, room, RwMode::kWrite); });
   lock_and_leave(lock, room, RwMode::kWrite);
@@ -64,7 +64,7 @@ SIM_EXPLORE(RwLockSim, ReaderMeetsTwoWriters, 2) {
 SIM_EXPLORE(RwLockSim, TimeOutMeetsGrant, 2) {
   sim::allow_early_deadlines();
   RwLock lock(Rank::kGate);
-  Room room;
+  RwRoom room;
   ASSERT_TRUE(lock.try_lock(RwMode::kRead));
   lock.hand_over();
   Thread writer = start_thread(
@@ -79,7 +79,7 @@ SIM_EXPLORE(RwLockSim, TimeOutMeetsGrant, 2) {
 SIM_TEST(RwLockSim, ManyOfBothModes) {
   sim::allow_early_deadlines();
   RwLock lock(Rank::kGate);
-  Room room;
+  RwRoom room;
   std::vector<Thread> threads;
   for (int number = 0; number < 5; ++number) {
     threads.push_back(start_thread("one of many", [&] {

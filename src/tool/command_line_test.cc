@@ -13,7 +13,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-using ::testing::StartsWith;
 
 Result<Command> parse(const std::vector<const char*>& arguments) {
   std::vector<const char*> words = {"quire"};

@@ -17,7 +17,6 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using Answer = Check::Answer;
 using map::Feature;
-using map::FeatureSet;
 
 const Check* find(const std::vector<Check>& checks, const std::string& part) {
   for (const Check& check : checks) {

@@ -39,9 +39,9 @@ std::size_t PctStrategy::pick(std::span<Fiber* const> ready, Fiber*, std::uint64
 }
 
 std::size_t ExhaustiveStrategy::pick(std::span<Fiber* const> ready, Fiber* running, std::uint64_t) {
-  const auto current = std::find(ready.begin(), ready.end(), running);
-  if (current == ready.end()) return choose(ready.size());
-  const auto stay = static_cast<std::size_t>(current - ready.begin());
+  const auto held = std::find(ready.begin(), ready.end(), running);
+  if (held == ready.end()) return choose(ready.size());
+  const auto stay = static_cast<std::size_t>(held - ready.begin());
   if (ready.size() == 1) return stay;
   if (preemptions_ >= preemptions_max_) {
     bounded_ = true;
