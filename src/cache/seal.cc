@@ -12,12 +12,17 @@ namespace {
 
 const std::error_code kBusy = std::make_error_code(std::errc::device_or_resource_busy);
 
+// Somebody uses a page that was sealed.
+bool used(FilePages& pages, std::uint64_t index, const PageWord& word) noexcept {
+  return Hazards::named(pages.key(index)) || word.load().pins() != 0;
+}
+
 // Waits until nobody uses a page that was sealed.
 std::error_code wait_users(FilePages& pages, std::uint64_t index, PageWord& word,
                            const sync::WaitLimit& limit, sync::Clock::duration users_wait) {
   const PageKey key = pages.key(index);
   if (fault::planted(fault::Planted::kSealIgnoresPins)) return {};
-  if (!Hazards::named(key) && word.load().pins() == 0) return {};
+  if (!used(pages, index, word)) return {};
   sync::WaitLimit until = limit;
   if (users_wait != SealedRange::kAsLongAsItTakes) {
     until.deadline = std::min(limit.deadline, sync::deadline_after(users_wait));
@@ -146,11 +151,52 @@ void SealedRange::unseal() noexcept {
   pages_.cache().memory().note_evictable();
 }
 
+namespace {
+
+// Clean pages side by side that were sealed and that nobody uses: they are dropped together, so that views are told
+// once, and the processors that have them in sight.
+class DropRun {
+ public:
+  explicit DropRun(FilePages& pages) : pages_(pages) {}
+  ~DropRun() { drop(); }
+  DropRun(const DropRun&) = delete;
+  DropRun& operator=(const DropRun&) = delete;
+
+  void add(std::uint64_t index) noexcept {
+    if (index != first_ + count_ || count_ == limits::kStoreIoMaxPieces) drop();
+    if (count_ == 0) first_ = index;
+    ++count_;
+  }
+  void drop() noexcept {
+    if (count_ == 0) return;
+    FileMemory* const memory = pages_.memory();
+    if (memory != nullptr && first_ < memory->size_pages()) {
+      // One page alone the punch takes out of sight.
+      if (count_ > 1) pages_.views().hide(first_, count_);
+      memory->punch(first_, count_);
+    }
+    const Bytes bytes = memory != nullptr ? Bytes::kGone : Bytes::kThere;
+    pages_.tree().for_each(first_, first_ + count_ - 1, [&](std::uint64_t index, PageWord& word) {
+      (void)drop_page(pages_, index, word, bytes);
+      return true;
+    });
+    count_ = 0;
+  }
+
+ private:
+  FilePages& pages_;
+  std::uint64_t first_ = 0;
+  std::uint64_t count_ = 0;
+};
+
+}  // namespace
+
 std::error_code invalidate_pages(FilePages& pages, std::uint64_t first, std::uint64_t last,
                                  const sync::WaitLimit& limit, sync::Clock::duration users_wait,
                                  Stayed* stayed) {
   const FilePages::Walker walker(pages);
   std::error_code error;
+  DropRun run(pages);
   const auto stays = [&](std::uint64_t index, bool dirty) {
     if (stayed->pages++ == 0) stayed->first = index;
     stayed->dirty += dirty ? 1 : 0;
@@ -164,15 +210,19 @@ std::error_code invalidate_pages(FilePages& pages, std::uint64_t first, std::uin
       if (word.begin_seal(value)) break;
       if (value.absent()) return true;
       if (value.dirty() || value.writing()) return stays(index, true);
+      run.drop();  // nothing is kept from others over a wait
       const sync::WaitStatus status = pages.wait_changed(index, word, value, limit);
       error = sync::to_error(status);
       if (error) return false;
     }
     // A sealed page stays as dirty as it is.
     const bool dirty = value.dirty() && !fault::planted(fault::Planted::kDropDirtyOnInvalidate);
-    if (!dirty) error = wait_users(pages, index, word, limit, users_wait);
+    if (!dirty && used(pages, index, word)) {
+      run.drop();
+      error = wait_users(pages, index, word, limit, users_wait);
+    }
     if (!error && !dirty) {
-      (void)drop_page(pages, index, word);
+      run.add(index);
       return true;
     }
     unseal_page(pages, index, word);
@@ -186,6 +236,7 @@ std::error_code invalidate_pages(FilePages& pages, std::uint64_t first, std::uin
 void drop_clean(FilePages& pages, std::uint64_t first, std::uint64_t last) noexcept {
   Memory& memory = pages.cache().memory();
   const FilePages::Walker walker(pages);
+  DropRun run(pages);
   pages.tree().for_each(first, last, [&](std::uint64_t index, PageWord& word) {
     PageValue value = word.load();
     if (!word.begin_evict(value)) return true;
@@ -194,7 +245,7 @@ void drop_clean(FilePages& pages, std::uint64_t first, std::uint64_t last) noexc
       memory.note_evictable();
       return true;
     }
-    (void)drop_page(pages, index, word);
+    run.add(index);
     return true;
   });
 }
