@@ -156,6 +156,8 @@ PageFault::Next PageFault::look() noexcept {
 
 // The page is not there, or not to be seen now.
 PageFault::Next PageFault::look_closer() noexcept {
+  // Who has the page by now waits until nobody has it pinned.
+  fill_.reset();
   bool absent = true;
   bool moves = false;
   {
@@ -169,7 +171,6 @@ PageFault::Next PageFault::look_closer() noexcept {
   }
   if (absent) return fill();
   if (moves) {
-    fill_.reset();
     step_ = Step::kMove;
     return write_.begin(page_) ? moved() : Next::kWaits;
   }
