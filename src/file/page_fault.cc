@@ -253,8 +253,9 @@ PageFault::Next PageFault::held() noexcept {
   if (write_.error()) return fail(write_.error());
   SpaceBook* const space = inode().space();
   if (space != nullptr && !space->covers({page_, page_ + 1})) {
-    // It was taken away before we held the page.
+    // It was taken away before we held the page. Who has the write range may wait for a credit.
     write_.release();
+    if (std::exchange(credit_, false)) inode().cache().dirty().give(1);
     return reserve();
   }
   return let_store();
