@@ -70,6 +70,7 @@ std::error_code PageFault::want(FaultService& service, const std::shared_ptr<Fil
 }
 
 void PageFault::run() noexcept {
+  looks_ = 0;
   for (;;) {
     switch (step()) {
       case Next::kAgain:
