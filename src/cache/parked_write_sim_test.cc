@@ -43,6 +43,8 @@ class WriteTask final : public sync::TestHandler::Task {
     wake();
   }
   bool ended() const { return ended_; }
+  // Times that it has begun to wait.
+  int waits() const { return waits_; }
   void await_end() const {
     until([&] { return ended_; });
   }
@@ -51,13 +53,18 @@ class WriteTask final : public sync::TestHandler::Task {
  private:
   void run() override {
     EXPECT_FALSE(ended_) << "woken for nothing";
-    if (std::exchange(begun_, true) ? write_.resume() : write_.begin(index_)) ended_ = true;
+    if (std::exchange(begun_, true) ? write_.resume() : write_.begin(index_)) {
+      ended_ = true;
+    } else {
+      ++waits_;
+    }
   }
 
   ParkedWrite write_;
   std::uint64_t index_ = 0;
   bool begun_ = true;
   bool ended_ = true;
+  int waits_ = 0;
 };
 
 // A file of pages of 'i' that a program maps, or will; nothing is written back but by the test.
@@ -183,8 +190,8 @@ SIM_TEST(ParkedWriteSim, WaitsForAHazardReader) {
     sync::TestHandler handler;
     WriteTask task(handler, *file.pages);
     task.begin(2);
-    until([&] { return file.value(2).writing(); });
-    give_way();
+    until([&] { return task.ended() || task.waits() > 0; });
+    EXPECT_TRUE(file.value(2).writing());
     EXPECT_FALSE(task.ended()) << "while somebody reads the page";
     done = true;
     task.await_end();
