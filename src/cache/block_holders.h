@@ -2,8 +2,8 @@
 // cache. A page fault of such a thread would wait for its own thread; whoever answers faults fails it instead. That
 // is a bug of whoever faults: a store of a program's own, say, that touches a mapping while it is called.
 //
-// Who calls: cuts and direct writes, for the time in which their thread has a Block, handed over or not; who answers
-// faults asks.
+// Who calls: cuts, direct writes and whoever else calls the store with a Block, for the time in which their thread has
+// it, handed over or not; who answers faults asks.
 #ifndef QUIRE_CACHE_BLOCK_HOLDERS_H_
 #define QUIRE_CACHE_BLOCK_HOLDERS_H_
 

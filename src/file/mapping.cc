@@ -203,8 +203,9 @@ Mapping::~Mapping() {
     static_cast<void>(impl_.release());
     return;
   }
-  FileImpl& file = impl_->file();
-  if (Status unmapped = unmap(); !unmapped) file.log_error(unmapped.error());
+  // Not by unmap(), which forgets what has the log.
+  const Status unmapped = impl_->unmap(*impl_->part(0, 0));
+  if (!unmapped) impl_->file().log_error(unmapped.error());
 }
 
 bool Mapping::is_mapped() const noexcept {

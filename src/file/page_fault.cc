@@ -168,6 +168,8 @@ PageFault::Next PageFault::look() noexcept {
 
 // The page is not there, or not to be seen now.
 PageFault::Next PageFault::look_closer() noexcept {
+  // Who has the page by now waits until nobody has it pinned.
+  fill_.reset();
   bool absent = true;
   bool moves = false;
   {
@@ -181,7 +183,6 @@ PageFault::Next PageFault::look_closer() noexcept {
   }
   if (absent) return fill();
   if (moves) {
-    fill_.reset();
     step_ = Step::kMove;
     return write_.begin(page_) ? moved() : Next::kWaits;
   }
@@ -256,8 +257,9 @@ PageFault::Next PageFault::held() noexcept {
   if (write_.error()) return fail(write_.error());
   SpaceBook* const space = inode().space();
   if (space != nullptr && !space->covers({page_, page_ + 1})) {
-    // It was taken away before we held the page.
+    // It was taken away before we held the page. Who has the write range may wait for a credit.
     write_.release();
+    if (std::exchange(credit_, false)) inode().cache().dirty().give(1);
     return reserve();
   }
   return let_store();

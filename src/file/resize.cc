@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "cache/block_holders.h"
 #include "cache/seal.h"
 #include "cache/writeback.h"
 #include "fault/planted.h"
@@ -190,6 +191,7 @@ void AllocateCall::done() noexcept {
 // Runs `then` with all locks of the whole file, and every page sealed.
 template <class Then>
 std::error_code with_all_sealed(Inode& inode, const sync::WaitLimit& limit, Then then) {
+  const cache::BlockHolders::Scope scope;
   cache::CacheLock::Operation operation;
   sync::WaitStatus status = operation.begin(inode.lock(), sync::RwMode::kWrite, limit);
   if (status != sync::WaitStatus::kReady) return sync::to_error(status);

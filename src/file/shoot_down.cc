@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "cache/block_holders.h"
 #include "cache/sealed_write.h"
 #include "fault/planted.h"
 #include "file/sync_file.h"
@@ -88,6 +89,7 @@ std::error_code write_and_invalidate(const std::shared_ptr<Inode>& inode, std::u
   std::error_code error = rewrite_failed(*inode, limit);
   if (error) return error;
   {
+    const cache::BlockHolders::Scope scope;
     const auto down = std::make_shared<ShotDown>(inode);
     error = down->lock(first_page, last_page, limit);
     if (!error) error = ShotDown::write(down, limit);

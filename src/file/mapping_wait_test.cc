@@ -1,0 +1,211 @@
+// What a page fault waits for, and who waits for it, by real faults: threads that need each other's pages come through,
+// and whoever would wait for himself gets a signal. Threads are held where they are by the store, never by sleeps.
+// Each test names the change to the code that makes it fail.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cache/test_pages.h"
+#include "file/fault_service.h"
+#include "file/test_cache.h"
+#include "file/test_cuts.h"
+#include "map/test_faults.h"
+#include "quire/cache.h"
+#include "quire/mapping.h"
+#include "quire/store_host.h"
+#include "quire/store_memory.h"
+#include "store/test_directory.h"
+#include "sync/mutex.h"
+
+namespace quire::file {
+namespace {
+
+using map::Accessor;
+using map::kBus;
+using map::load;
+using map::value;
+
+constexpr std::size_t kPages = 40;  // more than two blocks of fault-around
+
+// A file of pages of 'i', none of them cached, that is mapped.
+class MappingWait : public testing::TestWithParam<Locking> {
+ protected:
+  void SetUp() override {
+    store_ = MemoryStore::create();
+    store_->poke("f", filled(kPages * kPage, 'i'));
+    CacheOptions options;
+    options.memory_bytes = 8 << 20;
+    options.readahead_max_bytes = 0;
+    options.locking = GetParam();
+    options.log = [this](LogLevel, std::string_view text) {
+      sync::MutexLock lock(mutex_);
+      log_ += std::string(text) + "\n";
+    };
+    cache_ = Cache::create(store_, options).value();
+    file_ = cache_->open("f", kRw).value();
+    map_.emplace(file_.map(0, kPages * kPage).value());
+  }
+  void TearDown() override {
+    store_->set_hook({});
+    store_->release_held();
+    map_.reset();
+    EXPECT_TRUE(file_.close().ok());
+    const Status closed = cache_->close();
+    EXPECT_TRUE(closed.ok()) << closed.error().message();
+    FaultService::refuse({});
+  }
+
+  std::byte* at(std::size_t page, std::size_t in_page = 0) {
+    return map_->data() + page * kPage + in_page;
+  }
+  bool logged(const std::string& text) {
+    sync::MutexLock lock(mutex_);
+    return log_.find(text) != std::string::npos;
+  }
+
+  sync::Mutex mutex_;
+  std::string log_ GUARDED_BY(mutex_);
+  std::shared_ptr<MemoryStore> store_;
+  std::unique_ptr<Cache> cache_;
+  File file_;
+  std::optional<Mapping> map_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Strategies, MappingWait, kStrategies, strategy_name);
+
+// A page has been read for a fault, which has not seen it yet, when somebody comes to change the page: he waits for
+// the fault's pin. Fails, by a hang, if look_closer() waits for him with the pin in hand.
+TEST_P(MappingWait, AFaultDoesNotWaitForWhomItKeepsWaiting) {
+  sync::Atomic<bool> service_is_busy{false};
+  sync::Atomic<bool> go{false};
+  store_->set_hook([&](const StoreRequest& request) {
+    if (request.op != StoreOp::kRead) return StoreVerdict{};
+    if (request.offset == 0) return held();
+    // On the service's thread: who is woken meanwhile comes later.
+    service_is_busy = true;
+    until([&] { return go.load(); });
+    return StoreVerdict{};
+  });
+  const auto loads = Accessor::loads(at(0));
+  until([&] { return store_->held() == 1; });
+  const auto others = Accessor::loads(at(32));
+  until([&] { return service_is_busy.load(); });
+  EXPECT_EQ(store_->release_held(), 1u);
+  const std::uint64_t waits = cache_->stats().page_waits.count;
+  sync::Thread writer = start_thread("writer", [&] {
+    const auto data = filled(10, 'w');
+    EXPECT_EQ(file_.write(data, 100).value(), 10u);
+  });
+  // Under `inode` he has not come so far: the fault is an operation that he waits for.
+  if (GetParam() != Locking::kInode) {
+    until([&] { return cache_->stats().page_waits.count > waits; });
+  }
+  EXPECT_FALSE(loads->done());
+  go = true;
+  EXPECT_EQ(loads->outcome(), value('i'));
+  EXPECT_EQ(others->outcome(), value('i'));
+  writer.join();
+  EXPECT_EQ(load(at(0, 100)), value('w'));
+}
+
+// A store of the program's own that touches a mapping while it is called for a cut, or for what goes past the cache:
+// the access would wait for its own thread. Fails, by a hang, without BlockHolders::Scope in CutCall::run(),
+// write_piece() or write_and_invalidate().
+TEST_P(MappingWait, AStoreThatTouchesAMappingInACutGetsASignal) {
+  struct Case {
+    const char* name;
+    StoreOp op;
+    std::function<void()> act;
+  };
+  const auto data = filled(kPage, 'd');
+  const std::array cases = {
+      Case{"punch", StoreOp::kCut, [&] { EXPECT_TRUE(file_.punch(20 * kPage, kPage).ok()); }},
+      Case{"collapse", StoreOp::kCut, [&] { EXPECT_TRUE(file_.collapse(19 * kPage, kPage).ok()); }},
+      Case{"truncate", StoreOp::kTruncate,
+           [&] { EXPECT_TRUE(file_.truncate(20 * kPage + 1).ok()); }},
+      Case{"direct write", StoreOp::kWrite,
+           [&] {
+             const CallOptions direct{.path = IoPath::kDirect};
+             EXPECT_TRUE(file_.write(data, 20 * kPage, direct).ok());
+           }},
+      Case{"write_and_invalidate", StoreOp::kWrite,
+           [&] {
+             EXPECT_TRUE(file_.write(data, 20 * kPage).ok());
+             EXPECT_TRUE(file_.write_and_invalidate(0, 0).ok());
+           }},
+  };
+  for (const Case& tried : cases) {
+    SCOPED_TRACE(tried.name);
+    until([&] { return load(at(20)).signal == 0; });
+    std::optional<map::Outcome> touched;
+    store_->set_hook([&](const StoreRequest& request) {
+      if (request.op == tried.op && !touched) {
+        touched.emplace();
+        *touched = load(at(20));
+      }
+      return StoreVerdict{};
+    });
+    tried.act();
+    store_->set_hook({});
+    ASSERT_TRUE(touched);
+    EXPECT_EQ(*touched, kBus);
+    EXPECT_EQ(map_->last_error(), std::errc::resource_deadlock_would_occur);
+    // The thread is one like any other afterwards, and the page is there again.
+    until([&] { return load(at(20)).signal == 0; });
+  }
+}
+
+// Fails, where memory that was freed is filled (GLIBC_TUNABLES=glibc.malloc.perturb=165) or AddressSanitizer looks, if
+// ~Mapping() uses what unmap() has freed.
+TEST_P(MappingWait, AnErrorOfTheLastUnmapIsLogged) {
+  ASSERT_TRUE(file_.close().ok());
+  EXPECT_EQ(map::store(at(3), 'x'), value('x'));
+  store_->set_hook(when(StoreOp::kWrite, failing(std::errc::io_error)));
+  map_.reset();
+  EXPECT_TRUE(logged("writing back at the close of f"));
+  store_->set_hook({});
+  file_ = cache_->open("f", kRw).value();
+  EXPECT_TRUE(file_.sync().ok());
+  EXPECT_EQ(static_cast<char>(store_->contents("f")[3 * kPage]), 'x');
+}
+
+// unlink-while-mapped: a file of the host's whose name goes while a program has it mapped. Fails if anything but the
+// name is taken for gone: the pages in sight, those that are not there yet, or the bytes that are written back.
+TEST_P(MappingWait, AFileWithoutANameIsThere) {
+  const store::testing::TestDirectory directory;
+  directory.put("f", std::string(4 * kPage, 'h'));
+  const std::shared_ptr<Store> host = open_host_store(directory.path()).value();
+  {
+    const auto cache =
+        Cache::create(host, {.memory_bytes = 8 << 20, .locking = GetParam()}).value();
+    File file = cache->open("f", OpenFlags::kReadWrite).value();
+    std::optional<Mapping> mapping = file.map(0, 8 * kPage).value();
+    std::byte* const data = mapping->data();
+    EXPECT_EQ(map::store(data, 'x'), value('x'));
+    ASSERT_TRUE(std::filesystem::remove(directory / "f"));
+    EXPECT_EQ(load(data), value('x'));
+    EXPECT_EQ(load(data + 3 * kPage), value('h'));
+    EXPECT_EQ(map::store(data + 3 * kPage, 'y'), value('y'));
+    EXPECT_EQ(load(data + 4 * kPage), kBus);
+    ASSERT_TRUE(mapping->sync().ok());
+    // From the object, which nobody else can see.
+    ASSERT_TRUE(file.write_and_invalidate(0, 0).ok());
+    EXPECT_EQ(load(data), value('x'));
+    EXPECT_EQ(load(data + 3 * kPage), value('y'));
+    ASSERT_TRUE(file.truncate(5 * kPage).ok());
+    EXPECT_EQ(map::store(data + 4 * kPage, 'z'), value('z'));
+    mapping.reset();
+    EXPECT_TRUE(file.close().ok());
+    EXPECT_TRUE(cache->close().ok());
+  }
+  EXPECT_FALSE(std::filesystem::exists(directory / "f"));
+}
+
+}  // namespace
+}  // namespace quire::file
