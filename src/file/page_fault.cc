@@ -51,6 +51,8 @@ PageFault::PageFault(FaultService& service, std::shared_ptr<FileView> view, std:
 
 void PageFault::answer(FaultService& service, const std::shared_ptr<FileView>& view,
                        std::uint64_t page, const map::Fault& fault) noexcept {
+  // A program that is answered goes on while this ends: nobody forgets the file before it has.
+  const cache::FilePages::InUse in_use(view->inode());
   // What is cached needs no more than to be shown. Under `inode` that is an operation like any other.
   if (!fault.store && !view->inode().lock().guards_operations() && !view->inode().broken() &&
       show_around(*view, page).pages > 0) {

@@ -105,8 +105,7 @@ class PageFault final : public map::Posted, public sync::Waker {
 
   FaultService& service_;
   const std::shared_ptr<FileView> view_;
-  // A program that was answered goes on while this ends: nobody forgets the file before it has.
-  const cache::FilePages::InUse in_use_;
+  const cache::FilePages::InUse in_use_;  // see answer()
   const std::uint64_t page_;
   bool store_;
   const map::Fault::Kind kind_;
