@@ -30,15 +30,16 @@ skipped_inside() {
 # is checked against what it was to run: a test that did not run is a failure, or was skipped by its
 # own decision.
 run_ctest() {
-  local part=$1 dir=$2 listed reported name status
+  local part=$1 dir=$2 listed reported name status on_machine=()
   shift 2
+  [[ ${no_uffd:-no} == no ]] || on_machine=("$dir/bin/without_userfaultfd")
   listed=$(ctest --test-dir "$dir" -N "$@" | sed -n 's/^Total Tests: //p')
   [[ -n $case_name || ${listed:-0} -gt 0 ]] || { fails "$part: no tests found"; return 0; }
   ((${listed:-0} > 0)) || return 0
 
   rm -f "$dir/results.xml"
   # One more at once than there are processors: the longest tests mostly wait.
-  "${steady[@]}" ctest --test-dir "$dir" -j $((jobs + 1)) --output-on-failure --no-tests=error \
+  "${steady[@]}" "${on_machine[@]}" ctest --test-dir "$dir" -j $((jobs + 1)) --output-on-failure --no-tests=error \
     --output-junit results.xml "$@" >"$dir/ctest.log" 2>&1 || show_failures "$dir/ctest.log"
   [[ -f $dir/results.xml ]] || { fails "$part: ctest"; return 0; }
 

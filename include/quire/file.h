@@ -28,14 +28,16 @@
 //   uses the page any more, for as long as the call allows; one that cannot be left waits without bound, and
 //   for ever if its own thread is the one that uses the page.
 //
-// Buffers in mappings: the buffer of any read, write or append may lie in a mapping that this library made (there
-// is no call that makes one yet; mappings by mmap(2), of a mount's files too, are not meant), of any file of any of its caches, the same bytes of the same file included. It is copied then, while the call
-// holds nothing that a page fault may wait for; of the memory of the cache calls of that kind use a quarter, or
-// half with direct calls that can be left. Such a call goes piece by piece, each of 1 MiB or a sixteenth of the cache, and what is said of atomicity
-// holds of each piece, not of the whole; an append of more than a piece is in one place, where others may see
-// zeros until it has ended. Direct IO needs no aligned memory there. A page of the buffer that cannot be had ends
-// the call: what went before counts, else EFAULT or why it cannot. CacheOptions::deadlock can make an error of
-// direct IO from bytes of a file to themselves (EDEADLK).
+// Buffers in mappings: the buffer of any read, write or append may lie in a mapping that map() made (mappings by
+// mmap(2), of a mount's files too, are not meant), of any file of any cache of this process, the same bytes of the
+// same file included. It is copied then, while the call holds nothing that a page fault may wait for; of the memory
+// of the cache calls of that kind use a quarter, or half with direct calls that can be left. Such a call goes piece
+// by piece, each of 1 MiB or a sixteenth of the cache, and what is said of atomicity holds of each piece, not of the
+// whole. An append of more than a piece extends the file by zeros first, which others may see until it has ended; it
+// stays in that place only if nobody truncates, collapses or inserts into the file meanwhile. Direct IO needs no
+// aligned memory there. A page of the buffer that cannot be had ends the call: what went before counts, else EFAULT
+// or why it cannot. CacheOptions::deadlock can make an error of direct IO from bytes of a file to themselves
+// (EDEADLK).
 //
 // Errors that every call can give, beside those it names: Errc::kForked in the child of a fork,
 // Errc::kClosed after close(), Errc::kInterrupted and Errc::kTimedOut as the CallOptions ask.
@@ -259,7 +261,8 @@ class QUIRE_EXPORT File {
   // cache, and no IO. Errors: EACCES if the file is not open for reading, or not for writing while stores are to
   // change it; EINVAL for a length of 0 and an offset that is no multiple of limits::kPageBytes; EOVERFLOW past
   // limits::kFileSizeMaxBytes; ENOTSUP for a private writable mapping, and where the kernel cannot do it; ENOMEM,
-  // EMFILE, ENFILE; and where userfaultfd(2) is refused EPERM or EACCES, with a text that says how to allow it.
+  // EMFILE, ENFILE; and where userfaultfd(2) is refused EPERM, EACCES or ENOSYS, with a text that says how
+  // to allow it.
   Result<Mapping> map(std::uint64_t offset, std::uint64_t length, const MapOptions& options = {},
                       const CallOptions& call = {});
 

@@ -26,9 +26,8 @@ enum class Locking {
   kInode,
 };
 
-// What direct IO does whose buffer is a mapping, made by this library, of the very bytes that are read or
-// written. (No call makes one yet.) Everything else
-// whose buffer lies in a mapping, of whatever file, is copied, as File says.
+// What direct IO does whose buffer is a mapping, made by File::map(), of the very bytes that are read or
+// written. Everything else whose buffer lies in a mapping, of whatever file, is copied, as File says.
 enum class Deadlock {
   kBounce,  // the same: it succeeds
   kStrict,  // it fails with EDEADLK, for a program that takes it for a mistake of its own

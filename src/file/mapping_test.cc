@@ -35,7 +35,10 @@ constexpr MapOptions kReadOnly = {.access = MapAccess::kRead};
 
 class MappingTest : public testing::TestWithParam<Locking> {
  protected:
-  void SetUp() override { make({}); }
+  void SetUp() override {
+    make({});
+    if (map::userfault_refused()) GTEST_SKIP() << map::kUserfaultRefused;
+  }
   void make(const MemoryStoreOptions& options) {
     map_.reset();
     file_ = File();

@@ -69,7 +69,12 @@ class FaultThreadTest : public testing::Test {
   static constexpr std::size_t kPages = 64;
 
   FaultThreadTest() {
+    if (userfault_ == nullptr) return;
     view_ = std::move(View::map(*userfault_, memory_.fd(), 0, kPages, Access::kReadWrite).value());
+  }
+  void SetUp() override {
+    if (userfault_refused()) GTEST_SKIP() << kUserfaultRefused;
+    ASSERT_NE(userfault_, nullptr);
   }
   void start() { thread_ = std::move(FaultThread::start(*userfault_, sink_).value()); }
   std::byte* page(std::size_t index) const { return view_->memory().data() + index * kPage; }
@@ -80,7 +85,7 @@ class FaultThreadTest : public testing::Test {
   }
 
   TestMemory memory_{kPages};
-  std::unique_ptr<Userfault> userfault_ = open_userfault();
+  std::unique_ptr<Userfault> userfault_ = userfault_refused() ? nullptr : open_userfault();
   std::unique_ptr<View> view_;
   // Puts what is missing there, as the page's number.
   Sink sink_{[this](const Fault& fault) {

@@ -36,7 +36,10 @@ class UserfaultTest : public testing::TestWithParam<FeatureSet> {
  protected:
   static constexpr std::size_t kPages = 16;
 
-  void SetUp() override { open({.refuse = GetParam()}); }
+  void SetUp() override {
+    if (userfault_refused()) GTEST_SKIP() << kUserfaultRefused;
+    open({.refuse = GetParam()});
+  }
   void TearDown() override { close(); }
 
   void open(const Userfault::Options& options) {
@@ -280,7 +283,15 @@ TEST_P(UserfaultTest, AsyncStoresAskNobody) {
   EXPECT_EQ(memory_.at(0), 'b');
 }
 
-TEST(UserfaultOpen, WhatIsRefusedIsNotThere) {
+class UserfaultOpen : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (userfault_refused()) GTEST_SKIP() << kUserfaultRefused;
+  }
+};
+using UserfaultDeathTest = UserfaultOpen;
+
+TEST_F(UserfaultOpen, WhatIsRefusedIsNotThere) {
   const auto all = open_userfault();
   for (const Feature feature :
        {Feature::kKernelFaults, Feature::kThreadId, Feature::kResolveProtected, Feature::kPoison,
@@ -296,7 +307,7 @@ TEST(UserfaultOpen, WhatIsRefusedIsNotThere) {
   EXPECT_EQ(open_userfault({.refuse = {Feature::kKernelFaults}})->origin(), Origin::kUserMode);
 }
 
-TEST(UserfaultOpen, WhatIsRefusedIsNotAskedOfTheKernel) {
+TEST_F(UserfaultOpen, WhatIsRefusedIsNotAskedOfTheKernel) {
   const auto userfault = open_userfault({.refuse = {Feature::kResolveProtected, Feature::kPoison}});
   alignas(kPage) static std::array<std::byte, kPage> page;
   EXPECT_EQ(userfault->resolve(page, Grant::kLoads), upto(0, Stop::kUnsupported));
@@ -305,7 +316,7 @@ TEST(UserfaultOpen, WhatIsRefusedIsNotAskedOfTheKernel) {
   EXPECT_EQ(userfault->calls(Call::kPoison), 0u);
 }
 
-TEST(UserfaultOpen, ErrorsSayWhatToDo) {
+TEST_F(UserfaultOpen, ErrorsSayWhatToDo) {
   const auto refused = Userfault::open({.refuse = {Feature::kUserfault}});
   EXPECT_EQ(refused.code(), std::errc::operation_not_permitted);
   EXPECT_THAT(refused.error().message(), HasSubstr("seccomp"));
@@ -324,7 +335,7 @@ TEST(UserfaultOpen, ErrorsSayWhatToDo) {
   EXPECT_THAT(how_to_allow_kernel_faults(), HasSubstr("vm.unprivileged_userfaultfd=1"));
 }
 
-TEST(UserfaultOpen, OutOfDescriptors) {
+TEST_F(UserfaultOpen, OutOfDescriptors) {
   // As a child: the limit would stay.
   const pid_t child = ::fork();
   if (child == 0) {
@@ -342,7 +353,7 @@ TEST(UserfaultOpen, OutOfDescriptors) {
 }
 
 // What an ordinary user may: at least faults of user mode.
-TEST(UserfaultOpen, AsAnOrdinaryUser) {
+TEST_F(UserfaultOpen, AsAnOrdinaryUser) {
   enum : int { kFine, kNotOpened, kWrongOrigin, kNotEnrolled, kNotResolved, kWrongValue };
   const pid_t child = ::fork();
   if (child == 0) {
@@ -371,7 +382,7 @@ TEST(UserfaultOpen, AsAnOrdinaryUser) {
   EXPECT_EQ(WEXITSTATUS(status), kFine);
 }
 
-TEST(UserfaultDeathTest, ViewsGoFirst) {
+TEST_F(UserfaultDeathTest, ViewsGoFirst) {
   EXPECT_DEATH(
       {
         auto userfault = open_userfault();

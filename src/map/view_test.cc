@@ -23,6 +23,7 @@ class ViewTest : public testing::TestWithParam<FeatureSet> {
   static constexpr std::size_t kPages = 16;
 
   void SetUp() override {
+    if (userfault_refused()) GTEST_SKIP() << kUserfaultRefused;
     userfault_ = open_userfault({.refuse = GetParam()});
     ASSERT_NE(userfault_, nullptr);
     map(Access::kReadWrite);

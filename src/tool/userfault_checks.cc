@@ -33,7 +33,7 @@ std::string opened_how(Userfault::Origin origin) {
 
 // One cannot be had, or not a useful one.
 std::vector<Check> without(const Error& error) {
-  const std::string instead = "nothing is lost now: the library does not map files yet";
+  const std::string instead = "File::map() fails, and says this; all else works, mounts too";
   if (error.code == std::errc::not_supported) {
     return {make_check(kOpened, true, "", "", ""),
             make_check(kMinor, false, "", instead, error.context)};
@@ -49,27 +49,29 @@ std::vector<Check> userfault_checks(map::FeatureSet refuse) {
   if (!opened.ok()) return without(opened.error());
   const Userfault& userfault = **opened;
   return {
-      make_check(kOpened, true, opened_how(userfault.origin()) + "; not used yet", "", ""),
+      make_check(kOpened, true, opened_how(userfault.origin()), "", ""),
       make_check(kMinor, true, "", "", ""),
       make_check(
           "userfaultfd: faults of system calls", userfault.has(Feature::kKernelFaults), "",
           "a system call that is given memory of a mapping fails with EFAULT where a page is not "
-          "there yet; Quire's own reads and writes do not",
+          "in sight, or is clean and to be stored into; Quire's own reads and writes do not",
           map::how_to_allow_kernel_faults()),
       make_check("userfaultfd: pages for loads alone (CONTINUE with write protection, Linux 6.4)",
                  userfault.has(Feature::kResolveProtected), "",
-                 "the first load of a page counts as a store where a mapping is writable: it "
-                 "takes space, and the page is written back",
+                 "where a mapping is writable the first load of a page counts as a store: it takes "
+                 "space, sets mtime, and the page is written back; none come into sight with it",
                  "run Linux 6.4 or later"),
       make_check(
           "userfaultfd: poison (Linux 6.6)", userfault.has(Feature::kPoison), "",
-          "each run of pages that cannot be read is replaced by a mapping that raises SIGBUS, of "
-          "which vm.max_map_count bounds the number",
+          "each run of pages that cannot be had is replaced by a mapping that raises SIGBUS, of "
+          "which vm.max_map_count bounds the number; who accesses one while it is mapped again "
+          "may get SIGSEGV",
           "run Linux 6.6 or later"),
-      make_check("userfaultfd: stores that are tracked without a fault (WP_ASYNC, Linux 6.7)",
-                 userfault.has(Feature::kAsyncStores), "",
-                 "the first store to a page takes a fault that Quire answers",
-                 "run Linux 6.7 or later"),
+      make_check(
+          "userfaultfd: stores that are tracked without a fault (WP_ASYNC, Linux 6.7)",
+          userfault.has(Feature::kAsyncStores), "File::map() does not use it",
+          "nothing is lost: the first store to a clean page takes a fault that Quire answers",
+          "run Linux 6.7 or later"),
   };
 }
 

@@ -13,6 +13,9 @@
 #include <vector>
 
 #include "cases/support.h"
+#include "map/test_faults.h"
+#include "quire/mapping.h"
+#include "quire/store_memory.h"
 
 namespace quire::cases {
 namespace {
@@ -44,6 +47,16 @@ std::map<std::string, int> names() {
   std::map<std::string, int> count;
   for (const Task& task : tasks()) ++count[task.name];
   return count;
+}
+
+void expect_all_signals_blocked() {
+  for (const Task& task : tasks()) {
+    for (int signal = 1; signal <= 64; ++signal) {
+      // The two that nobody can block, and the two that the C library keeps for itself.
+      if (signal == SIGKILL || signal == SIGSTOP || signal == 32 || signal == 33) continue;
+      EXPECT_NE(task.blocked >> (signal - 1) & 1, 0u) << task.name << ", signal " << signal;
+    }
+  }
 }
 
 class Threads : public CaseTest {
@@ -86,18 +99,35 @@ TEST_F(Threads, AreNamedCountedAndBlockEverySignal) {
       return found == expected;
     })) << testing::PrintToString(names());
     EXPECT_GE(names().count("quire-io-0"), 1u) << "syncs are its work";
-    for (const Task& task : tasks()) {
-      for (int signal = 1; signal <= 64; ++signal) {
-        // The two that nobody can block, and the two that the C library keeps for itself.
-        if (signal == SIGKILL || signal == SIGSTOP || signal == 32 || signal == 33) continue;
-        EXPECT_NE(task.blocked >> (signal - 1) & 1, 0u) << task.name << ", signal " << signal;
-      }
-    }
+    expect_all_signals_blocked();
     EXPECT_TRUE(file->close().ok());
     EXPECT_TRUE((*cache)->close().ok());
     cache->reset();
     EXPECT_TRUE(eventually([] { return tasks().empty(); })) << testing::PrintToString(names());
   }
+}
+
+// One thread answers the faults of all mappings, of all caches; it comes with the first and goes with the last. Fails
+// if each mapping or cache has its own, or if it outlives them.
+TEST_F(Threads, OneAnswersFaultsAsLongAsAnythingIsMapped) {
+  if (map::userfault_refused()) GTEST_SKIP() << map::kUserfaultRefused;
+  const auto others = MemoryStore::create();
+  const auto cache = Cache::create(others, {.memory_bytes = 8 << 20}).value();
+  make();
+  File file = open("f");
+  File other = cache->open("g", kRw).value();
+  ASSERT_TRUE(file.truncate(1 << 20).ok() && other.truncate(1 << 20).ok());
+  EXPECT_EQ(names().count("quire-fault"), 0u);
+  {
+    const Mapping first = file.map(0, 1 << 20).value();
+    const Mapping second = other.map(4096, 4096).value();
+    EXPECT_EQ(map::load(first.data()), map::value(0));
+    EXPECT_EQ(map::load(second.data()), map::value(0));
+    EXPECT_EQ(names()["quire-fault"], 1);
+    expect_all_signals_blocked();
+  }
+  EXPECT_TRUE(eventually([] { return names().count("quire-fault") == 0; }));
+  EXPECT_TRUE(file.close().ok() && other.close().ok() && cache->close().ok());
 }
 
 }  // namespace
