@@ -1,7 +1,8 @@
 // Planted faults: one-line mistakes in the engine that a program built with QUIRE_PLANTED_FAULTS can turn
 // on by name, to see that its tests notice. In every other build planted() is a constant false, and what
-// depends on it is not there. Three programs are built so: model_faults (tests/model), cut_job_faults
-// (tests/cut_job), and the simulation, whose races (tests/races) each name the fault that breaks them.
+// depends on it is not there. Four programs are built so: model_faults (tests/model), cut_job_faults
+// (tests/cut_job), mapping_faults (tests/planted), and the simulation, whose races (tests/races) each name the fault
+// that breaks them.
 //
 //   if (!fault::planted(Planted::kSkipTailZeroing)) zero_the_tail();
 //

@@ -15,6 +15,7 @@
 #include "file/fault_service.h"
 #include "file/test_cache.h"
 #include "file/test_cuts.h"
+#include "file/test_map_mid_fill.h"
 #include "map/test_faults.h"
 #include "quire/cache.h"
 #include "quire/mapping.h"
@@ -173,6 +174,12 @@ TEST_P(MappingWait, AnErrorOfTheLastUnmapIsLogged) {
   file_ = cache_->open("f", kRw).value();
   EXPECT_TRUE(file_.sync().ok());
   EXPECT_EQ(static_cast<char>(store_->contents("f")[3 * kPage]), 'x');
+}
+
+// map-mid-fill: a page that a fault is about to show is dropped and added again meanwhile. Fails with kShowUnpinned
+// (FileView::show() gives the pin back before the page is in sight), in tests/planted/mapping_faults.cc.
+TEST_P(MappingWait, APageIsNotShownBeforeItIsRead) {
+  EXPECT_FALSE(shows_a_page_mid_fill(GetParam()));
 }
 
 // unlink-while-mapped: a file of the host's whose name goes while a program has it mapped. Fails if anything but the
