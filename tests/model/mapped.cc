@@ -109,7 +109,9 @@ void Runner::protect(const Operation& op) {
   TestedMapping& mapping = this->mapping(op);
   const std::uint64_t size = mapping.pages.size() * kPageBytes;
   const bool inside = op.offset < size && op.length <= size - op.offset;
-  if (inside && !all_pages(mapping, op, State::kRead)) return;
+  Operation range = op;
+  if (inside && op.length == 0) range.length = size - op.offset;
+  if (inside && !all_pages(mapping, range, State::kRead)) return;
   const std::error_code error = mapping.mapping.protect(op.offset, op.length, op.access).code();
   ended(error);
   if (out_of_range(op, error)) return;
@@ -117,7 +119,7 @@ void Runner::protect(const Operation& op) {
     return expect(is(error, std::errc::permission_denied), "stores to a file opened for reading");
   }
   expect(!error, "protecting failed");
-  for_each_page(op.offset, op.length, [&](std::size_t at, std::size_t) {
+  for_each_page(range.offset, range.length, [&](std::size_t at, std::size_t) {
     mapping.pages[page_of(at)] = op.access == MapAccess::kRead ? State::kRead : State::kReadWrite;
   });
 }
