@@ -19,16 +19,12 @@ std::error_code last_error() noexcept {
 // MFD_NOEXEC_SEAL of Linux 6.3, which Debian 12's headers lack. A machine may be told to refuse memory without it.
 constexpr unsigned kNoExecSeal = 8;
 
-// No mapping reaches beyond this, nor is any file in memory longer: offsets are signed. The last page of the
-// largest file lies beyond.
-constexpr std::uint64_t kBytesMax = (std::uint64_t{1} << 63) - limits::kPageBytes;
+}  // namespace
 
-std::size_t window_bytes(std::uint64_t number) noexcept {
+std::size_t FileMemory::window_bytes(std::uint64_t number) noexcept {
   return static_cast<std::size_t>(std::min<std::uint64_t>(
       limits::kMapWindowBytes, kBytesMax - number * limits::kMapWindowBytes));
 }
-
-}  // namespace
 
 Result<std::unique_ptr<FileMemory>> FileMemory::create(std::uint64_t size_pages) {
   int fd = ::memfd_create("quire", MFD_CLOEXEC | kNoExecSeal);
@@ -57,7 +53,7 @@ FileMemory::~FileMemory() {
 
 std::error_code FileMemory::open_windows(std::uint64_t first, std::uint64_t count) {
   QUIRE_DCHECK(count > 0);
-  if (first + count > kBytesMax >> limits::kPageShift) {
+  if (first + count > kPagesMax) {
     return std::make_error_code(std::errc::value_too_large);
   }
   const std::uint64_t last = (first + count - 1) / kWindowPages;
@@ -81,15 +77,14 @@ std::error_code FileMemory::open_windows(std::uint64_t first, std::uint64_t coun
 
 std::error_code FileMemory::resize(std::uint64_t size_pages) noexcept {
   if (size_pages == size_pages_.load()) return {};
-  const std::uint64_t bytes = std::min(size_pages, kBytesMax >> limits::kPageShift)
-                              << limits::kPageShift;
+  const std::uint64_t bytes = std::min(size_pages, kPagesMax) << limits::kPageShift;
   if (::ftruncate(fd_, static_cast<off_t>(bytes)) != 0) return last_error();
   size_pages_.store(size_pages);
   return {};
 }
 
 void FileMemory::punch(std::uint64_t first, std::uint64_t count) noexcept {
-  const std::uint64_t size = size_pages_.load();
+  const std::uint64_t size = std::min(size_pages_.load(), kPagesMax);
   if (first >= size) return;
   count = std::min(count, size - first);
   const int result = ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,

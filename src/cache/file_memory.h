@@ -48,6 +48,7 @@ class FileMemory {
   // EOVERFLOW for the last page of the largest file.
   std::error_code open_windows(std::uint64_t first, std::uint64_t count);
   bool has_window(std::uint64_t index) const noexcept {
+    if (index >= kPagesMax) return false;
     const sync::Atomic<std::byte*>* const window = windows_.find(index / kWindowPages);
     return window != nullptr && window->load() != nullptr;
   }
@@ -65,9 +66,14 @@ class FileMemory {
   void punch(std::uint64_t first, std::uint64_t count) noexcept;
 
  private:
+  // No mapping reaches beyond this, nor is any file in memory longer: offsets are signed. The last page of the
+  // largest file lies beyond, and the last window ends before it.
+  static constexpr std::uint64_t kBytesMax = (std::uint64_t{1} << 63) - limits::kPageBytes;
+  static constexpr std::uint64_t kPagesMax = kBytesMax >> limits::kPageShift;
   static constexpr std::uint64_t kWindowPages = limits::kMapWindowBytes >> limits::kPageShift;
 
   explicit FileMemory(int fd) noexcept : fd_(fd) {}
+  static std::size_t window_bytes(std::uint64_t number) noexcept;
 
   const int fd_;
   sync::Atomic<std::uint64_t> size_pages_{0};

@@ -39,7 +39,7 @@ TEST(FileMemory, AByteHasTheOffsetThatItHasInTheFile) {
   EXPECT_EQ(pages_held(*memory), 4u);
 }
 
-// Fails if a window reaches beyond what can be mapped.
+// Fails if a window, or a hole, reaches beyond what can be mapped.
 TEST(FileMemory, TheLargestFileHasAllPagesButTheLast) {
   const std::uint64_t pages = (limits::kFileSizeMaxBytes + 1) / limits::kPageBytes;
   const auto memory = std::move(FileMemory::create(pages).value());
@@ -47,7 +47,13 @@ TEST(FileMemory, TheLargestFileHasAllPagesButTheLast) {
   ASSERT_FALSE(memory->open_windows(pages - 2, 1));
   std::memset(memory->at(pages - 2), 'a', limits::kPageBytes);
   EXPECT_EQ(memory->open_windows(pages - 1, 1), std::errc::value_too_large);
+  EXPECT_TRUE(memory->has_window(pages - 2));
+  EXPECT_FALSE(memory->has_window(pages - 1)) << "its window is a page shorter than others";
   EXPECT_EQ(pages_held(*memory), 1u);
+  memory->punch(pages - 1, 1);
+  EXPECT_EQ(pages_held(*memory), 1u);
+  memory->punch(pages - 2, 2);
+  EXPECT_EQ(pages_held(*memory), 0u);
 }
 
 // Fails if a page that was punched, or lay beyond the end, comes back with what it held.

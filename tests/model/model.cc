@@ -63,13 +63,35 @@ void ModelFile::write(std::uint64_t offset, std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
   const std::uint64_t end = offset + bytes.size();
   if (end > size_) grow_or_shrink(end);
+  put(offset, bytes, true);
+}
+
+void ModelFile::store(std::uint64_t offset, std::span<const std::byte> bytes) {
+  const auto in_file = static_cast<std::size_t>(readable(offset, bytes.size()));
+  if (in_file > 0) put(offset, bytes.first(in_file), false);
+  for_each_part(offset, in_file, [&](std::uint64_t index, std::size_t, std::size_t, std::size_t) {
+    torn_.insert(index);
+  });
+  if (in_file == bytes.size()) return;
+  const std::uint64_t behind = offset + in_file;
+  behind_ = with(behind_, behind % kPageBytes, bytes.subspan(in_file));
+  touch(page_of(behind), page_of(behind));
+}
+
+void ModelFile::touch(std::uint64_t first, std::uint64_t last) {
+  for (std::uint64_t index = first; index <= last && index < pages_up_to(size_); ++index) {
+    change(index, page(index));
+  }
+}
+
+void ModelFile::put(std::uint64_t offset, std::span<const std::byte> bytes, bool cures) {
   for_each_part(offset, bytes.size(),
                 [&](std::uint64_t index, std::size_t in_page, std::size_t at, std::size_t n) {
                   const auto part = bytes.subspan(at, n);
                   if (const auto lost = lost_.find(index); lost != lost_.end()) {
                     // Bytes past the end are not lost: there are none.
                     const bool whole =
-                        in_page == 0 && (n == kPageBytes || offset + at + n >= size_);
+                        cures && in_page == 0 && (n == kPageBytes || offset + at + n >= size_);
                     if (whole) {
                       lost_.erase(lost);
                     } else if (lost->second.differs) {
@@ -83,6 +105,7 @@ void ModelFile::write(std::uint64_t offset, std::span<const std::byte> bytes) {
 }
 
 void ModelFile::grow_or_shrink(std::uint64_t size) {
+  if (size != size_) behind_ = nullptr;
   size_ = size;
   size_min_ = std::min(size_min_, size);
   size_max_ = std::max(size_max_, size);
@@ -194,6 +217,8 @@ void ModelFile::shift(std::uint64_t first, From from, To to) {
   pages_ = std::move(pages);
   unsynced_ = std::move(unsynced);
   lost_ = std::move(lost);
+  // Wherever they are now.
+  if (torn_.lower_bound(first) != torn_.end()) torn_.insert(touched.begin(), touched.end());
   cut_ = true;
   // All of it was written, and dropped.
   erase_range(maybe_dirty_, first, kLastPage);
@@ -245,6 +270,26 @@ std::string ModelFile::check_read(std::uint64_t offset, std::span<const std::byt
   return wrong;
 }
 
+std::string ModelFile::check_load(std::uint64_t offset, std::span<const std::byte> got) {
+  const auto in_file = static_cast<std::size_t>(readable(offset, got.size()));
+  if (in_file > 0) {
+    std::string wrong = check_read(offset, got.first(in_file));
+    if (!wrong.empty()) return wrong;
+  }
+  bool gone = false;
+  const Page& behind = bytes_of(behind_);
+  for (std::size_t i = in_file; i < got.size(); ++i) {
+    const std::byte stored = behind[(offset + i) % kPageBytes];
+    if (got[i] != std::byte{0} && got[i] != stored) {
+      return fmt::format("byte {}, behind the end, is {:#04x} instead of {:#04x} or 0", offset + i,
+                         std::to_integer<unsigned>(got[i]), std::to_integer<unsigned>(stored));
+    }
+    gone |= got[i] != stored;
+  }
+  if (gone) behind_ = nullptr;
+  return {};
+}
+
 void ModelFile::flushed(std::uint64_t first, std::uint64_t last) {
   erase_range(maybe_dirty_, first, last);
 }
@@ -253,6 +298,7 @@ void ModelFile::synced(std::uint64_t first, std::uint64_t last) {
   sync_tried();
   flushed(first, last);
   erase_range(unsynced_, first, last);
+  erase_range(torn_, first, last);
   // It would have failed if one of them had been lost.
   erase_range(lost_, first, last);
   if (first != 0 || last != kLastPage) return;
@@ -318,8 +364,16 @@ std::vector<std::uint64_t> ModelFile::unsynced_pages() const {
 bool ModelFile::may_survive(std::uint64_t index, const PageRef& got) const {
   const auto versions = unsynced_.find(index);
   if (versions == unsynced_.end()) return same(page(index), got);
-  return std::any_of(versions->second.begin(), versions->second.end(),
-                     [&](const PageRef& version) { return same(version, got); });
+  const bool one = std::any_of(versions->second.begin(), versions->second.end(),
+                               [&](const PageRef& version) { return same(version, got); });
+  if (one || !torn_.contains(index)) return one;
+  for (std::size_t i = 0; i < kPageBytes; ++i) {
+    const bool some = std::any_of(
+        versions->second.begin(), versions->second.end(),
+        [&](const PageRef& version) { return bytes_of(version)[i] == bytes_of(got)[i]; });
+    if (!some) return false;
+  }
+  return true;
 }
 
 void ModelFile::adopt(std::uint64_t size, std::map<std::uint64_t, PageRef> pages) {

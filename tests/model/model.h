@@ -13,6 +13,10 @@
 //  4. fresh: written since a sync was last tried. If a sync that fails finds them gone from the cache, they
 //     are lost for certain.
 //  5. maybe_dirty: nothing has shown yet that the page was written to the store.
+//  6. torn: a program stored into the page through a mapping, byte by byte: what was written back meanwhile may hold
+//     some of the bytes.
+// Of the whole: behind, what was last stored behind the end of the file in its last page. A program may see it
+// there, until the page leaves the cache, and zeros from then on; it is gone when the size changes.
 //
 // Thread-safety: none.
 #ifndef QUIRE_TESTS_MODEL_MODEL_H_
@@ -40,6 +44,11 @@ class ModelFile {
   PageRef page(std::uint64_t index) const;
 
   void write(std::uint64_t offset, std::span<const std::byte> bytes);
+  // A program stored through a mapping, into pages that the file has. Never makes it longer.
+  void store(std::uint64_t offset, std::span<const std::byte> bytes);
+  // These pages were made dirty as they are, as far as the file has them.
+  void touch(std::uint64_t first, std::uint64_t last);
+  bool has_behind() const { return behind_ != nullptr; }
   void set_size(std::uint64_t size);
   // Bytes in [offset, end) are zero, as far as the file reaches. Whole pages go, parts are written.
   void clear(std::uint64_t offset, std::uint64_t end);
@@ -51,6 +60,9 @@ class ModelFile {
 
   // What a reader got at `offset`, all of it within the file. Returns what is wrong with it, if anything.
   std::string check_read(std::uint64_t offset, std::span<const std::byte> got);
+
+  // The same of a load, of one page that may be the last.
+  std::string check_load(std::uint64_t offset, std::span<const std::byte> got);
 
   // Pages were written to the store, and perhaps made durable.
   void flushed(std::uint64_t first, std::uint64_t last);
@@ -90,6 +102,8 @@ class ModelFile {
   };
 
   void change(std::uint64_t index, PageRef page);
+  // `cures`: pages that it covers are not lost any more.
+  void put(std::uint64_t offset, std::span<const std::byte> bytes, bool cures);
   void grow_or_shrink(std::uint64_t size);
   void clear_part(std::uint64_t from, std::uint64_t to);
   // Moves what is known of pages from `first` on: from(index) is where a page was, kLastPage nowhere.
@@ -105,6 +119,8 @@ class ModelFile {
   std::map<std::uint64_t, Lost> lost_;
   std::set<std::uint64_t> maybe_dirty_;
   std::set<std::uint64_t> fresh_;
+  std::set<std::uint64_t> torn_;
+  PageRef behind_;
 };
 
 }  // namespace quire::model

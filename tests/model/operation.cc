@@ -13,6 +13,8 @@ namespace {
 using main_job::Rng;
 
 constexpr std::uint64_t kKiB = 1024;
+// Of the operations so many are about mappings.
+constexpr std::uint64_t kMappedOneIn = 8;
 
 constexpr std::array<Zone, 1> kSmall = {{{0, 96 * kKiB}}};
 // More than the cache's memory holds, with the others.
@@ -194,6 +196,142 @@ std::optional<StoreOp> pick_request(const Operation& operation, const HandleView
   }
 }
 
+// ---- Mappings ----
+
+constexpr std::uint64_t kMappedMaxPages = 48;
+
+Kind pick_mapped_kind(Rng& rng, bool mapped) {
+  if (!mapped) return Kind::kMap;
+  const std::uint64_t turn = rng.below(100);
+  if (turn < 30) return Kind::kLoad;
+  if (turn < 68) return Kind::kStore;
+  if (turn < 72) return Kind::kUnmap;
+  if (turn < 76) return Kind::kProtect;
+  if (turn < 82) return Kind::kMapSync;
+  if (turn < 86) return Kind::kMapAdvise;
+  if (turn < 90) return Kind::kPopulate;
+  return turn < 95 ? Kind::kReadInto : Kind::kWriteFrom;
+}
+
+// Places in the mapping: at the end of the file, at edges of pages, anywhere.
+std::uint64_t pick_place(const MappingView& mapping, Rng& rng) {
+  std::uint64_t place = rng.below(mapping.bytes);
+  const bool shows_end =
+      mapping.file_bytes >= mapping.offset && mapping.file_bytes - mapping.offset < mapping.bytes;
+  switch (rng.below(8)) {
+    case 0:
+    case 1:
+      if (shows_end) {
+        place = mapping.file_bytes - mapping.offset;
+        place -= std::min(place, rng.below(2) * rng.below(kPageBytes));
+        place += rng.below(3) * rng.below(64);
+      }
+      break;
+    case 2:
+      place = nudged(place / kPageBytes * kPageBytes, rng);
+      break;
+    case 3:
+      place %= 4 * kPageBytes;
+      break;
+    default:
+      break;
+  }
+  return std::min(place, mapping.bytes - 1);
+}
+
+void choose_map(Operation& operation, const HandleView& handle, Rng& rng) {
+  operation.offset = operation.offset / kPageBytes * kPageBytes;
+  // Where others are, too.
+  if (rng.one_in(2)) {
+    operation.offset = kShapes[handle.file].zones[0].base + rng.below(2) * 2 * kPageBytes;
+  }
+  if (rng.one_in(4) && !rng.one_in(3)) {
+    operation.offset = handle.size / kPageBytes * kPageBytes;
+    operation.offset -= std::min(operation.offset, rng.below(3) * kPageBytes);
+  }
+  operation.length = 1 + rng.below((rng.one_in(2) ? 8 : kMappedMaxPages) * kPageBytes);
+  if (rng.one_in(60)) operation.offset += 1 + rng.below(kPageBytes - 1);
+  if (rng.one_in(100)) operation.length = rng.one_in(2) ? 0 : kMax;
+  operation.access = rng.one_in(5) ? MapAccess::kRead : MapAccess::kReadWrite;
+}
+
+void add_mapped_trouble(Operation& operation, Rng& rng) {
+  const bool leaves = operation.kind == Kind::kMapSync ||
+                      (operation.kind == Kind::kPopulate && operation.access == MapAccess::kRead);
+  if (leaves && rng.one_in(20)) {
+    static constexpr std::array<Way, 3> kWays = {Way::kPassed, Way::kSoon, Way::kStopped};
+    operation.way = kWays[rng.below(kWays.size())];
+  }
+  if (!rng.one_in(operation.way != Way::kNone ? 2 : 24)) return;
+  Failure failure;
+  const bool second = rng.one_in(2);
+  switch (operation.kind) {
+    case Kind::kLoad:
+      failure.op = StoreOp::kRead;
+      break;
+    case Kind::kStore:
+      failure.op = second ? StoreOp::kReserve : StoreOp::kRead;
+      break;
+    case Kind::kPopulate:
+      failure.op =
+          operation.access == MapAccess::kReadWrite && second ? StoreOp::kReserve : StoreOp::kRead;
+      break;
+    case Kind::kMapSync:
+      failure.op = second ? StoreOp::kWrite : StoreOp::kSync;
+      break;
+    case Kind::kUnmap:
+      failure.op = StoreOp::kWrite;
+      break;
+    default:
+      return;
+  }
+  failure.count = rng.one_in(2) ? 1000 : 1 + static_cast<unsigned>(rng.below(2));
+  if (failure.op == StoreOp::kReserve || rng.one_in(3))
+    failure.error = std::errc::no_space_on_device;
+  failure.hold = operation.way != Way::kNone;
+  operation.failure = failure;
+}
+
+Operation generate_mapped(const HandleView& handle, unsigned handle_number,
+                          const std::array<MappingView, kMappings>& mappings, Rng& rng) {
+  Operation operation;
+  operation.handle = handle_number;
+  operation.mapping = static_cast<unsigned>(rng.below(kMappings));
+  const MappingView& mapping = mappings[operation.mapping];
+  operation.kind = pick_mapped_kind(rng, mapping.mapped);
+  operation.pattern = rng.next();
+  operation.offset = pick_offset(handle, rng);
+  if (operation.kind == Kind::kMap) {
+    choose_map(operation, handle, rng);
+    return operation;
+  }
+  operation.at = operation.offset;
+  operation.offset = pick_place(mapping, rng);
+  operation.length = std::min(pick_length(handle, rng), 12 * kPageBytes);
+  if (operation.length == 0 && (operation.kind == Kind::kLoad || operation.kind == Kind::kStore)) {
+    operation.length = 1;
+  }
+  operation.access = rng.one_in(3) ? MapAccess::kRead : MapAccess::kReadWrite;
+  operation.advice = static_cast<Advice>(rng.below(5));
+  const bool bad = rng.one_in(60) && operation.kind != Kind::kLoad &&
+                   operation.kind != Kind::kStore && operation.kind != Kind::kReadInto &&
+                   operation.kind != Kind::kWriteFrom;
+  if (!bad) operation.length = std::min(operation.length, mapping.bytes - operation.offset);
+  if (operation.kind == Kind::kUnmap && rng.one_in(2)) operation.offset = operation.length = 0;
+  if (operation.kind == Kind::kReadInto || operation.kind == Kind::kWriteFrom) {
+    if (rng.one_in(4)) operation.at = mapping.offset + operation.offset;  // perhaps onto itself
+    if (rng.one_in(4)) {
+      operation.path = IoPath::kDirect;
+      const std::uint64_t alignment = handle.alignment_bytes;
+      operation.at -= operation.at % alignment;
+      operation.offset -= operation.offset % alignment;
+      operation.length -= operation.length % alignment;
+    }
+  }
+  add_mapped_trouble(operation, rng);
+  return operation;
+}
+
 bool takes_way(const Operation& operation, const HandleView& handle) {
   switch (operation.kind) {
     case Kind::kWrite:
@@ -251,11 +389,16 @@ const std::array<FileShape, kFiles> kShapes = {
     {{"small", 1, kSmall}, {"medium", 2, kMedium}, {"huge", 1, kHuge}}};
 
 Operation generate(std::uint64_t seed, std::uint64_t number,
-                   const std::array<HandleView, kHandles>& handles) {
+                   const std::array<HandleView, kHandles>& handles,
+                   const std::array<MappingView, kMappings>& mappings) {
   Rng rng{seed, number};
   Operation operation;
   operation.handle = static_cast<unsigned>(rng.below(kHandles));
   const HandleView& handle = handles[operation.handle];
+  // As for paths below.
+  if (Rng map_rng{seed, number, 2}; handle.open && map_rng.one_in(kMappedOneIn)) {
+    return generate_mapped(handle, operation.handle, mappings, map_rng);
+  }
   operation.kind = pick_kind(rng, handle);
   operation.offset = pick_offset(handle, rng);
   operation.length = pick_length(handle, rng);
@@ -331,11 +474,13 @@ Operation generate(std::uint64_t seed, std::uint64_t number,
 namespace {
 
 const char* name_of(Kind kind) {
-  static constexpr std::array<const char*, 21> kKinds = {
+  static constexpr std::array<const char*, 31> kKinds = {
       "read",  "write",     "append",     "truncate",   "allocate",   "cut",
       "sync",  "datasync",  "sync_range", "advise",     "invalidate", "write_and_invalidate",
       "stat",  "set_times", "reopen",     "cache_sync", "lose",       "cure",
-      "crowd", "verify",    "crash"};
+      "crowd", "verify",    "map",        "unmap",      "protect",    "load",
+      "store", "map_sync",  "map_advise", "populate",   "read_into",  "write_from",
+      "crash"};
   return kKinds[static_cast<std::size_t>(kind)];
 }
 
@@ -394,10 +539,31 @@ std::string to_string(const Operation& operation) {
     case Kind::kWriteAndInvalidate:
       text += fmt::format(" {} at {}", operation.length, operation.offset);
       break;
+    case Kind::kMap:
+      text += fmt::format(" m{}: {} at {}", operation.mapping, operation.length, operation.offset);
+      break;
+    case Kind::kUnmap:
+    case Kind::kProtect:
+    case Kind::kLoad:
+    case Kind::kStore:
+    case Kind::kMapSync:
+    case Kind::kMapAdvise:
+    case Kind::kPopulate:
+      text = fmt::format("m{} {} {} at {}", operation.mapping, what, operation.length,
+                         operation.offset);
+      break;
+    case Kind::kReadInto:
+    case Kind::kWriteFrom:
+      text += fmt::format(" m{}: {} at {}, file at {}", operation.mapping, operation.length,
+                          operation.offset, operation.at);
+      break;
     default:
       break;
   }
-  if (operation.kind == Kind::kAdvise) {
+  const bool with_access = operation.kind == Kind::kMap || operation.kind == Kind::kProtect ||
+                           operation.kind == Kind::kPopulate;
+  if (with_access && operation.access == MapAccess::kReadWrite) text += ", for stores";
+  if (operation.kind == Kind::kAdvise || operation.kind == Kind::kMapAdvise) {
     text += fmt::format(", advice {}", static_cast<int>(operation.advice));
   }
   if (operation.keep_size) text += ", keeping the size";

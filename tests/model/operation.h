@@ -40,7 +40,17 @@ enum class Kind : std::uint8_t {
   kCure,       // writes what may be lost over as a whole
   kCrowd,      // reads another file, so that pages are evicted
   kVerify,     // compares everything, and the books
-  kCrash,      // closes the cache, the store loses what is not durable; a new cache goes on
+  kMap,        // a handle's file
+  kUnmap,
+  kProtect,
+  kLoad,
+  kStore,
+  kMapSync,
+  kMapAdvise,
+  kPopulate,
+  kReadInto,  // reads a handle's file into a mapping, and writes it from there
+  kWriteFrom,
+  kCrash,  // closes the cache, the store loses what is not durable; a new cache goes on
 };
 
 // A way out of waiting, that the caller asks for.
@@ -64,6 +74,10 @@ struct Operation {
   Advice advice = Advice::kNormal;
   OpenFlags flags = OpenFlags::kReadWrite;  // kReopen
   unsigned name = 0;                        // kReopen: of kNames
+  // Of mappings: `offset` and `length` are bytes of it.
+  unsigned mapping = 0;
+  MapAccess access = MapAccess::kRead;  // kMap, kProtect, kPopulate
+  std::uint64_t at = 0;                 // kReadInto, kWriteFrom: of the handle's file
   std::optional<Failure> failure;
 };
 
@@ -98,6 +112,17 @@ struct HandleView {
   std::uint32_t alignment_bytes = 1;  // of direct IO, as the store asks
 };
 
+inline constexpr unsigned kMappings = 4;
+
+// What generate() must know of a mapping.
+struct MappingView {
+  bool mapped = false;
+  unsigned file = 0;
+  std::uint64_t offset = 0;  // of the file
+  std::uint64_t bytes = 0;
+  std::uint64_t file_bytes = 0;
+};
+
 // The operation, a read, write or append, passes the cache by.
 inline bool is_direct(const Operation& operation, OpenFlags flags) {
   return operation.path == IoPath::kDirect ||
@@ -105,7 +130,8 @@ inline bool is_direct(const Operation& operation, OpenFlags flags) {
 }
 
 Operation generate(std::uint64_t seed, std::uint64_t number,
-                   const std::array<HandleView, kHandles>& handles);
+                   const std::array<HandleView, kHandles>& handles,
+                   const std::array<MappingView, kMappings>& mappings);
 
 std::string to_string(const Operation& operation);
 

@@ -17,7 +17,7 @@ struct PlantedFault {
   const char* what;
 };
 
-inline constexpr std::array<PlantedFault, 29> kPlantedFaults = {{
+inline constexpr std::array<PlantedFault, 32> kPlantedFaults = {{
     {"skip-tail-zeroing", fault::Planted::kSkipTailZeroing, 10'000,
      "truncate leaves what was beyond the new end in the last page"},
     {"publish-size-first", fault::Planted::kPublishSizeFirst, 10'000,
@@ -75,6 +75,12 @@ inline constexpr std::array<PlantedFault, 29> kPlantedFaults = {{
      "a direct write past the end does not make the file longer"},
     {"direct-write-untold", fault::Planted::kDirectWriteUntold, 30'000,
      "a sync does not know of direct writes"},
+    {"skip-protect", fault::Planted::kSkipProtect, 10'000,
+     "writeback leaves a page that can be stored into without a fault"},
+    {"first-view-alone", fault::Planted::kFirstViewAlone, 20'000,
+     "of several mappings of a page only the first is told"},
+    {"skip-tail-settling", fault::Planted::kSkipTailSettling, 40'000,
+     "what was stored behind the end of a file is in it when it grows"},
 }};
 
 }  // namespace quire::model

@@ -46,7 +46,7 @@ Runner::Runner(Locking locking, std::uint64_t seed, bool trace)
 
 void Runner::run_one() {
   const std::uint64_t number = done_.load();
-  Operation operation = generate(seed_, number, world_.view());
+  Operation operation = generate(seed_, number, world_.view(), world_.mapping_view());
   past_.push_back({number, operation, "..."});
   if (past_.size() > kPastMax) past_.pop_front();
   if (trace_) fmt::print(stderr, "{} {}\n", number, to_string(operation));
@@ -112,6 +112,26 @@ void Runner::perform(const Operation& op) {
       return world_.read_crowd(op.pattern);
     case Kind::kVerify:
       return verify();
+    case Kind::kMap:
+      return map(op);
+    case Kind::kUnmap:
+      return unmap(op);
+    case Kind::kProtect:
+      return protect(op);
+    case Kind::kLoad:
+      return load(op);
+    case Kind::kStore:
+      return store(op);
+    case Kind::kMapSync:
+      return map_sync(op);
+    case Kind::kMapAdvise:
+      return map_advise(op);
+    case Kind::kPopulate:
+      return populate(op);
+    case Kind::kReadInto:
+      return read_into(op);
+    case Kind::kWriteFrom:
+      return write_from(op);
     case Kind::kCrash:
       return world_.crash(op.clean);
   }

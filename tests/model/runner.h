@@ -70,6 +70,27 @@ class Runner {
   void reopen(const Operation& operation);
   void open(const Operation& operation);
   void close(const Operation& operation);
+  void map(const Operation& operation);
+  void unmap(const Operation& operation);
+  void protect(const Operation& operation);
+  void load(const Operation& operation);
+  void store(const Operation& operation);
+  // An access to the page raised SIGBUS: it may have.
+  void may_raise(const Operation& operation, std::uint64_t page);
+  // What failed goes through again, before long.
+  void retry(const Operation& operation, std::size_t offset);
+  // An access to one page; `from` the pattern's bytes if it stores.
+  bool load_part(const Operation& operation, std::size_t offset, std::size_t bytes);
+  bool store_part(const Operation& operation, std::size_t offset, std::span<const std::byte> from);
+  // The page is dirty, or was before: its file's stamps are newer, or as they were.
+  void note_stored(const TestedMapping& mapping, std::uint64_t page, bool for_certain);
+  // EINVAL is due, and came.
+  bool out_of_range(const Operation& operation, std::error_code error);
+  void map_sync(const Operation& operation);
+  void map_advise(const Operation& operation);
+  void populate(const Operation& operation);
+  void read_into(const Operation& operation);
+  void write_from(const Operation& operation);
   void cache_sync();
   void lose(const Operation& operation);
   void cure(const Operation& operation);
@@ -90,6 +111,8 @@ class Runner {
   void check_stamps(TestedFile& file, const FileStat& now);
   void expect(bool right, std::string_view what) const;
   TestedHandle& handle(const Operation& op) { return world_.handle(op.handle); }
+  TestedMapping& mapping(const Operation& op) { return world_.mapping(op.mapping); }
+  TestedFile& mapped_file(const Operation& op) { return world_.file(mapping(op).number); }
   TestedFile& file(const Operation& op) { return world_.file(handle(op).number); }
   ModelFile& model(const Operation& op) { return file(op).model; }
 

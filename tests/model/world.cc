@@ -57,6 +57,7 @@ World::World(Locking locking, std::uint64_t seed) : locking_(locking) {
 World::~World() {
   script_->end();
   script_->revive();
+  for (TestedMapping& mapping : mappings_) (void)mapping.mapping.unmap();
   for (TestedHandle& handle : handles_) {
     if (handle.file.is_open()) (void)handle.file.close();
   }
@@ -100,6 +101,19 @@ std::array<HandleView, kHandles> World::view() const {
                 .may_be_lost = model.may_be_lost(0, kLastPage),
                 .reshaped = model.reshaped(),
                 .alignment_bytes = alignment_bytes()};
+  }
+  return views;
+}
+
+std::array<MappingView, kMappings> World::mapping_view() const {
+  std::array<MappingView, kMappings> views;
+  for (unsigned i = 0; i < kMappings; ++i) {
+    const TestedMapping& mapping = mappings_[i];
+    views[i] = {.mapped = mapping.mapping.is_mapped(),
+                .file = mapping.number,
+                .offset = mapping.first_page * kPageBytes,
+                .bytes = mapping.mapping.size(),
+                .file_bytes = files_[mapping.number].model.size()};
   }
   return views;
 }
@@ -229,13 +243,18 @@ void World::crash(bool clean) {
     return file.model.may_be_lost(0, kLastPage);
   });
   if (!clean) script_->die();
-  for (TestedHandle& handle : handles_) {
-    if (!handle.file.is_open()) continue;
-    const Status closed = handle.file.close();
-    const bool stale = closed.code() == kStale && files_[handle.number].may_be_stale;
+  const auto check_closed = [&](const Status& closed, unsigned file) {
+    const bool stale = closed.code() == kStale && files_[file].may_be_stale;
     if (!closed.ok() && clean && !lost && !stale) {
       throw Mismatch("closing: " + closed.error().message());
     }
+  };
+  for (TestedMapping& mapping : mappings_) {
+    check_closed(mapping.mapping.unmap(), mapping.number);
+    mapping = {};
+  }
+  for (TestedHandle& handle : handles_) {
+    if (handle.file.is_open()) check_closed(handle.file.close(), handle.number);
   }
   const Status closed = cache_->close();
   const bool stale = closed.code() == kStale &&

@@ -9,18 +9,22 @@
 #define QUIRE_TESTS_MODEL_WORLD_H_
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "model/model.h"
 #include "model/operation.h"
 #include "model/store_script.h"
 #include "quire/cache.h"
+#include "quire/mapping.h"
 #include "quire/store_memory.h"
 
 namespace quire::model {
@@ -52,6 +56,18 @@ struct TestedHandle {
   OpenFlags flags{};
 };
 
+struct TestedMapping {
+  enum class Page : std::uint8_t { kUnmapped, kRead, kReadWrite };
+
+  Mapping mapping;
+  unsigned number = 0;  // of the file
+  std::uint64_t first_page = 0;
+  bool writable = false;  // the file was open for writing
+  std::vector<Page> pages;
+  // Pages of the file to which an access failed, when, and none has gone through since.
+  std::map<std::uint64_t, std::chrono::steady_clock::time_point> failed;
+};
+
 class World {
  public:
   World(Locking locking, std::uint64_t seed);
@@ -65,7 +81,9 @@ class World {
   std::uint32_t alignment_bytes() const { return store_->traits().io_alignment_bytes; }
   TestedFile& file(unsigned number) { return files_[number]; }
   TestedHandle& handle(unsigned number) { return handles_[number]; }
+  TestedMapping& mapping(unsigned number) { return mappings_[number]; }
   std::array<HandleView, kHandles> view() const;
+  std::array<MappingView, kMappings> mapping_view() const;
 
   // One page as the store has it; zeros past its end.
   PageRef stored(unsigned file, std::uint64_t index);
@@ -96,6 +114,7 @@ class World {
   std::unique_ptr<Cache> cache_;
   std::uint64_t nodes_and_fixed_bytes_ = 0;  // of the memory of a cache without pages
   std::array<TestedHandle, kHandles> handles_;
+  std::array<TestedMapping, kMappings> mappings_;
 };
 
 }  // namespace quire::model
