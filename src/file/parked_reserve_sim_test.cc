@@ -24,7 +24,6 @@ using cache::failing;
 using cache::held;
 using cache::start_thread;
 using cache::until;
-using cache::when;
 
 constexpr std::size_t kPage = limits::kPageBytes;
 constexpr std::uint64_t kChunk = SpaceBook::kChunkPages;
