@@ -190,7 +190,8 @@ class Region {
       if (should == expected.words.end()) continue;
       std::array<char, 160> text;
       std::snprintf(text.data(), text.size(), "%s at offset %zu gave %016llx instead of %016llx",
-                    what, offset(at + i) + 8 * (should - expected.words.begin()),
+                    what,
+                    offset(at + i) + 8 * static_cast<std::size_t>(should - expected.words.begin()),
                     static_cast<unsigned long long>(*is), static_cast<unsigned long long>(*should));
       throw std::runtime_error(text.data());
     }
