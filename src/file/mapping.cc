@@ -155,7 +155,8 @@ Result<MappingImpl::Part> MappingImpl::part(std::size_t offset, std::size_t leng
 Status MappingImpl::unmap(Part part) {
   map::View& view = view_->view();
   file::MappingTable::of_process().remove(
-      memory().subspan(part.first * limits::kPageBytes, part.count * limits::kPageBytes));
+      memory().subspan(part.first * limits::kPageBytes, part.count * limits::kPageBytes),
+      view_.get());
   // Before the file forgets it: as long as there are accesses the engine sees to them.
   if (Status unmapped = view.unmap(part.first, part.count); !unmapped) return unmapped;
   if (view.mapped_pages() > 0) return {};
@@ -278,6 +279,7 @@ Status Mapping::populate(std::size_t offset, std::size_t length, MapAccess acces
                                  page_offset(impl_->page(part->first)),
                                  part->count * limits::kPageBytes);
   };
+  if (const std::error_code error = impl_->file().usable(OpenFlags{})) return failed(error);
   const bool stores = access == MapAccess::kReadWrite;
   if (stores && impl_->most() != MapAccess::kReadWrite) {
     return failed(std::make_error_code(std::errc::not_supported));

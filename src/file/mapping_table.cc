@@ -68,7 +68,7 @@ void MappingTable::add(MappedRange range) {
   replaced = replace(std::move(ranges));
 }
 
-void MappingTable::remove(Bytes bytes) {
+void MappingTable::remove(Bytes bytes, const MappedMemory* memory) {
   QUIRE_CHECK(whole_pages(bytes));
   std::unique_ptr<const Ranges> replaced;
   sync::MutexLock lock(mutex_);
@@ -78,7 +78,8 @@ void MappingTable::remove(Bytes bytes) {
   for (const MappedRange& range : *old) {
     const std::byte* const begin = range.bytes.data();
     const std::byte* const end = end_of(range.bytes);
-    const bool meets = before(begin, end_of(bytes)) && before(bytes.data(), end);
+    const bool meets = before(begin, end_of(bytes)) && before(bytes.data(), end) &&
+                       (memory == nullptr || memory == range.memory.get());
     if (!meets) {
       ranges->push_back(range);
       continue;

@@ -83,8 +83,9 @@ class MappingTable {
 
   // REQUIRES: nothing of it is in the table, and whole pages.
   void add(MappedRange range);
-  // Takes out what lies in `bytes`, be it a part of a range or of several. REQUIRES: whole pages.
-  void remove(std::span<const std::byte> bytes);
+  // Takes out what lies in `bytes`, be it a part of a range or of several. With `memory`, its ranges alone: where parts
+  // of it were unmapped there may be others by now. REQUIRES: whole pages.
+  void remove(std::span<const std::byte> bytes, const MappedMemory* memory = nullptr);
 
   // In the child of a fork there are none but its own.
   bool empty() const noexcept {

@@ -198,7 +198,7 @@ void Runner::retry(const Operation& op, std::size_t offset) {
   const bool stores = op.kind == Kind::kStore;
   while (stores ? !store_part(op, offset, data) : !load_part(op, offset, 1)) {
     expect(SteadyClock::now() < until, "a page that failed fails for ever");
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    std::this_thread::yield();
   }
 }
 
