@@ -19,9 +19,6 @@ namespace {
 
 using cache::filled;
 
-constexpr std::array kStrategies = {Locking::kGate, Locking::kRange, Locking::kInvalidate,
-                                    Locking::kInode};
-
 Transfer write(Engine& engine, std::uint64_t offset, std::size_t bytes, char with,
                const sync::WaitLimit& limit = {}) {
   const auto data = filled(bytes, with);

@@ -12,6 +12,7 @@
 #include "file/reshape.h"
 #include "file/resize.h"
 #include "file/test_engine.h"
+#include "file/test_sim.h"
 #include "sync/random.h"
 #include "sync/sim/sim_test.h"
 #include "sync/test_handler.h"
@@ -25,11 +26,7 @@ using cache::held;
 using cache::start_thread;
 using cache::until;
 
-constexpr std::size_t kPage = limits::kPageBytes;
 constexpr std::uint64_t kChunk = SpaceBook::kChunkPages;
-constexpr std::array kStrategies = {Locking::kGate, Locking::kRange, Locking::kInvalidate,
-                                    Locking::kInode};
-
 class ReserveTask final : public sync::TestHandler::Task {
  public:
   ReserveTask(sync::TestHandler& handler, const std::shared_ptr<Inode>& inode)

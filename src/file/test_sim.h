@@ -3,11 +3,13 @@
 #ifndef QUIRE_FILE_TEST_SIM_H_
 #define QUIRE_FILE_TEST_SIM_H_
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 
 #include "quire/limits.h"
+#include "quire/options.h"
 #include "sync/clock.h"
 #include "sync/random.h"
 #include "sync/wait.h"
@@ -15,6 +17,8 @@
 namespace quire::file {
 
 inline constexpr std::size_t kPage = limits::kPageBytes;
+inline constexpr std::array kStrategies = {Locking::kGate, Locking::kRange, Locking::kInvalidate,
+                                           Locking::kInode};
 inline constexpr std::uint64_t kLast = ~std::uint64_t{0};  // page
 
 inline std::uint64_t below(std::uint64_t bound) {
