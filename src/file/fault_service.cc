@@ -23,7 +23,7 @@ struct Process {
   map::FeatureSet refused GUARDED_BY(mutex);
 };
 // Outlives the process's other statics: a mapping may be one of them.
-Process& process() noexcept {
+Process& process() {
   static auto* const process = new Process;
   return *process;
 }

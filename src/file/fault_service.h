@@ -68,7 +68,7 @@ class FaultService final : public map::FaultSink {
 
  private:
   FaultService() = default;
-  ~FaultService() = default;
+  ~FaultService() override = default;
   static void leave() noexcept;
 
   std::unique_ptr<map::Userfault> userfault_;

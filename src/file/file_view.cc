@@ -13,10 +13,10 @@ namespace quire::file {
 
 FileView::Shown FileView::show(std::uint64_t first, std::size_t pages_max) noexcept {
   QUIRE_DCHECK(shows(first));
-  constexpr std::size_t kMax = limits::kFaultAroundPages;
+  constexpr std::size_t run_max = limits::kFaultAroundPages;
   pages_max =
-      static_cast<std::size_t>(std::min<std::uint64_t>({pages_max, kMax, end_page() - first}));
-  std::array<cache::PageWord*, kMax> words;
+      static_cast<std::size_t>(std::min<std::uint64_t>({pages_max, run_max, end_page() - first}));
+  std::array<cache::PageWord*, run_max> words;
   std::size_t count = 0;
   std::optional<std::uint64_t> marked;
   {

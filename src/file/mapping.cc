@@ -297,7 +297,7 @@ Status Mapping::unmap(std::size_t offset, std::size_t length) {
   if (impl_ == nullptr) return not_mapped("unmapping");
   const auto part = impl_->part(offset, length);
   if (!part) return part.error();
-  const Status unmapped = impl_->unmap(*part);
+  Status unmapped = impl_->unmap(*part);
   if (impl_->view().view().mapped_pages() == 0) impl_.reset();
   return unmapped;
 }

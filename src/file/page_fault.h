@@ -80,7 +80,7 @@ class PageFault final : public map::Posted, public sync::Waker {
 
   PageFault(FaultService& service, std::shared_ptr<FileView> view, std::uint64_t page, bool store,
             map::Fault::Kind kind) noexcept;
-  ~PageFault() { service_.note_ended(); }
+  ~PageFault() override { service_.note_ended(); }
 
   Next step() noexcept;
   Next begin() noexcept;
