@@ -19,6 +19,7 @@
 #include "file/fault_service.h"
 #include "file/test_cache.h"
 #include "file/test_cuts.h"
+#include "file/test_mapping.h"
 #include "map/test_faults.h"
 #include "quire/cache.h"
 #include "quire/store_memory.h"
@@ -33,44 +34,14 @@ using map::value;
 
 constexpr MapOptions kReadOnly = {.access = MapAccess::kRead};
 
-class MappingTest : public testing::TestWithParam<Locking> {
+class MappingTest : public MappedFile {
  protected:
-  void SetUp() override {
-    make({});
-    if (map::userfault_refused()) GTEST_SKIP() << map::kUserfaultRefused;
-  }
-  void make(const MemoryStoreOptions& options) {
-    map_.reset();
-    file_ = File();
-    cache_.reset();
-    store_ = MemoryStore::create(options);
-    cache_ = Cache::create(store_, {.memory_bytes = 8 << 20, .locking = GetParam()}).value();
-    file_ = cache_->open("f", kRw).value();
-  }
-  void TearDown() override {
-    store_->set_hook({});
-    store_->release_held();
-    map_.reset();
-    EXPECT_TRUE(file_.close().ok());
-    const Status closed = cache_->close();
-    EXPECT_TRUE(closed.ok()) << closed.error().message();
-    FaultService::refuse({});
-  }
-
   // The file has a page of each letter, and all of it is mapped.
   void letters(const std::string& pages, std::size_t tail_bytes = kPage) {
     for (std::size_t i = 0; i < pages.size(); ++i) write(i * kPage, kPage, pages[i]);
     ASSERT_TRUE(file_.truncate((pages.size() - 1) * kPage + tail_bytes).ok());
     ASSERT_TRUE(file_.sync().ok());
     ASSERT_TRUE(file_.write_and_invalidate(0, 0).ok());
-  }
-  void map(std::size_t pages, const MapOptions& options = {}) {
-    Result<Mapping> mapped = file_.map(0, pages * kPage, options);
-    ASSERT_TRUE(mapped.ok()) << mapped.error().message();
-    map_.emplace(std::move(*mapped));
-  }
-  std::byte* at(std::size_t page, std::size_t in_page = 0) {
-    return map_->data() + page * kPage + in_page;
   }
   void write(std::uint64_t offset, std::size_t bytes, char with) {
     const auto data = filled(bytes, with);
@@ -97,11 +68,6 @@ class MappingTest : public testing::TestWithParam<Locking> {
   void until_loads(std::byte* address, char expected) {
     until([&] { return load(address) == value(expected); });
   }
-
-  std::shared_ptr<MemoryStore> store_;
-  std::unique_ptr<Cache> cache_;
-  File file_;
-  std::optional<Mapping> map_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Strategies, MappingTest, kStrategies, strategy_name);

@@ -16,6 +16,7 @@
 #include "file/test_cache.h"
 #include "file/test_cuts.h"
 #include "file/test_map_mid_fill.h"
+#include "file/test_mapping.h"
 #include "map/test_faults.h"
 #include "quire/cache.h"
 #include "quire/mapping.h"
@@ -35,47 +36,16 @@ using map::value;
 constexpr std::size_t kPages = 40;  // more than two blocks of fault-around
 
 // A file of pages of 'i', none of them cached, that is mapped.
-class MappingWait : public testing::TestWithParam<Locking> {
+class MappingWait : public MappedFile {
  protected:
   void SetUp() override {
-    store_ = MemoryStore::create();
+    MappedFile::SetUp();
+    if (IsSkipped()) return;
+    make({}, 0);
     store_->poke("f", filled(kPages * kPage, 'i'));
-    CacheOptions options;
-    options.memory_bytes = 8 << 20;
-    options.readahead_max_bytes = 0;
-    options.locking = GetParam();
-    options.log = [this](LogLevel, std::string_view text) {
-      sync::MutexLock lock(mutex_);
-      log_ += std::string(text) + "\n";
-    };
-    cache_ = Cache::create(store_, options).value();
     file_ = cache_->open("f", kRw).value();
-    map_.emplace(file_.map(0, kPages * kPage).value());
+    map(kPages);
   }
-  void TearDown() override {
-    store_->set_hook({});
-    store_->release_held();
-    map_.reset();
-    EXPECT_TRUE(file_.close().ok());
-    const Status closed = cache_->close();
-    EXPECT_TRUE(closed.ok()) << closed.error().message();
-    FaultService::refuse({});
-  }
-
-  std::byte* at(std::size_t page, std::size_t in_page = 0) {
-    return map_->data() + page * kPage + in_page;
-  }
-  bool logged(const std::string& text) {
-    sync::MutexLock lock(mutex_);
-    return log_.find(text) != std::string::npos;
-  }
-
-  sync::Mutex mutex_;
-  std::string log_ GUARDED_BY(mutex_);
-  std::shared_ptr<MemoryStore> store_;
-  std::unique_ptr<Cache> cache_;
-  File file_;
-  std::optional<Mapping> map_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Strategies, MappingWait, kStrategies, strategy_name);
