@@ -80,8 +80,8 @@ class QUIRE_EXPORT Mapping {
   // kWillNeed starts to read and waits for nothing. Never fails for want of memory.
   Status advise(std::size_t offset, std::size_t length, Advice advice);
   // Brings the range into sight, so that accesses of that kind take no fault while the pages stay in the cache and
-  // are not written back. Waits. Errors: what would raise SIGBUS at an access; ENOTSUP for kReadWrite where the part
-  // is mapped for reading only.
+  // are not written back. Waits. Errors: what would raise SIGBUS at an access; ENOTSUP for kReadWrite where
+  // stores can never be allowed (protect()). The pages are dirty then, stored into or not.
   Status populate(std::size_t offset, std::size_t length, MapAccess access,
                   const CallOptions& call = {});
   // As munmap(2), of a part or of all. The last part gives the file back as File::close() does, and returns what
@@ -91,7 +91,7 @@ class QUIRE_EXPORT Mapping {
   Status unmap();
 
   // Why the last access that raised SIGBUS did; zero if none has. Accesses beyond the end of the file the kernel
-  // refuses by itself: they change nothing here.
+  // refuses by itself, and they are not said here; but for one that met a truncate under way (EFAULT).
   std::error_code last_error() const noexcept;
 
  private:
