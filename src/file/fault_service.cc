@@ -1,9 +1,11 @@
 #include "file/fault_service.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <new>
 #include <span>
+#include <utility>
 
 #include "file/file_view.h"
 #include "file/fork_guard.h"
@@ -15,11 +17,14 @@
 namespace quire::file {
 namespace {
 
+struct OfWay {
+  FaultService* service = nullptr;
+  std::size_t uses = 0;
+};
 struct Process {
   sync::Mutex mutex;
-  FaultService* service GUARDED_BY(mutex) = nullptr;
+  std::array<OfWay, FaultWay::kCount> ways GUARDED_BY(mutex);
   unsigned generation GUARDED_BY(mutex) = 0;
-  std::size_t uses GUARDED_BY(mutex) = 0;
   map::FeatureSet refused GUARDED_BY(mutex);
 };
 // Outlives the process's other statics: a mapping may be one of them.
@@ -31,22 +36,22 @@ Process& process() {
 }  // namespace
 
 FaultService::Use::~Use() {
-  if (service_ != nullptr) leave();
+  if (service_ != nullptr) service_->leave();
 }
 
-Result<FaultService::Use> FaultService::of_process() {
+Result<FaultService::Use> FaultService::of_process(FaultWay way) {
   Process& here = process();
   sync::MutexLock lock(here.mutex);
   if (here.generation != fork_generation()) {
-    here.service = nullptr;
-    here.uses = 0;
+    here.ways = {};
     here.generation = fork_generation();
   }
-  if (here.service == nullptr) {
-    Result<std::unique_ptr<map::Userfault>> opened =
-        map::Userfault::open({.refuse = here.refused, .async_stores = false});
+  OfWay& of_way = here.ways[way.index()];
+  if (of_way.service == nullptr) {
+    Result<std::unique_ptr<map::Userfault>> opened = map::Userfault::open(
+        {.refuse = here.refused, .async_stores = way.async_stores, .in_thread = way.in_thread});
     if (!opened) return std::move(opened).error();
-    auto* const service = new FaultService;
+    auto* const service = new FaultService(way);
     service->userfault_ = std::move(*opened);
     Result<std::unique_ptr<map::FaultThread>> started =
         map::FaultThread::start(*service->userfault_, *service);
@@ -55,20 +60,22 @@ Result<FaultService::Use> FaultService::of_process() {
       return std::move(started).error();
     }
     service->thread_ = std::move(*started);
-    here.service = service;
+    of_way.service = service;
   }
-  ++here.uses;
-  return Use(*here.service);
+  ++of_way.uses;
+  return Use(*of_way.service);
 }
 
 void FaultService::leave() noexcept {
   Process& here = process();
   sync::MutexLock lock(here.mutex);
   if (here.generation != fork_generation()) return;
-  --here.uses;
-  if (here.uses > 0 || here.service->thread_->is_here()) return;
-  here.service->thread_->stop();
-  delete std::exchange(here.service, nullptr);
+  OfWay& of_way = here.ways[way_.index()];
+  --of_way.uses;
+  if (of_way.uses > 0 || thread_->is_here()) return;
+  of_way.service = nullptr;
+  thread_->stop();
+  delete this;
 }
 
 void FaultService::refuse(map::FeatureSet features) noexcept {
@@ -76,11 +83,16 @@ void FaultService::refuse(map::FeatureSet features) noexcept {
   for (;;) {
     {
       sync::MutexLock lock(here.mutex);
-      if (here.uses == 0) {
+      const bool used = std::any_of(here.ways.begin(), here.ways.end(),
+                                    [](const OfWay& of_way) { return of_way.uses > 0; });
+      if (!used) {
         here.refused = features;
-        if (here.service == nullptr) return;
-        here.service->thread_->stop();
-        delete std::exchange(here.service, nullptr);
+        for (OfWay& of_way : here.ways) {
+          FaultService* const service = std::exchange(of_way.service, nullptr);
+          if (service == nullptr) continue;
+          service->thread_->stop();
+          delete service;
+        }
         return;
       }
     }

@@ -1,5 +1,6 @@
-// FaultService: answers the page faults of all mappings of this process, of all caches. It has one userfaultfd and
-// one thread (map/fault_thread.h), made with the first mapping and ended with the last.
+// FaultService: answers the page faults of all mappings of this process, of all caches, that are answered in one way
+// (FaultWay). It has one userfaultfd and one thread (map/fault_thread.h), made with the first such mapping and ended
+// with the last.
 //
 //   a program's access -> the kernel -> FaultThread -> FaultService: whose page is it (mapping_table.h)? -> PageFault
 //
@@ -13,6 +14,7 @@
 #ifndef QUIRE_FILE_FAULT_SERVICE_H_
 #define QUIRE_FILE_FAULT_SERVICE_H_
 
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <utility>
@@ -26,6 +28,17 @@
 namespace quire::file {
 
 class FileView;
+
+// What a userfaultfd is asked for once, when it is opened, and so is the same for all of its mappings.
+struct FaultWay {
+  bool in_thread = false;     // MapOptions::in_thread
+  bool async_stores = false;  // MapOptions::async_stores
+
+  static constexpr std::size_t kCount = 4;
+  std::size_t index() const noexcept {
+    return static_cast<std::size_t>(in_thread) + 2 * static_cast<std::size_t>(async_stores);
+  }
+};
 
 class FaultService final : public map::FaultSink {
  public:
@@ -46,8 +59,8 @@ class FaultService final : public map::FaultSink {
 
     FaultService* service_ = nullptr;
   };
-  // The one of this process. Errors: those of Userfault::open() and FaultThread::start().
-  static Result<Use> of_process();
+  // The one of this process for that way. Errors: those of Userfault::open() and FaultThread::start().
+  static Result<Use> of_process(FaultWay way = {});
   // For tests: what services treat as lacking from now on. REQUIRES: nothing is mapped.
   static void refuse(map::FeatureSet features) noexcept;
 
@@ -67,10 +80,11 @@ class FaultService final : public map::FaultSink {
   sync::Clock::time_point tick() noexcept override;
 
  private:
-  FaultService() = default;
+  explicit FaultService(FaultWay way) : way_(way) {}
   ~FaultService() override = default;
-  static void leave() noexcept;
+  void leave() noexcept;
 
+  const FaultWay way_;
   std::unique_ptr<map::Userfault> userfault_;
   // Of the service's thread.
   std::map<const FileView*, std::weak_ptr<FileView>> failed_;

@@ -166,6 +166,8 @@ Status Userfault::negotiate(const Options& options, std::uint64_t offered) {
         "later, with CONFIG_HAVE_ARCH_USERFAULTFD_MINOR and _WP");
   }
   uffdio_api api{.api = UFFD_API, .features = kNeeded, .ioctls = 0};
+  // Since Linux 4.14.
+  if (options.in_thread) api.features |= UFFD_FEATURE_SIGBUS;
   features_ = {Feature::kUserfault, Feature::kMinor};
   if (origin_ != Origin::kUserMode) features_.add(Feature::kKernelFaults);
   const auto ask_for = [&](Feature feature, std::uint64_t bits) {

@@ -129,6 +129,9 @@ class Userfault {
     // A store to a protected page lifts the protection in the kernel, and nobody is asked. Where that is lacking,
     // open() fails.
     bool async_stores = false;
+    // Nobody is asked: an access that would be raises SIGBUS in the thread that makes it, whose handler may answer.
+    // next() never gives anything, and a system call that makes such an access fails with EFAULT.
+    bool in_thread = false;
   };
 
   // Errors: what userfaultfd(2) says, with what to do about it; ENOTSUP if the kernel lacks what Quire needs.

@@ -276,7 +276,7 @@ TEST_P(UserfaultTest, FaultsOfSystemCalls) {
 
 TEST_P(UserfaultTest, AsyncStoresAskNobody) {
   if (!userfault_->has(Feature::kAsyncStores)) GTEST_SKIP() << "Linux 6.7";
-  open({.refuse = GetParam(), .async_stores = true});
+  open({.refuse = GetParam(), .async_stores = true, .in_thread = false});
   memory_.put(0, 'a');
   ASSERT_EQ(userfault_->resolve(pages(0), Grant::kLoads), kAll(1));
   EXPECT_EQ(store(page(0), 'b'), value('b'));
@@ -323,7 +323,8 @@ TEST_F(UserfaultOpen, ErrorsSayWhatToDo) {
   const auto no_minor = Userfault::open({.refuse = {Feature::kMinor}});
   EXPECT_EQ(no_minor.code(), std::errc::not_supported);
   EXPECT_THAT(no_minor.error().message(), HasSubstr("Linux 5.19"));
-  const auto no_async = Userfault::open({.refuse = {Feature::kAsyncStores}, .async_stores = true});
+  const auto no_async = Userfault::open(
+      {.refuse = {Feature::kAsyncStores}, .async_stores = true, .in_thread = false});
   EXPECT_EQ(no_async.code(), std::errc::not_supported);
 
   EXPECT_THAT(how_to_allow_userfault({ENOSYS, ENOENT, ENOSYS}), HasSubstr("CONFIG_USERFAULTFD"));
