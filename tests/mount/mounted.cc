@@ -49,6 +49,17 @@ int unmount_root(const std::string& root) {
   return error;
 }
 
+std::string control_of(const std::string& device) {
+  return std::string(kControl) + "/" + device.substr(device.find(':') + 1);
+}
+
+// Where an init system runs it is mounted from the start, and stays so. Root may mount it; an ordinary user finds it
+// there or not.
+void have_control(const std::string& device) {
+  if (std::filesystem::exists(control_of(device))) return;
+  (void)::mount("fusectl", kControl, "fusectl", 0, nullptr);
+}
+
 }  // namespace
 
 int Mounted::unmount() const {
@@ -141,6 +152,7 @@ std::string Mounted::begin(const std::function<void(Options&)>& adapt) {
       if (line.mountpoint == root_) device_ = line.device;
     }
   }
+  have_control(device_);
   watch();
   return {};
 }
@@ -176,13 +188,7 @@ void Mounted::unwatch() {
 
 void Mounted::abort() {
   ADD_FAILURE() << "the mount did not end in " << kTestMax.count() << " s; aborted";
-  // Root may have to mount it first; an ordinary user finds it there or not.
-  if (!std::filesystem::exists(std::string(kControl) + "/" +
-                               device_.substr(device_.find(':') + 1))) {
-    (void)::mount("fusectl", kControl, "fusectl", 0, nullptr);
-  }
-  std::ofstream(std::string(kControl) + "/" + device_.substr(device_.find(':') + 1) + "/abort")
-      << "1";
+  std::ofstream(control_of(device_) + "/abort") << "1";
   signal(SIGKILL);
   ::umount2(root_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
 }
