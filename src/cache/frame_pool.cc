@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "sync/check.h"
+
 namespace quire::cache {
 namespace {
 
@@ -92,12 +94,26 @@ FrameNumber FramePool::steal() noexcept {
 }
 
 void FramePool::lend(FrameNumber frame) noexcept {
-  // Or the kernel makes huge pages of what is left, and takes the memory again for all of them.
-  if (!lends_.exchange(true)) (void)::madvise(slab_, mapped_bytes_, MADV_NOHUGEPAGE);
+  if (lent_.fetch_add(1) == 0 || !advised_small_.load()) advise();
   // The second call alone takes the page out of a huge page's mapping and leaves the huge page in memory: 128
   // MiB dropped by every other 4 KiB of 256 gave nothing back (Linux 6.18). The first makes the kernel split it.
   (void)::madvise(bytes(frame), limits::kPageBytes, MADV_COLD);
   (void)::madvise(bytes(frame), limits::kPageBytes, MADV_DONTNEED);
+}
+
+void FramePool::take_back(FrameNumber frame) noexcept {
+  QUIRE_DCHECK(frame < frames_);
+  if (lent_.fetch_sub(1) == 1) advise();
+}
+
+void FramePool::advise() noexcept {
+  // Whoever has counted comes here afterwards: the last to come sees what is so.
+  sync::MutexLock lock(advice_mutex_);
+  const bool small = lent_.load() != 0;
+  if (advised_small_.exchange(small) == small) return;
+  // While frames are lent the kernel would make huge pages of what is left, and take the memory again for all of them.
+  // Afterwards it is welcome to, in its own time.
+  (void)::madvise(slab_, mapped_bytes_, small ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
 }
 
 void FramePool::free(FrameNumber frame) noexcept {

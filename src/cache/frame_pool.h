@@ -72,9 +72,11 @@ class FramePool {
   FrameNumber allocate() noexcept;
   void free(FrameNumber frame) noexcept;
 
-  // The frame's memory goes back to the kernel: its 4 KiB are used elsewhere. Whoever uses the frame's bytes
-  // again finds zeros, and memory that is taken then. 1 to 4 µs.
+  // The frame's memory goes back to the kernel: its 4 KiB are used elsewhere, until take_back(). Whoever uses the
+  // frame's bytes again finds zeros, and memory that is taken then. 1 to 4 µs.
   void lend(FrameNumber frame) noexcept;
+  // They are used nowhere else any more.
+  void take_back(FrameNumber frame) noexcept;
 
   std::byte* bytes(FrameNumber frame) const noexcept {
     return slab_ + std::size_t{frame} * limits::kPageBytes;
@@ -108,19 +110,24 @@ class FramePool {
   bool refill(Stash& stash) noexcept;
   // Takes any frame there is, from whichever stash: the slow side.
   FrameNumber steal() noexcept;
+  // Has the kernel make huge pages of the slab, or none, as long as frames are lent.
+  void advise() noexcept;
 
   const std::uint32_t frames_;
   std::byte* const slab_;
   const std::size_t mapped_bytes_;
   std::unique_ptr<FrameDescriptor[]> descriptors_;
   sync::Atomic<std::uint32_t> free_count_;
-  sync::Atomic<bool> lends_{false};
 
   sync::LocalGlobalLock<kStripes> stash_lock_;
   Stash stashes_[kStripes];  // each guarded by its stripe of stash_lock_
 
   sync::Mutex mutex_;
   std::vector<FrameNumber> stack_ GUARDED_BY(mutex_);
+
+  sync::Atomic<std::uint32_t> lent_{0};
+  sync::Mutex advice_mutex_;
+  sync::Atomic<bool> advised_small_{false};  // set under advice_mutex_
 };
 
 }  // namespace quire::cache

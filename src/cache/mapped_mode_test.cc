@@ -26,8 +26,10 @@ class MappedMode : public testing::Test {
     file_.cache->flusher().stop();
   }
   void begin() {
-    views_ = std::make_shared<TestViews>(kPagesMax);
-    ASSERT_FALSE(file_.pages->begin_mapped(views_));
+    if (views_ == nullptr) views_ = std::make_shared<TestViews>(kPagesMax);
+    auto begun = file_.pages->begin_mapped(views_);
+    ASSERT_TRUE(begun.ok());
+    mapped_ = std::move(*begun);
     views_->map(*file_.pages);
   }
   // Through the cache, waiting for what is not there.
@@ -75,6 +77,7 @@ class MappedMode : public testing::Test {
 
   OneFile file_;
   std::shared_ptr<TestViews> views_;
+  FilePages::Mapped mapped_;
 };
 
 // Fails if pages that are added come into frames.

@@ -49,7 +49,9 @@
 //   - sealed                      unseal           the sealer
 //   dirty -> clean (sealed)        end_sealed_write the sealer, whose request to the store succeeded
 //   clean, dirty -> absent        drop             the sealer
+//   + sealed (clean, dirty, unused) begin_move      for an instant, by who moves the page into its frame
 //   + in file                      move_to_file     the sealer, or the holder of `writing`, who has copied the bytes
+//   - in file                      move_to_frame    the same
 //   +- 1 pin                      try_pin, unpin
 //
 // Invariants:
@@ -58,7 +60,7 @@
 //  2. Bytes of a frame change only in `filling`, or under `writing` when no pin and no hazard slot
 //     is left. So every read of one page is untorn.
 //  3. The frame number changes only between absent and filling; so does `in file`, but that a page that is sealed or
-//     being written may go over to the file's memory.
+//     being written may go over to the file's memory, and back.
 //  4. `sealed` and `writing` exclude each other, and sealed pages are clean or dirty: a sealer
 //     waits for filling and writeback to end before it seals.
 //  5. Whoever clears `waiters` wakes the waiters (PageWaitLot).
@@ -244,6 +246,13 @@ class PageWord {
     }
     return false;
   }
+  // The same for a page that is to be moved, be it clean or dirty.
+  bool begin_move(PageValue& seen) noexcept {
+    while (sealable(seen) && (seen.bits & (PageValue::kWaiters | PageValue::kPinMask)) == 0) {
+      if (word_.compare_exchange_weak(seen.bits, seen.with(PageValue::kSealed).bits)) return true;
+    }
+    return false;
+  }
   // dirty -> clean of a sealed page: its bytes, which nobody could change, are at the store.
   PageValue end_sealed_write() noexcept {
     return change([](PageValue v) {
@@ -255,6 +264,11 @@ class PageWord {
   void move_to_file() noexcept {
     const PageValue before{word_.fetch_or(PageValue::kInFile)};
     QUIRE_CHECK(before.sealed() != before.writing() && !before.in_file());
+  }
+  // They are in the frame.
+  void move_to_frame() noexcept {
+    const PageValue before{word_.fetch_and(~PageValue::kInFile)};
+    QUIRE_CHECK(before.sealed() != before.writing() && before.in_file());
   }
   PageValue unseal() noexcept {
     return change([](PageValue v) {

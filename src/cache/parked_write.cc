@@ -8,7 +8,7 @@
 namespace quire::cache {
 
 bool ParkedWrite::begin(std::uint64_t index) noexcept {
-  QUIRE_DCHECK(step_ == Step::kIdle && pages_.memory() != nullptr);
+  QUIRE_DCHECK(step_ == Step::kIdle && pages_.has_memory());
   index_ = index;
   error_ = {};
   return look();

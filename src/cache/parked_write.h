@@ -46,7 +46,8 @@ class ParkedWrite {
   ParkedWrite& operator=(const ParkedWrite&) = delete;
 
   // True: it has ended: the page is held, or see error(). False: it waits; woken, call resume(), and again as long
-  // as it says false. REQUIRES: nothing is held; FilePages::begin_mapped() has succeeded.
+  // as it says false. REQUIRES: nothing is held; there is a
+  // FilePages::Mapped for as long as the page is wanted or held.
   bool begin(std::uint64_t index) noexcept;
   bool resume() noexcept;
 

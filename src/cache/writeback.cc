@@ -84,7 +84,7 @@ void end_page(FilePages& pages, const DirtyPage& page, std::error_code error) no
 class WriteRequest final : public IoDone {
  public:
   WriteRequest(std::shared_ptr<FlushJob> job, std::byte* buffer)
-      : job_(std::move(job)), buffer_(buffer), mapped_(job_->pages().memory() != nullptr) {
+      : job_(std::move(job)), buffer_(buffer), mapped_(job_->pages().has_memory()) {
     job_->begin_part();
     pages_.reserve(job_->pages().cache().snapshots().buffer_bytes() / limits::kPageBytes);
   }

@@ -84,6 +84,9 @@ enum class Planted : std::uint8_t {
   kSnapshotUnpinned,
   kSealHidesNothing,
   kSkipPunch,
+  kComeBackInSight,
+  kComeBackWithTail,
+  kComeBackWhileRead,
   kNone,
 };
 

@@ -25,10 +25,11 @@ namespace quire::file {
 
 class FileView final : public MappedMemory, public std::enable_shared_from_this<FileView> {
  public:
-  FileView(FaultService::Use service, std::shared_ptr<Inode> inode, std::unique_ptr<map::View> view,
-           std::uint64_t first_page)
+  FileView(FaultService::Use service, std::shared_ptr<Inode> inode, cache::FilePages::Mapped mapped,
+           std::unique_ptr<map::View> view, std::uint64_t first_page)
       : service_(std::move(service)),
         inode_(std::move(inode)),
+        mapped_(std::move(mapped)),
         view_(std::move(view)),
         first_page_(first_page),
         readahead_(inode_->cache().budget().readahead_max_pages) {}
@@ -81,6 +82,8 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   // First, so that it goes last: the view is one of its userfaultfd's.
   const FaultService::Use service_;
   const std::shared_ptr<Inode> inode_;
+  // Longer than the view: until nobody can ask for a page of it any more.
+  const cache::FilePages::Mapped mapped_;
   const std::unique_ptr<map::View> view_;
   const std::uint64_t first_page_;
   SharedReadahead readahead_;

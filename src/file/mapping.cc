@@ -68,33 +68,24 @@ class MappingImpl {
   bool forked() const noexcept { return file_->usable(OpenFlags{}) == Errc::kForked; }
 
  private:
-  MappingImpl(std::unique_ptr<FileImpl> file, std::shared_ptr<file::FileView> view, MapAccess most)
-      : file_(std::move(file)), view_(std::move(view)), most_(most) {}
+  MappingImpl(std::shared_ptr<file::FileView> view, MapAccess most)
+      : view_(std::move(view)), most_(most) {}
 
-  const std::unique_ptr<FileImpl> file_;
+  std::unique_ptr<FileImpl> file_;  // set by make(), and not changed
   const std::shared_ptr<file::FileView> view_;
   const MapAccess most_;  // that the file was open for
 };
 
 namespace {
 
-// From now on the file's pages can be mapped. The views that see to it.
-Result<file::FileViews*> begin_mapped(file::Inode& inode, const sync::WaitLimit& limit) {
-  const auto failed = [&](std::error_code code) {
-    return Error(code, fmt::format("mapping {}", inode.path()));
-  };
-  if (inode.memory() == nullptr) {
-    sync::RangeLock::Hold range;
-    const sync::WaitStatus status = inode.lock_range(range, 0, ~std::uint64_t{0}, limit);
-    if (status != sync::WaitStatus::kReady) return failed(sync::to_error(status));
-    const sync::RangeGuard guard(inode.ranges(), range);
-    if (inode.memory() == nullptr) {
-      const std::error_code error = inode.begin_mapped(std::make_shared<file::FileViews>());
-      if (error) return failed(error);
-    }
-  }
-  // Nobody else begins it.
-  return static_cast<file::FileViews*>(&inode.views());
+// From now on the file's pages can be mapped.
+Result<cache::FilePages::Mapped> begin_mapped(file::Inode& inode, const sync::WaitLimit& limit) {
+  if (cache::FilePages::Mapped joined = inode.join_mapped()) return joined;
+  sync::RangeLock::Hold range;
+  const sync::WaitStatus status = inode.lock_range(range, 0, ~std::uint64_t{0}, limit);
+  if (status != sync::WaitStatus::kReady) return Error(sync::to_error(status), {});
+  const sync::RangeGuard guard(inode.ranges(), range);
+  return inode.begin_mapped(std::make_shared<file::FileViews>());
 }
 
 }  // namespace
@@ -107,37 +98,41 @@ Result<std::unique_ptr<MappingImpl>> MappingImpl::make(FileImpl& file, std::uint
       file.reopen(has(file.flags(), OpenFlags::kWrite) ? OpenFlags::kReadWrite : OpenFlags::kRead);
   if (!opened) return std::move(opened).error();
   std::unique_ptr<FileImpl> own = std::move(*opened);
+  const std::shared_ptr<file::Inode> inode = own->inode();
   const auto give_up = [&](Error error) {
     own->close_and_log();
-    return error;
+    return Error(error.code, fmt::format("mapping {}{}{}", inode->path(),
+                                         error.context.empty() ? "" : ": ", error.context));
   };
-  const std::shared_ptr<file::Inode>& inode = own->inode();
   Result<file::FaultService::Use> service = file::FaultService::of_process();
   if (!service) return give_up(std::move(service).error());
-  const Result<file::FileViews*> views = begin_mapped(*inode, to_limit(call));
-  if (!views) return give_up(views.error());
-  Result<std::unique_ptr<map::View>> made =
-      map::View::map((*service)->userfault(), inode->memory()->fd(), offset,
-                     static_cast<std::size_t>(cache::pages_of(length)), to_access(options.access));
-  if (!made) return give_up(std::move(made).error());
   try {
+    Result<cache::FilePages::Mapped> mapped = begin_mapped(*inode, to_limit(call));
+    if (!mapped) return give_up(std::move(mapped).error());
+    Result<std::unique_ptr<map::View>> made = map::View::map(
+        (*service)->userfault(), inode->memory()->fd(), offset,
+        static_cast<std::size_t>(cache::pages_of(length)), to_access(options.access));
+    if (!made) return give_up(std::move(made).error());
     map::View& view = **made;
-    auto shared = std::make_shared<file::FileView>(std::move(*service), inode, std::move(*made),
-                                                   page_index(offset));
-    if (!(*views)->add(view, page_index(offset))) throw std::bad_alloc();
+    const auto shared = std::make_shared<file::FileView>(
+        std::move(*service), inode, std::move(*mapped), std::move(*made), page_index(offset));
+    const bool writable = has(own->flags(), OpenFlags::kWrite) && options.shared;
+    // Whatever needs memory comes before the view is known.
+    std::unique_ptr<MappingImpl> impl(
+        new MappingImpl(shared, writable ? MapAccess::kReadWrite : MapAccess::kRead));
+    auto& views = static_cast<file::FileViews&>(inode->views());
+    if (!views.add(view, page_index(offset))) throw std::bad_alloc();
     try {
       file::MappingTable::of_process().add(
           {.bytes = view.memory(), .file = inode->serial(), .offset = offset, .memory = shared});
     } catch (const std::bad_alloc&) {
-      (*views)->remove(view);
+      views.remove(view);
       throw;
     }
-    const bool writable = has(own->flags(), OpenFlags::kWrite);
-    return std::unique_ptr<MappingImpl>(
-        new MappingImpl(std::move(own), std::move(shared),
-                        writable && options.shared ? MapAccess::kReadWrite : MapAccess::kRead));
+    impl->file_ = std::move(own);
+    return impl;
   } catch (const std::bad_alloc&) {
-    return give_up(Error(std::errc::not_enough_memory, "mapping " + inode->path()));
+    return give_up(Error(std::errc::not_enough_memory, {}));
   }
 }
 
