@@ -5,7 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cinttypes>
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
 #include <memory>
+#include <string>
 
 #include "cache/fill.h"
 #include "cache/page_read.h"
@@ -31,6 +36,11 @@ class MappedMode : public testing::Test {
     ASSERT_TRUE(begun.ok());
     mapped_ = std::move(*begun);
     views_->map(*file_.pages);
+  }
+  // As a program that unmaps the file.
+  void end() {
+    views_->unmap();
+    mapped_ = {};
   }
   // Through the cache, waiting for what is not there.
   char read(std::uint64_t index, std::size_t in_page = 0) {
@@ -123,6 +133,7 @@ TEST_F(MappedMode, AFrameWhosePageIsElsewhereHoldsNothing) {
   ASSERT_EQ(::mincore(pool.bytes(frame), kPage, &resident), 0);
   EXPECT_EQ(resident & 1, 0);
   EXPECT_EQ(*pool.bytes(frame), std::byte{0});
+  pool.take_back(frame);
   pool.free(frame);
 }
 
@@ -251,6 +262,164 @@ TEST_F(MappedMode, ASealedPageIsStoredIntoByNobody) {
   ASSERT_EQ(waker.park({sync::Clock::now(), {}}), sync::WaitStatus::kReady);
   EXPECT_TRUE(first_store.resume());
   EXPECT_TRUE(first_store.held());
+}
+
+// Nobody maps the file any more. Fails if pages are added to the memory still, or those that are there do not come back
+// when they are read or written; or if the memory stays when it is empty.
+TEST_F(MappedMode, PagesComeBackWhenTheyAreUsed) {
+  begin();
+  for (std::uint64_t page = 0; page < 5; ++page) store(page, static_cast<char>('a' + page));
+  const int memory = ::dup(file_.pages->memory()->fd());
+  const auto left = [&] {
+    struct stat status = {};
+    EXPECT_EQ(::fstat(memory, &status), 0);
+    return static_cast<std::uint64_t>(status.st_blocks) * 512 / kPage;
+  };
+  end();
+  EXPECT_EQ(left(), 5u);
+  EXPECT_EQ(read(7), 'i');
+  EXPECT_FALSE(file_.value(7).in_file());
+
+  const std::uint32_t in_use = frames_in_use();
+  EXPECT_EQ(read(0), 'a');
+  EXPECT_FALSE(file_.value(0).in_file());
+  EXPECT_EQ(file_.value(0).state(), PageState::kDirty);
+  ASSERT_FALSE(file_.write(1, 'w', 10, 20));
+  EXPECT_FALSE(file_.value(1).in_file());
+  EXPECT_EQ(read(1), 'b');
+  EXPECT_EQ(read(1, 29), 'w');
+  EXPECT_EQ(frames_in_use(), in_use) << "each page has its frame already";
+  EXPECT_EQ(left(), 3u);
+
+  // Written back where it is; evicted; cut.
+  EXPECT_FALSE(flush().error);
+  EXPECT_TRUE(file_.value(2).in_file());
+  EXPECT_EQ(file_.stored()[2 * kPage], 'c');
+  drop_clean(*file_.pages, 2, 2);
+  EXPECT_TRUE(file_.value(2).absent());
+  {
+    SealedRange sealed(*file_.pages);
+    ASSERT_FALSE(sealed.seal(3, 3, {}));
+    sealed.drop_from(3);
+  }
+  EXPECT_EQ(left(), 1u);
+  EXPECT_TRUE(file_.pages->has_memory());
+  EXPECT_EQ(read(4), 'e');
+  EXPECT_EQ(left(), 0u);
+  EXPECT_FALSE(file_.pages->has_memory());
+  EXPECT_EQ(file_.pages->memory(), nullptr);
+  EXPECT_EQ(read(2), 'c');
+  EXPECT_EQ(read(3), 'd');
+  ::close(memory);
+}
+
+// A second mapping of the file finds its pages wherever they are: some in the memory that is there still, others in
+// frames. Fails if begin_mapped() makes new memory beside the old.
+TEST_F(MappedMode, TheFileIsMappedAgainBeforeAllHaveComeBack) {
+  begin();
+  store(1, 'a');
+  store(2, 'b');
+  FileMemory* const memory = file_.pages->memory();
+  end();
+  EXPECT_EQ(read(1), 'a');
+  file_.pages->set_size_bytes(20 * kPage);
+  ASSERT_FALSE(file_.write(15, 'w'));
+  begin();
+  EXPECT_EQ(file_.pages->memory(), memory);
+  EXPECT_EQ(memory_pages(), 20u);
+  EXPECT_EQ(load(2), 'b');
+  EXPECT_FALSE(views_->answer_load(1)) << "in its frame";
+  store(1, 'c');
+  store(15, 'x', 5);
+  EXPECT_EQ(read(1), 'c');
+  EXPECT_EQ(read(15), 'w');
+  EXPECT_EQ(read(15, 5), 'x');
+  EXPECT_TRUE(file_.value(15).in_file()) << "read, but mapped";
+  end();
+  for (const std::uint64_t page : {1, 2, 15}) (void)read(page);
+  EXPECT_FALSE(file_.pages->has_memory());
+
+  // And once more, in memory of its own.
+  begin();
+  store(2, 'd');
+  EXPECT_EQ(pages_in_memory(), 1u);
+  end();
+  EXPECT_EQ(read(2), 'd');
+  EXPECT_FALSE(file_.pages->has_memory());
+}
+
+// The file is cut while its pages are on their way. Fails if the memory does not shrink with the file that nobody maps.
+TEST_F(MappedMode, AFileThatNobodyMapsAnyMoreIsCut) {
+  begin();
+  for (std::uint64_t page = 0; page < 8; ++page) store(page, 's', 99);
+  end();
+  {
+    SealedRange sealed(*file_.pages);
+    ASSERT_FALSE(sealed.seal(2, 7, {}));
+    sealed.zero_tail_of(2, 100);
+    file_.pages->set_size_bytes(2 * kPage + 100);
+    EXPECT_EQ(memory_pages(), 3u);
+    sealed.drop_from(3);
+  }
+  EXPECT_EQ(pages_in_memory(), 3u);
+  EXPECT_EQ(read(2, 99), 's');
+  EXPECT_EQ(read(2, 100), '$');
+  EXPECT_EQ(pages_in_memory(), 2u);
+}
+
+// A read that was under way when the file was unmapped ends where it began. Fails if the memory goes while a page of it is
+// being filled.
+TEST_F(MappedMode, AReadThatEndsAfterTheLastMapping) {
+  begin();
+  file_.store->set_hook(when(StoreOp::kRead, held()));
+  sync::Thread reader = start_thread("reader", [&] { EXPECT_EQ(read(3), 'i'); });
+  until([&] { return file_.store->held() == 1; });
+  EXPECT_TRUE(file_.value(3).in_file());
+  end();
+  EXPECT_TRUE(file_.pages->has_memory());
+  file_.store->set_hook({});
+  file_.store->release_held();
+  reader.join();
+  EXPECT_EQ(read(3), 'i');
+  EXPECT_FALSE(file_.pages->has_memory());
+}
+
+// Of the kernel's mapping that the address is in.
+std::string flags_of_mapping(const void* address) {
+  std::ifstream all("/proc/self/smaps");
+  const auto wanted = reinterpret_cast<std::uintptr_t>(address);
+  bool here = false;
+  for (std::string line; std::getline(all, line);) {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2) {
+      here = begin <= wanted && wanted < end;
+    } else if (here && line.starts_with("VmFlags:")) {
+      return line + " ";
+    }
+  }
+  return {};
+}
+
+// As long as a frame is lent the kernel must not fill its place by making a huge page of what is around it. Fails if
+// take_back() leaves it so for ever, or lend() does not say so again.
+TEST_F(MappedMode, TheSlabHasHugePagesAgainWhenNoFrameIsLent) {
+  const std::byte* const slab = file_.cache->memory().pool().bytes(0);
+  if (flags_of_mapping(slab).find(" hg ") == std::string::npos) {
+    GTEST_SKIP() << "this kernel has no huge pages";
+  }
+  for (int i = 0; i < 2; ++i) {
+    begin();
+    EXPECT_NE(flags_of_mapping(slab).find(" hg "), std::string::npos);
+    store(1, 'a');
+    store(2, 'b');
+    EXPECT_NE(flags_of_mapping(slab).find(" nh "), std::string::npos);
+    end();
+    EXPECT_EQ(read(1), 'a');
+    EXPECT_NE(flags_of_mapping(slab).find(" nh "), std::string::npos);
+    EXPECT_EQ(read(2), 'b');
+    EXPECT_NE(flags_of_mapping(slab).find(" hg "), std::string::npos);
+  }
 }
 
 }  // namespace
