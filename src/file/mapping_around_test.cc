@@ -30,8 +30,13 @@ class MappingAround : public MappedFile {
     MappedFile::TearDown();
   }
 
-  void write_pages(std::size_t pages) {
+  // A file of so many pages, mapped, all cached where mappings can show them, and none in sight.
+  void map_cached(std::size_t pages, std::size_t mapped) {
     ASSERT_TRUE(file_.write(cache::filled(pages * kPage, 'a'), 0).ok());
+    map(mapped);
+    ASSERT_TRUE(file_.write_and_invalidate(0, 0).ok());
+    std::vector<std::byte> bytes(pages * kPage);
+    ASSERT_TRUE(file_.read(bytes, 0).ok());
   }
   bool in_sight(std::size_t page) {
     const std::uint64_t number = reinterpret_cast<std::uintptr_t>(at(page)) / kPage;
@@ -56,8 +61,7 @@ INSTANTIATE_TEST_SUITE_P(Strategies, MappingAround, kStrategies, strategy_name);
 
 // Fails if one that is not cached, or the end of the block, does not stop it.
 TEST_P(MappingAround, NeighboursThatAreCachedComeWithAPage) {
-  write_pages(64);
-  map(64);
+  map_cached(64, 64);
   ASSERT_TRUE(file_.write_and_invalidate(21 * kPage, kPage).ok());
   expect_shown(24, 24, 32);
   cache::until([&] { return in_sight(20); });
@@ -71,8 +75,7 @@ TEST_P(MappingAround, NeighboursThatAreCachedComeWithAPage) {
 TEST_P(MappingAround, PageAfterPageIsShownAhead) {
   constexpr std::size_t kMost = limits::kFaultAheadPagesMax;
   static_assert(limits::kFaultAroundPages == 16 && kMost == 128);
-  write_pages(640);
-  map(640);
+  map_cached(640, 640);
   expect_shown(0, 0, 16);
   expect_shown(16, 16, 32 + 16);
   expect_shown(48, 48, 64 + 32);
@@ -86,8 +89,7 @@ TEST_P(MappingAround, PageAfterPageIsShownAhead) {
 
 // Fails if the row begins anew after a page that was not there.
 TEST_P(MappingAround, ARowGoesOnAfterWhatIsNotCached) {
-  write_pages(640);
-  map(640);
+  map_cached(640, 640);
   ASSERT_TRUE(file_.write_and_invalidate(40 * kPage, kPage).ok());
   expect_shown(0, 0, 16);
   expect_shown(16, 16, 40);
@@ -98,8 +100,7 @@ TEST_P(MappingAround, ARowGoesOnAfterWhatIsNotCached) {
 
 // Fails if what lies behind the mapping's end is shown.
 TEST_P(MappingAround, NothingIsShownBehindTheEnd) {
-  write_pages(64);
-  map(37);
+  map_cached(64, 37);
   expect_shown(0, 0, 16);
   EXPECT_EQ(load(at(16)), value('a'));
   cache::until([&] { return in_sight(36); });
