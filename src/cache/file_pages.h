@@ -107,8 +107,12 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   bool move_to_memory(std::uint64_t index, PageWord& word) noexcept;
   // The bytes of a page that is about to become absent go. REQUIRES: it is sealed or filling, and unused.
   void release_bytes(std::uint64_t index, PageValue value) const noexcept {
-    if (value.in_file() && !fault::planted(fault::Planted::kSkipPunch)) [[unlikely]]
-      memory()->punch(index, 1);
+    if (value.in_file()) [[unlikely]]
+      release_bytes(index, std::uint64_t{1});
+  }
+  // The same of pages side by side that are all in the file's memory.
+  void release_bytes(std::uint64_t first, std::uint64_t count) const noexcept {
+    if (!fault::planted(fault::Planted::kSkipPunch)) memory()->punch(first, count);
   }
 
   // A page that is held for a store, `writing` or filling, has been stored into, or may be from here on: it is on the

@@ -159,6 +159,25 @@ TEST_F(MappedMode, WhatIsDroppedIsInNobodysSight) {
   EXPECT_EQ(pages_in_memory(), file_.pages->resident_pages());
 }
 
+// Fails if eviction punches page by page: each punch of a page in sight interrupts every processor of the program.
+TEST_F(MappedMode, PagesSideBySideAreEvictedTogether) {
+  begin();
+  for (std::uint64_t page = 0; page < 8; ++page) EXPECT_EQ(load(page), 'i');
+  // One alone in the middle stays: it is in use.
+  PageWord* const word = file_.pages->find(3);
+  PageValue value = word->load();
+  ASSERT_TRUE(word->try_pin(value));
+  const std::uint64_t before = file_.pages->memory()->punches();
+  FrameSet frames(file_.cache->memory());
+  while (pages_in_memory() > 1) {
+    ASSERT_EQ(file_.cache->memory().acquire(frames, frames.size() + 1, {}),
+              sync::WaitStatus::kReady);
+  }
+  EXPECT_EQ(file_.pages->memory()->punches() - before, 2u);
+  EXPECT_TRUE(views_->loads(3));
+  file_.pages->wake(3, word->unpin());
+}
+
 // Fails if the memory's size is anything but the file's: an access past the end would not end in SIGBUS, or one in
 // the file would.
 TEST_F(MappedMode, TheMemoryIsAsLongAsTheFile) {
