@@ -162,6 +162,7 @@ TEST_F(MappedMode, WhatIsDroppedIsInNobodysSight) {
 // Fails if eviction punches page by page: each punch of a page in sight interrupts every processor of the program.
 TEST_F(MappedMode, PagesSideBySideAreEvictedTogether) {
   begin();
+  for (std::uint64_t page = 0; page < 8; ++page) EXPECT_EQ(read(page), 'i');
   for (std::uint64_t page = 0; page < 8; ++page) EXPECT_EQ(load(page), 'i');
   // One alone in the middle stays: it is in use.
   PageWord* const word = file_.pages->find(3);
