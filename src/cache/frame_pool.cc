@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace quire::cache {
 namespace {
@@ -98,6 +99,7 @@ void FramePool::lend(FrameNumber frame) noexcept {
   // MiB dropped by every other 4 KiB of 256 gave nothing back (Linux 6.18). The first makes the kernel split it.
   (void)::madvise(bytes(frame), limits::kPageBytes, MADV_COLD);
   (void)::madvise(bytes(frame), limits::kPageBytes, MADV_DONTNEED);
+  descriptors_[frame].lent = true;
 }
 
 void FramePool::free(FrameNumber frame) noexcept {
@@ -106,6 +108,7 @@ void FramePool::free(FrameNumber frame) noexcept {
   d.owner.store(nullptr);
   d.is_leaf.store(0);
   d.leaf_pages.store(0);
+  d.was_lent = std::exchange(d.lent, false);
   free_count_.fetch_add(1);
   typename sync::LocalGlobalLock<kStripes>::LocalGuard local(stash_lock_);
   Stash& stash = stashes_[local.stripe()];

@@ -47,6 +47,10 @@ struct FrameDescriptor {
   sync::Atomic<std::uint32_t> leaf_pages{0};
   sync::Atomic<std::uint32_t> is_leaf{0};
 
+  // No memory is behind the frame's bytes; and that was so when it was freed last. Of whoever has the frame.
+  bool lent = false;
+  bool was_lent = false;
+
   // The file's dirty list (DirtyList); guarded by its mutex.
   bool on_dirty_list = false;
   FrameNumber dirty_next = kNoFrame;
@@ -75,6 +79,20 @@ class FramePool {
   // The frame's memory goes back to the kernel: its 4 KiB are used elsewhere. Whoever uses the frame's bytes
   // again finds zeros, and memory that is taken then. 1 to 4 µs.
   void lend(FrameNumber frame) noexcept;
+  // The same of a frame whose bytes nobody has used since it was allocated. Nothing to do if it was lent before that.
+  void lend_unused(FrameNumber frame) noexcept {
+    FrameDescriptor& d = descriptors_[frame];
+    if (d.was_lent) {
+      d.lent = true;
+    } else {
+      lend(frame);
+    }
+  }
+  // Its bytes are used by somebody who passes it on without freeing it, or after it was lent.
+  void note_used(FrameNumber frame) noexcept {
+    descriptors_[frame].was_lent = false;
+    descriptors_[frame].lent = false;
+  }
 
   std::byte* bytes(FrameNumber frame) const noexcept {
     return slab_ + std::size_t{frame} * limits::kPageBytes;

@@ -123,6 +123,46 @@ TEST_F(MappedMode, AFrameWhosePageIsElsewhereHoldsNothing) {
   pool.free(frame);
 }
 
+// Fails if a frame counts as one that holds nothing though somebody has used it since it was lent.
+TEST_F(MappedMode, AFrameThatWasUsedSinceItWasLentIsLentAgain) {
+  FramePool& pool = file_.cache->memory().pool();
+  const auto resident = [&](FrameNumber frame) {
+    unsigned char there = 1;
+    EXPECT_EQ(::mincore(pool.bytes(frame), kPage, &there), 0);
+    return (there & 1) != 0;
+  };
+  // What was freed last is the next.
+  FrameNumber frame = pool.allocate();
+  pool.lend(frame);
+  pool.free(frame);
+  ASSERT_EQ(pool.allocate(), frame);
+  pool.lend_unused(frame);
+  EXPECT_FALSE(resident(frame));
+  pool.free(frame);
+  // By a page in the frame.
+  ASSERT_EQ(pool.allocate(), frame);
+  std::memset(pool.bytes(frame), 'x', kPage);
+  pool.free(frame);
+  ASSERT_EQ(pool.allocate(), frame);
+  EXPECT_TRUE(resident(frame));
+  pool.lend_unused(frame);
+  EXPECT_FALSE(resident(frame));
+  pool.free(frame);
+  // By a node of a tree.
+  {
+    FrameSet set(file_.cache->memory());
+    ASSERT_EQ(file_.cache->memory().acquire(set, 1, {}), sync::WaitStatus::kReady);
+    void* const node = set.allocate();
+    ASSERT_EQ(node, pool.bytes(frame));
+    std::memset(node, 'x', kPage);
+    set.deallocate(node);
+    ASSERT_EQ(set.take(), frame);
+    pool.lend_unused(frame);
+    EXPECT_FALSE(resident(frame));
+  }
+  pool.free(frame);
+}
+
 // Fails if eviction, a cut, a failed read or an abandoned write leaves its page in the memory, where the next who
 // adds the page would find it, and nobody pays for it.
 TEST_F(MappedMode, WhatIsDroppedIsInNobodysSight) {

@@ -21,7 +21,10 @@ void FrameSet::shrink(std::size_t keep) noexcept {
 }
 
 void* FrameSet::allocate() noexcept {
-  return count_ == 0 ? nullptr : memory_.bytes(take());
+  if (count_ == 0) return nullptr;
+  const FrameNumber frame = take();
+  memory_.pool().note_used(frame);
+  return memory_.bytes(frame);
 }
 
 void FrameSet::deallocate(void* node) noexcept {
