@@ -13,9 +13,11 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <thread>
 
 #include "host_bench/data.h"
+#include "mapping_bench/kernel_counts.h"
 #include "mapping_bench/rows.h"
 #include "quire/mapping.h"
 
@@ -212,6 +214,28 @@ Row first_stores(const Context& context) {
   return row;
 }
 
+// What the kernel counted over all rounds, for each drop.
+struct DropCounts {
+  void add(const KernelCounts& more, std::size_t more_drops) {
+    counted &= more.system_calls.has_value();
+    system_calls += more.system_calls.value_or(0);
+    shootdowns += more.shootdowns;
+    drops += more_drops;
+  }
+  std::string text() const {
+    const double each = static_cast<double>(drops);
+    return fmt::format(
+        "{} system calls and {:.1f} TLB shootdowns",
+        counted ? fmt::format("{:.1f}", static_cast<double>(system_calls) / each) : "uncounted",
+        static_cast<double>(shootdowns) / each);
+  }
+
+  bool counted = true;
+  std::uint64_t system_calls = 0;
+  std::uint64_t shootdowns = 0;
+  std::size_t drops = 0;
+};
+
 // Drops pages that are in sight while the other processor runs in the same process.
 Row drops(const Context& context, std::size_t pages_at_once) {
   auto d = std::make_shared<FaultData>(context);
@@ -221,29 +245,33 @@ Row drops(const Context& context, std::size_t pages_at_once) {
                           pages_at_once, pages_at_once == 1 ? "" : "s");
   row.op_bytes = kPage;
   const std::size_t count = (context.quick ? 1 : 4) * kMiB / kPage;
-  const auto drop = [d, count, pages_at_once](const auto& drop_pages) {
+  const auto drop = [count, pages_at_once](DropCounts& counts, const auto& drop_pages) {
     std::atomic<bool> ended{false};
     std::jthread other([&] {
       while (!ended.load(std::memory_order_relaxed)) {
       }
     });
+    const KernelCounter counter;
     const double ns = timed([&] {
       for (std::size_t i = 0; i < count; i += pages_at_once) drop_pages(i * kPage);
     });
+    counts.add(counter.counts(), count / pages_at_once);
     ended = true;
     return ns / static_cast<double>(count);
   };
   const std::size_t piece = pages_at_once * kPage;
-  row.sides.push_back({"Quire", "File::invalidate; " + d->settings, [=](unsigned) {
-                         take(d->quire->file.sync());
-                         take(d->mapping->populate(0, count * kPage, MapAccess::kRead));
-                         return drop(
-                             [&](std::uint64_t at) { take(d->quire->file.invalidate(at, piece)); });
-                       }});
+  const auto ours = std::make_shared<DropCounts>();
+  const auto kernels = std::make_shared<DropCounts>();
+  row.sides.push_back(
+      {"Quire", "File::invalidate; " + d->settings, [=](unsigned) {
+         take(d->quire->file.sync());
+         take(d->mapping->populate(0, count * kPage, MapAccess::kRead));
+         return drop(*ours, [&](std::uint64_t at) { take(d->quire->file.invalidate(at, piece)); });
+       }});
   row.sides.push_back({"kernel", "MADV_DONTNEED and POSIX_FADV_DONTNEED", [=](unsigned) {
                          std::byte* const at = d->map_kernel();
                          (void)per_access(at, count, 1, load);
-                         const double ns = drop([&](std::uint64_t from) {
+                         const double ns = drop(*kernels, [&](std::uint64_t from) {
                            ::madvise(at + from, piece, MADV_DONTNEED);
                            ::posix_fadvise(d->kernel->get(), static_cast<off_t>(from),
                                            static_cast<off_t>(piece), POSIX_FADV_DONTNEED);
@@ -252,6 +280,9 @@ Row drops(const Context& context, std::size_t pages_at_once) {
                          return ns;
                        }});
   row.comparisons = {{0, 1, Comparison::Kind::kTime, {}}};
+  row.remark = [=] {
+    return fmt::format("each drop: Quire {}; kernel {}", ours->text(), kernels->text());
+  };
   return row;
 }
 
