@@ -1,16 +1,23 @@
 // Single faults: what is cached is brought into sight, stored into for the first time, taken out of sight.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <span>
+#include <string>
 #include <thread>
 
 #include "host_bench/data.h"
+#include "mapping_bench/kernel_counts.h"
 #include "mapping_bench/rows.h"
 #include "quire/mapping.h"
 
@@ -18,6 +25,8 @@ namespace quire::bench {
 namespace {
 
 constexpr char kFileName[] = "faults";
+// UFFD_FEATURE_WP_ASYNC, Linux 6.7, which Debian 12's headers lack.
+constexpr std::uint64_t kFeatureWpAsync = std::uint64_t{1} << 15;
 constexpr std::size_t kAround = limits::kFaultAroundPages;
 
 // A file, as a whole in Quire's cache and in the kernel's: a file of its own for each, made alike.
@@ -61,6 +70,29 @@ struct FaultData {
 };
 using Data = std::shared_ptr<FaultData>;
 
+// The kernel brings no neighbours into a mapping that a userfaultfd might protect. Nothing is protected here.
+class OnePageAtATime {
+ public:
+  explicit OnePageAtATime(std::span<std::byte> mapped)
+      : fd_(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK))) {
+    uffdio_api api{.api = UFFD_API, .features = kFeatureWpAsync, .ioctls = 0};
+    uffdio_register range{.range = {reinterpret_cast<std::uintptr_t>(mapped.data()), mapped.size()},
+                          .mode = UFFDIO_REGISTER_MODE_WP,
+                          .ioctls = 0};
+    if (fd_ < 0 || ::ioctl(fd_, UFFDIO_API, &api) != 0 ||
+        ::ioctl(fd_, UFFDIO_REGISTER, &range) != 0) {
+      if (fd_ >= 0) ::close(fd_);
+      throw NotMeasured("userfaultfd with UFFD_FEATURE_WP_ASYNC");
+    }
+  }
+  ~OnePageAtATime() { ::close(fd_); }
+  OnePageAtATime(const OnePageAtATime&) = delete;
+  OnePageAtATime& operator=(const OnePageAtATime&) = delete;
+
+ private:
+  const int fd_;
+};
+
 void load(const std::byte* at) {
   (void)*static_cast<const volatile std::byte*>(at);
 }
@@ -77,35 +109,37 @@ double per_access(std::byte* base, std::size_t count, std::size_t step, const Ac
          static_cast<double>(count);
 }
 
-// Each access a fault of its own: the kernel is asked not to bring neighbours; Quire's have one page in each block of
-// neighbours touched, so that a fault shows all of them and is paid for once.
+// Each access a fault of its own: one page in every other block of neighbours is touched, so that none was shown for
+// another, nor taken for the next of a row.
 Row load_faults(const Context& context) {
   auto d = std::make_shared<FaultData>(context);
   Row row;
   row.name = "fault/load";
-  row.title = "a load fault, what is cached; one access in each block of 16 pages";
+  row.title = "a load fault, what is cached; one access in every other block of 16 pages";
   row.op_bytes = kPage;
-  const std::size_t count = d->pages() / kAround;
+  constexpr std::size_t kStep = 2 * kAround;
+  const std::size_t count = d->pages() / kStep;
   row.sides.push_back({"Quire", d->settings, [d, count](unsigned) {
                          d->map_quire_again();
-                         return per_access(d->mapping->data(), count, kAround, load);
+                         return per_access(d->mapping->data(), count, kStep, load);
                        }});
-  row.sides.push_back({"kernel, one page", "MADV_RANDOM", [d, count](unsigned) {
+  row.sides.push_back({"kernel, one page", "fault-around off", [d, count](unsigned) {
                          std::byte* const at = d->map_kernel();
-                         ::madvise(at, d->bytes, MADV_RANDOM);
-                         const double ns = per_access(at, count, kAround, load);
+                         const OnePageAtATime alone({at, d->bytes});
+                         const double ns = per_access(at, count, kStep, load);
                          ::munmap(at, d->bytes);
                          return ns;
                        }});
-  row.sides.push_back({"kernel, fault-around", "", [d, count](unsigned) {
+  row.sides.push_back({"kernel", "fault-around, from large folios", [d, count](unsigned) {
                          std::byte* const at = d->map_kernel();
-                         const double ns = per_access(at, count, kAround, load);
+                         const double ns = per_access(at, count, kStep, load);
                          ::munmap(at, d->bytes);
                          return ns;
                        }});
   row.comparisons = {{0, 1, Comparison::Kind::kTime, 5.0}, {0, 2, Comparison::Kind::kTime, {}}};
   row.limited_by =
-      "a fault is two switches of threads, a read of the userfaultfd and one call for 16 pages";
+      "a fault is two switches of threads, each of which may wake a processor; a read of the "
+      "userfaultfd and one call for 16 pages";
   return row;
 }
 
@@ -180,6 +214,28 @@ Row first_stores(const Context& context) {
   return row;
 }
 
+// What the kernel counted over all rounds, for each drop.
+struct DropCounts {
+  void add(const KernelCounts& more, std::size_t more_drops) {
+    counted &= more.system_calls.has_value();
+    system_calls += more.system_calls.value_or(0);
+    shootdowns += more.shootdowns;
+    drops += more_drops;
+  }
+  std::string text() const {
+    const double each = static_cast<double>(drops);
+    return fmt::format(
+        "{} system calls and {:.1f} TLB shootdowns",
+        counted ? fmt::format("{:.1f}", static_cast<double>(system_calls) / each) : "uncounted",
+        static_cast<double>(shootdowns) / each);
+  }
+
+  bool counted = true;
+  std::uint64_t system_calls = 0;
+  std::uint64_t shootdowns = 0;
+  std::size_t drops = 0;
+};
+
 // Drops pages that are in sight while the other processor runs in the same process.
 Row drops(const Context& context, std::size_t pages_at_once) {
   auto d = std::make_shared<FaultData>(context);
@@ -189,29 +245,33 @@ Row drops(const Context& context, std::size_t pages_at_once) {
                           pages_at_once, pages_at_once == 1 ? "" : "s");
   row.op_bytes = kPage;
   const std::size_t count = (context.quick ? 1 : 4) * kMiB / kPage;
-  const auto drop = [d, count, pages_at_once](const auto& drop_pages) {
+  const auto drop = [count, pages_at_once](DropCounts& counts, const auto& drop_pages) {
     std::atomic<bool> ended{false};
     std::jthread other([&] {
       while (!ended.load(std::memory_order_relaxed)) {
       }
     });
+    const KernelCounter counter;
     const double ns = timed([&] {
       for (std::size_t i = 0; i < count; i += pages_at_once) drop_pages(i * kPage);
     });
+    counts.add(counter.counts(), count / pages_at_once);
     ended = true;
     return ns / static_cast<double>(count);
   };
   const std::size_t piece = pages_at_once * kPage;
-  row.sides.push_back({"Quire", "File::invalidate; " + d->settings, [=](unsigned) {
-                         take(d->quire->file.sync());
-                         take(d->mapping->populate(0, count * kPage, MapAccess::kRead));
-                         return drop(
-                             [&](std::uint64_t at) { take(d->quire->file.invalidate(at, piece)); });
-                       }});
+  const auto ours = std::make_shared<DropCounts>();
+  const auto kernels = std::make_shared<DropCounts>();
+  row.sides.push_back(
+      {"Quire", "File::invalidate; " + d->settings, [=](unsigned) {
+         take(d->quire->file.sync());
+         take(d->mapping->populate(0, count * kPage, MapAccess::kRead));
+         return drop(*ours, [&](std::uint64_t at) { take(d->quire->file.invalidate(at, piece)); });
+       }});
   row.sides.push_back({"kernel", "MADV_DONTNEED and POSIX_FADV_DONTNEED", [=](unsigned) {
                          std::byte* const at = d->map_kernel();
                          (void)per_access(at, count, 1, load);
-                         const double ns = drop([&](std::uint64_t from) {
+                         const double ns = drop(*kernels, [&](std::uint64_t from) {
                            ::madvise(at + from, piece, MADV_DONTNEED);
                            ::posix_fadvise(d->kernel->get(), static_cast<off_t>(from),
                                            static_cast<off_t>(piece), POSIX_FADV_DONTNEED);
@@ -220,6 +280,9 @@ Row drops(const Context& context, std::size_t pages_at_once) {
                          return ns;
                        }});
   row.comparisons = {{0, 1, Comparison::Kind::kTime, {}}};
+  row.remark = [=] {
+    return fmt::format("each drop: Quire {}; kernel {}", ours->text(), kernels->text());
+  };
   return row;
 }
 

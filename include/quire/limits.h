@@ -40,6 +40,12 @@ inline constexpr std::size_t kMapWindowBytes = std::size_t{1} << 30;
 // An access to a page of a mapping that is not in sight brings so many pages around it into sight, as far as they are
 // cached.
 inline constexpr std::size_t kFaultAroundPages = 16;
+// ... and, where a program accesses page after page, so many at most that come next.
+inline constexpr std::size_t kFaultAheadPagesMax = 128;
+// Pages that are brought into sight by one system call at most.
+inline constexpr std::size_t kShowPagesMax = 64;
+// The thread that answers such accesses looks for the next one for so long, before it sleeps.
+inline constexpr std::chrono::microseconds kFaultSpin{100};
 // A page of a mapping that could not be had raises SIGBUS for so long; the next access tries again.
 inline constexpr std::chrono::milliseconds kFailedPageRetryAfter{50};
 

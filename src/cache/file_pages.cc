@@ -96,8 +96,9 @@ void FilePages::move_to_frame(std::uint64_t index, PageWord& word) noexcept {
     const auto in_file = static_cast<std::size_t>(size - std::min(size, begins));
     std::memset(frame + in_file, 0, limits::kPageBytes - in_file);
   }
+  cache_.memory().pool().note_used(value.frame());
   word.move_to_frame();
-  leave_memory(index, value, Bytes::kThere);
+  release_bytes(index, value);
 }
 
 void FilePages::come_back(std::uint64_t index) noexcept {
@@ -113,11 +114,8 @@ void FilePages::come_back(std::uint64_t index) noexcept {
   cache_.memory().note_evictable();
 }
 
-void FilePages::leave_memory(std::uint64_t index, PageValue value, Bytes bytes) noexcept {
-  if (bytes == Bytes::kThere && !fault::planted(fault::Planted::kSkipPunch)) {
-    memory()->punch(index, 1);
-  }
-  cache_.memory().pool().take_back(value.frame());
+void FilePages::leave_memory(FrameNumber frame) noexcept {
+  cache_.memory().pool().take_back(frame);
   mapped_.leave();
 }
 

@@ -33,6 +33,7 @@
 #include "cache/page_tree.h"
 #include "cache/page_word.h"
 #include "cache/views.h"
+#include "fault/planted.h"
 #include "quire/limits.h"
 #include "quire/result.h"
 #include "quire/store.h"
@@ -143,9 +144,16 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   // and unused; nobody looks at them again.
   enum class Bytes : std::uint8_t { kThere, kGone };
   void release_bytes(std::uint64_t index, PageValue value, Bytes bytes = Bytes::kThere) noexcept {
-    if (value.in_file()) [[unlikely]]
-      leave_memory(index, value, bytes);
+    if (!value.in_file()) [[likely]]
+      return;
+    if (bytes == Bytes::kThere) punch(index, 1);
+    leave_memory(value.frame());
   }
+  // The two steps of it, for pages side by side that are all in the file's memory: first of all of them, then of each.
+  void punch(std::uint64_t first, std::uint64_t count) noexcept {
+    if (!fault::planted(fault::Planted::kSkipPunch)) memory()->punch(first, count);
+  }
+  void leave_memory(FrameNumber frame) noexcept;
 
   // A page that is held for a store, `writing` or filling, has been stored into, or may be from here on: it is on the
   // dirty list. Whoever flushes from now on waits for it.
@@ -267,7 +275,6 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   FrameNumber leaf_frame(const PageWord& word) const noexcept;
   void resize_memory(std::uint64_t size_pages) noexcept;
   void open_windows(std::uint64_t first, std::size_t count) noexcept;
-  void leave_memory(std::uint64_t index, PageValue value, Bytes bytes) noexcept;
   // Drops one page, whatever its state. Returns the dirty credits it had.
   std::size_t forget_one(std::uint64_t index, PageWord& word) noexcept;
   // Counts a page out of its leaf. REQUIRES: policy lock, or something that bars prune.

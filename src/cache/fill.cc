@@ -83,7 +83,7 @@ void FillRequest::submit(IoMode mode) noexcept {
   std::size_t pieces = 0;
   for (std::size_t i = 0; i < count_; ++i) {
     const PageValue value = word(i).load();
-    if (value.in_file()) pages_->cache().memory().pool().lend(frames_[i]);
+    if (value.in_file()) pages_->cache().memory().pool().lend_unused(frames_[i]);
     std::byte* const bytes = pages_->bytes(first_ + i, value);
     if (pieces > 0 && buffers_[pieces - 1].data() + buffers_[pieces - 1].size() == bytes) {
       buffers_[pieces - 1] = {buffers_[pieces - 1].data(),

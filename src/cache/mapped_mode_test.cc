@@ -137,6 +137,46 @@ TEST_F(MappedMode, AFrameWhosePageIsElsewhereHoldsNothing) {
   pool.free(frame);
 }
 
+// Fails if a frame counts as one that holds nothing though somebody has used it since it was lent.
+TEST_F(MappedMode, AFrameThatWasUsedSinceItWasLentIsLentAgain) {
+  FramePool& pool = file_.cache->memory().pool();
+  const auto resident = [&](FrameNumber frame) {
+    unsigned char there = 1;
+    EXPECT_EQ(::mincore(pool.bytes(frame), kPage, &there), 0);
+    return (there & 1) != 0;
+  };
+  // What was freed last is the next.
+  FrameNumber frame = pool.allocate();
+  pool.lend(frame);
+  pool.free(frame);
+  ASSERT_EQ(pool.allocate(), frame);
+  pool.lend_unused(frame);
+  EXPECT_FALSE(resident(frame));
+  pool.free(frame);
+  // By a page in the frame.
+  ASSERT_EQ(pool.allocate(), frame);
+  std::memset(pool.bytes(frame), 'x', kPage);
+  pool.free(frame);
+  ASSERT_EQ(pool.allocate(), frame);
+  EXPECT_TRUE(resident(frame));
+  pool.lend_unused(frame);
+  EXPECT_FALSE(resident(frame));
+  pool.free(frame);
+  // By a node of a tree.
+  {
+    FrameSet set(file_.cache->memory());
+    ASSERT_EQ(file_.cache->memory().acquire(set, 1, {}), sync::WaitStatus::kReady);
+    void* const node = set.allocate();
+    ASSERT_EQ(node, pool.bytes(frame));
+    std::memset(node, 'x', kPage);
+    set.deallocate(node);
+    ASSERT_EQ(set.take(), frame);
+    pool.lend_unused(frame);
+    EXPECT_FALSE(resident(frame));
+  }
+  pool.free(frame);
+}
+
 // Fails if eviction, a cut, a failed read or an abandoned write leaves its page in the memory, where the next who
 // adds the page would find it, and nobody pays for it.
 TEST_F(MappedMode, WhatIsDroppedIsInNobodysSight) {
@@ -171,6 +211,26 @@ TEST_F(MappedMode, WhatIsDroppedIsInNobodysSight) {
   file_.store->set_hook({});
   EXPECT_TRUE(file_.value(6).absent());
   EXPECT_EQ(pages_in_memory(), file_.pages->resident_pages());
+}
+
+// Fails if eviction punches page by page: each punch of a page in sight interrupts every processor of the program.
+TEST_F(MappedMode, PagesSideBySideAreEvictedTogether) {
+  begin();
+  for (std::uint64_t page = 0; page < 8; ++page) EXPECT_EQ(read(page), 'i');
+  for (std::uint64_t page = 0; page < 8; ++page) EXPECT_EQ(load(page), 'i');
+  // One alone in the middle stays: it is in use.
+  PageWord* const word = file_.pages->find(3);
+  PageValue value = word->load();
+  ASSERT_TRUE(word->try_pin(value));
+  const std::uint64_t before = file_.pages->memory()->punches();
+  FrameSet frames(file_.cache->memory());
+  while (pages_in_memory() > 1) {
+    ASSERT_EQ(file_.cache->memory().acquire(frames, frames.size() + 1, {}),
+              sync::WaitStatus::kReady);
+  }
+  EXPECT_EQ(file_.pages->memory()->punches() - before, 2u);
+  EXPECT_TRUE(views_->loads(3));
+  file_.pages->wake(3, word->unpin());
 }
 
 // Fails if the memory's size is anything but the file's: an access past the end would not end in SIGBUS, or one in

@@ -123,7 +123,7 @@ std::error_code PageWrite::add_new(std::uint64_t index, std::size_t from, std::s
   index_ = index;
   word_ = pages_.find(index);
   sync::lock_rank::acquired(sync::Rank::kPage, word_);
-  if (word_->load().in_file()) memory.pool().lend(frame_);
+  if (word_->load().in_file()) memory.pool().lend_unused(frame_);
   memory.insert({&frame_, 1}, pages_.serial());
   // Somebody may have appended to this page, and it may have been written back and evicted, all since
   // the size was looked at. From here on nobody can: the page is ours.

@@ -13,7 +13,7 @@ namespace quire::file {
 
 FileView::Shown FileView::show(std::uint64_t first, std::size_t pages_max) noexcept {
   QUIRE_DCHECK(shows(first));
-  constexpr std::size_t run_max = limits::kFaultAroundPages;
+  constexpr std::size_t run_max = limits::kShowPagesMax;
   pages_max =
       static_cast<std::size_t>(std::min<std::uint64_t>({pages_max, run_max, end_page() - first}));
   std::array<cache::PageWord*, run_max> words;
@@ -43,6 +43,18 @@ FileView::Shown FileView::show(std::uint64_t first, std::size_t pages_max) noexc
   if (!unpinned) unpin();
   const std::size_t shown = done.bytes / limits::kPageBytes;
   return {true, shown, shown > 0 ? map::Stop::kNothing : done.stop, marked};
+}
+
+std::size_t FileView::pages_ahead(std::uint64_t page, std::uint64_t end) noexcept {
+  // Several threads at once may take each other's place. It is a guess anyway.
+  if (next_.load() != page) {
+    ahead_.store(0);
+    return 0;
+  }
+  const std::size_t pages =
+      std::clamp(2 * ahead_.load(), limits::kFaultAroundPages, limits::kFaultAheadPagesMax);
+  ahead_.store(pages);
+  return static_cast<std::size_t>(std::min<std::uint64_t>(pages, end_page() - end));
 }
 
 std::error_code FileView::bring_in(std::uint64_t* first, std::uint64_t end, Access access,

@@ -52,7 +52,8 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
 
   // Brings pages from `first` on into sight for loads: those that are cached and that nobody changes, at most
   // `pages_max`, up to the first that is not so. Each is pinned until it is in sight: else one that is dropped and
-  // added again meanwhile would be shown half filled. Says how many, and what stopped it if that is none.
+  // added again meanwhile would be shown half filled. One system call, so limits::kShowPagesMax at most. Says how many,
+  // and what stopped it if that is none.
   struct Shown {
     bool ready = false;  // the first page is one that can be shown
     std::size_t pages = 0;
@@ -61,7 +62,13 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   };
   Shown show(std::uint64_t first, std::size_t pages_max) noexcept;
 
-  // See MappedMemory. Loads of what is cached cost a system call for each kFaultAroundPages; what is not, and every
+  // Prefault: an access to `page` was answered by showing the pages up to `end`. How many are worth to be shown beyond
+  // that, since the program accesses page after page: more each time, up to limits::kFaultAheadPagesMax. expect() says
+  // where the program goes on if it does.
+  std::size_t pages_ahead(std::uint64_t page, std::uint64_t end) noexcept;
+  void expect(std::uint64_t page) noexcept { next_.store(page); }
+
+  // See MappedMemory. Loads of what is cached cost a system call for each kShowPagesMax; what is not, and every
   // store, goes the way of a fault.
   Ready prepare(std::span<const std::byte> part, Access access,
                 const sync::WaitLimit& limit) override;
@@ -87,6 +94,9 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   const std::unique_ptr<map::View> view_;
   const std::uint64_t first_page_;
   SharedReadahead readahead_;
+  // Where the access is that follows on those before, and how many pages were shown ahead of the last.
+  sync::Atomic<std::uint64_t> next_{~std::uint64_t{0}};
+  sync::Atomic<std::size_t> ahead_{0};
 
   sync::Mutex mutex_;
   std::error_code error_ GUARDED_BY(mutex_);

@@ -66,7 +66,8 @@ TEST_F(InodeTableTest, HandlesOfWhatWasWrittenLaterAreGivenBack) {
   EXPECT_EQ(store_->open_handles(), 10u);
   memory_->set_hook({});
   for (const auto& inode : impl_->inodes().in_use()) ASSERT_FALSE(write_back(*inode, {}));
-  for (int i = 0; i < 3; ++i) EXPECT_FALSE(close(open("g")));
+  // Each looks at some of them, and passes over one that the flusher has in hand just now.
+  for (int i = 0; i < 1000 && store_->open_handles() > 0; ++i) EXPECT_FALSE(close(open("g")));
   EXPECT_EQ(store_->open_handles(), 0u);
 }
 

@@ -21,13 +21,25 @@ std::size_t left_in_block(std::uint64_t page) noexcept {
   return static_cast<std::size_t>(block_of(page) + limits::kFaultAroundPages - page);
 }
 
-// Shows the page and, if that can be, those around it.
+// Shows the page and, if that can be, those around it; and those that come next, where that is what a program accesses.
 FileView::Shown show_around(FileView& view, std::uint64_t page) noexcept {
   const FileView::Shown shown = view.show(page, left_in_block(page));
   if (shown.pages == 0) return shown;
+  // Who made the access goes on from here.
+  std::uint64_t next = page + shown.pages;
+  std::size_t ahead = view.pages_ahead(page, next);
+  view.expect(next + ahead);
   const std::uint64_t first = std::max(block_of(page), view.first_page());
   if (first < page) (void)view.show(first, static_cast<std::size_t>(page - first));
   if (shown.marked) ahead_of_marker(view.inode(), view.readahead(), *shown.marked);
+  while (ahead > 0) {
+    const FileView::Shown more = view.show(next, ahead);
+    if (more.marked) ahead_of_marker(view.inode(), view.readahead(), *more.marked);
+    if (more.pages == 0) break;
+    next += more.pages;
+    ahead -= more.pages;
+  }
+  view.expect(next);
   return shown;
 }
 

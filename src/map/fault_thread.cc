@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "quire/limits.h"
 #include "sync/check.h"
 
 namespace quire::map {
@@ -52,17 +53,12 @@ void FaultThread::stop() noexcept {
   thread_.join();
   // Who posted may not have returned from ringing yet. That takes one system call.
   while (posting_.load() != 0) sync::yield_thread();
-  QUIRE_CHECK(posted_.load() == nullptr);
+  QUIRE_CHECK(posted_.empty());
 }
 
 void FaultThread::post(Posted& posted) noexcept {
   posting_.fetch_add(1);
-  Posted* last = posted_.load();
-  do {
-    posted.next_ = last;
-  } while (!posted_.compare_exchange_weak(last, &posted));
-  // Who finds postings there knows that the bell was rung for them, or will be.
-  if (last == nullptr) ring();
+  if (posted_.post(posted)) ring();
   posting_.fetch_sub(1);
 }
 
@@ -79,30 +75,48 @@ bool FaultThread::is_here() const noexcept {
 
 void FaultThread::run() noexcept {
   id_.store(::gettid());
+  // Whether what there was to do came soon after what was before.
+  bool soon = false;
   for (;;) {
     const sync::Clock::time_point next = sink_.tick();
     // Before looking for work: what was there when stop() was called is done.
     const bool last = stopping_.load();
-    const bool faults = wait(last ? sync::Clock::time_point{} : next);
-    std::size_t work = faults ? hand_over() : 0;
-    work += run_posted();
-    if (last && work == 0) return;
+    if (work() > 0) continue;
+    if (last) return;
+    const sync::Clock::time_point began = sync::Clock::now();
+    if (soon && spin(std::min(next, began + limits::kFaultSpin)) > 0) continue;
+    sleep(next);
+    soon = sync::Clock::now() - began < limits::kFaultSpin;
   }
 }
 
-// Until there is something to do, or it is that time. Returns whether there are faults.
-bool FaultThread::wait(sync::Clock::time_point until) noexcept {
+// Does what there is. Returns how much that was.
+std::size_t FaultThread::work() noexcept {
+  const std::size_t faults = hand_over();
+  return faults + run_posted();
+}
+
+// Looks for work until then. Returns how much was done.
+std::size_t FaultThread::spin(sync::Clock::time_point until) noexcept {
+  while (sync::Clock::now() < until && !stopping_.load()) {
+    if (const std::size_t done = work(); done > 0) return done;
+    sync::yield_thread();
+  }
+  return 0;
+}
+
+// Until there is something to do, or it is that time.
+void FaultThread::sleep(sync::Clock::time_point until) noexcept {
   std::array<pollfd, 2> fds = {pollfd{.fd = userfault_.fd(), .events = POLLIN, .revents = 0},
                                pollfd{.fd = bell_, .events = POLLIN, .revents = 0}};
+  if (!posted_.may_sleep()) return;
+  // stop() rings whether this sleeps or not.
   const int ready = ::poll(fds.data(), fds.size(), milliseconds_until(until));
   QUIRE_CHECK(ready >= 0 || errno == EINTR);
-  if (ready <= 0) return false;
-  if ((fds[1].revents & POLLIN) != 0) {
-    // Before the postings are taken, so that one that comes later rings again.
-    std::uint64_t rings = 0;
-    QUIRE_CHECK(::read(bell_, &rings, sizeof rings) == sizeof rings);
-  }
-  return (fds[0].revents & POLLIN) != 0;
+  posted_.woken();
+  if (ready <= 0 || (fds[1].revents & POLLIN) == 0) return;
+  std::uint64_t rings = 0;
+  QUIRE_CHECK(::read(bell_, &rings, sizeof rings) == sizeof rings);
 }
 
 // Returns how many there were.
@@ -115,16 +129,10 @@ std::size_t FaultThread::hand_over() noexcept {
 
 // Those that were posted by now, in their order. Returns how many.
 std::size_t FaultThread::run_posted() noexcept {
-  Posted* last = posted_.exchange(nullptr);
-  Posted* first = nullptr;
-  while (last != nullptr) {
-    Posted* const before = std::exchange(last->next_, first);
-    first = std::exchange(last, before);
-  }
   std::size_t count = 0;
-  while (first != nullptr) {
-    // From run() on it is somebody else's.
-    Posted* const posted = std::exchange(first, first->next_);
+  Posted* next = posted_.take();
+  while (next != nullptr) {
+    Posted* const posted = std::exchange(next, PostedQueue::next_of(*next));
     posted->run();
     ++count;
   }

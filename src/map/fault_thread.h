@@ -14,9 +14,10 @@
 //  1. Each fault is handed over once, and each posting run once, in the order in which they came; faults and
 //     postings have no order among each other. They take turns: kFaultsAtOnce faults at most, then what was
 //     posted by then.
-//  2. What is posted is linked through the Posted itself, which is posted once at a time. So posting needs no
-//     memory, and there are never more postings than things that can be posted.
-//  3. The thread sleeps for want of work only, until the sink's next tick(). What it calls must not wait, nor access a view.
+//  2. The thread sleeps for want of work only, until the sink's next tick(), and whoever posts to it wakes it
+//     (posted_queue.h). What it calls must not wait, nor access a view.
+//  3. Before it sleeps it looks for work for limits::kFaultSpin, giving way to whoever wants its processor: only if the
+//     work before came as soon as that. To wake a processor that sleeps may take longer than all the rest of a fault.
 //  4. When stop() has returned, all that was posted before has been run, and each fault that was waiting to be
 //     taken was handed over. Nobody takes later ones: the views go first, and their going wakes who waits.
 #ifndef QUIRE_MAP_FAULT_THREAD_H_
@@ -27,6 +28,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "map/posted_queue.h"
 #include "map/userfault.h"
 #include "quire/result.h"
 #include "sync/atomic.h"
@@ -49,24 +51,6 @@ class FaultSink {
 
  protected:
   virtual ~FaultSink() = default;
-};
-
-// Something to do on the FaultThread.
-class Posted {
- public:
-  Posted() = default;
-  Posted(const Posted&) = delete;
-  Posted& operator=(const Posted&) = delete;
-
-  // Must not wait. May post *this again, or destroy it.
-  virtual void run() noexcept = 0;
-
- protected:
-  virtual ~Posted() = default;
-
- private:
-  friend class FaultThread;
-  Posted* next_ = nullptr;
 };
 
 class FaultThread {
@@ -99,7 +83,9 @@ class FaultThread {
       : userfault_(userfault), sink_(sink), bell_(bell) {}
 
   void run() noexcept;
-  bool wait(sync::Clock::time_point until) noexcept;
+  std::size_t work() noexcept;
+  std::size_t spin(sync::Clock::time_point until) noexcept;
+  void sleep(sync::Clock::time_point until) noexcept;
   void ring() noexcept;
   std::size_t hand_over() noexcept;
   std::size_t run_posted() noexcept;
@@ -107,8 +93,7 @@ class FaultThread {
   Userfault& userfault_;
   FaultSink& sink_;
   const int bell_;  // an eventfd: readable when there may be postings, or the end
-  // What is posted and not taken yet, the last one first.
-  sync::Atomic<Posted*> posted_{nullptr};
+  PostedQueue posted_;
   sync::Atomic<std::size_t> posting_{0};  // threads in post()
   sync::Atomic<bool> stopping_{false};
   sync::Atomic<pid_t> id_{0};
