@@ -77,7 +77,8 @@ class QUIRE_EXPORT Mapping {
   // As msync(2) with MS_SYNC: File::sync_range() of what the range shows. Errors: that one's.
   Status sync(std::size_t offset = 0, std::size_t length = 0, const CallOptions& call = {});
   // As File::advise(), of what the range shows; kNormal, kSequential and kRandom are about all of this mapping.
-  // kWillNeed starts to read and waits for nothing. Never fails for want of memory.
+  // kWillNeed starts to read and waits for nothing. After kRandom an access brings its page into sight alone, not
+  // its neighbours: the access is cheaper, and theirs are faults of their own. Never fails for want of memory.
   Status advise(std::size_t offset, std::size_t length, Advice advice);
   // Brings the range into sight, so that accesses of that kind take no fault while the pages stay in the cache and
   // are not written back. Waits. Errors: what would raise SIGBUS at an access; ENOTSUP for kReadWrite where

@@ -17,6 +17,7 @@
 #include "file/inode.h"
 #include "file/mapping_table.h"
 #include "map/view.h"
+#include "quire/file.h"
 #include "sync/atomic.h"
 #include "sync/clock.h"
 #include "sync/mutex.h"
@@ -59,6 +60,13 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
     std::optional<std::uint64_t> marked;  // among them is a page that starts the next readahead
   };
   Shown show(std::uint64_t first, std::size_t pages_max) noexcept;
+  // The same for `page`, and for those around it in its block of kFaultAroundPages, by one system call where all of
+  // them are out of sight. `pages` counts from `page` on; what is in front of it is as far as it goes. Under
+  // Advice::kRandom the page alone.
+  Shown show_around(std::uint64_t page) noexcept;
+  // Takes effect with the next fault.
+  void advise(Advice advice) noexcept;
+  bool shows_alone() const noexcept { return alone_.load(std::memory_order_relaxed); }
 
   // See MappedMemory. Loads of what is cached cost a system call for each kFaultAroundPages; what is not, and every
   // store, goes the way of a fault.
@@ -78,12 +86,18 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   sync::Clock::time_point retry_failed(sync::Clock::time_point now) noexcept;
 
  private:
+  // Pages [first, end) of the file, all pinned, and `page` among them; none if that cannot be shown. Those around it
+  // only as far as they can be.
+  class Pinned;
+  Shown show(const Pinned& pinned, std::uint64_t page) noexcept;
+
   // First, so that it goes last: the view is one of its userfaultfd's.
   const FaultService::Use service_;
   const std::shared_ptr<Inode> inode_;
   const std::unique_ptr<map::View> view_;
   const std::uint64_t first_page_;
   SharedReadahead readahead_;
+  sync::Atomic<bool> alone_{false};  // a fault reads and shows its page alone
 
   sync::Mutex mutex_;
   std::error_code error_ GUARDED_BY(mutex_);

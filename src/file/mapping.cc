@@ -255,12 +255,9 @@ Status Mapping::advise(std::size_t offset, std::size_t length, Advice advice) {
   switch (advice) {
     case Advice::kNormal:
     case Advice::kSequential:
-    case Advice::kRandom: {
-      file::SharedReadahead& readahead = impl_->view().readahead();
-      sync::MutexLock lock(readahead.mutex);
-      readahead.state.advise(advice);
+    case Advice::kRandom:
+      impl_->view().advise(advice);
       return {};
-    }
     case Advice::kWillNeed:
     case Advice::kDontNeed:
       break;

@@ -13,22 +13,9 @@
 namespace quire::file {
 namespace {
 
-// Where the block of pages begins that are shown together.
-std::uint64_t block_of(std::uint64_t page) noexcept {
-  return page / limits::kFaultAroundPages * limits::kFaultAroundPages;
-}
+// Of the pages that are shown together, those from this one on.
 std::size_t left_in_block(std::uint64_t page) noexcept {
-  return static_cast<std::size_t>(block_of(page) + limits::kFaultAroundPages - page);
-}
-
-// Shows the page and, if that can be, those around it.
-FileView::Shown show_around(FileView& view, std::uint64_t page) noexcept {
-  const FileView::Shown shown = view.show(page, left_in_block(page));
-  if (shown.pages == 0) return shown;
-  const std::uint64_t first = std::max(block_of(page), view.first_page());
-  if (first < page) (void)view.show(first, static_cast<std::size_t>(page - first));
-  if (shown.marked) ahead_of_marker(view.inode(), view.readahead(), *shown.marked);
-  return shown;
+  return limits::kFaultAroundPages - static_cast<std::size_t>(page % limits::kFaultAroundPages);
 }
 
 }  // namespace
@@ -55,7 +42,7 @@ void PageFault::answer(FaultService& service, const std::shared_ptr<FileView>& v
   const cache::FilePages::InUse in_use(view->inode());
   // What is cached needs no more than to be shown. Under `inode` that is an operation like any other.
   if (!fault.store && !view->inode().lock().guards_operations() && !view->inode().broken() &&
-      show_around(*view, page).pages > 0) {
+      view->show_around(page).pages > 0) {
     return;
   }
   const auto refuse = [&](std::errc error) {
@@ -144,7 +131,7 @@ PageFault::Next PageFault::access() noexcept {
 // ---- Loads ----
 
 PageFault::Next PageFault::look() noexcept {
-  const FileView::Shown found = show_around(*view_, page_);
+  const FileView::Shown found = view_->show_around(page_);
   if (!found.ready) return look_closer();
   switch (found.stop) {
     case map::Stop::kNothing:
@@ -196,7 +183,7 @@ PageFault::Next PageFault::fill() noexcept {
   if (page_ >= cache::pages_of(inode().size_bytes())) {
     return fail(std::make_error_code(std::errc::bad_address));
   }
-  const std::size_t pages = run_alone_ ? 1 : left_in_block(page_);
+  const std::size_t pages = run_alone_ || view_->shows_alone() ? 1 : left_in_block(page_);
   {
     sync::MutexLock lock(view_->readahead().mutex);
     ahead_ = view_->readahead().state.on_miss(page_, pages);
