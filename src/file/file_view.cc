@@ -112,8 +112,29 @@ FileView::Shown FileView::show_around(std::uint64_t page) noexcept {
     if (fault::planted(fault::Planted::kShowUnpinned)) pinned.unpin();
     shown = show(pinned, page);
   }
-  if (shown.pages > 0 && shown.marked) ahead_of_marker(*inode_, readahead_, *shown.marked);
+  if (shown.pages == 0 || !shown.marked) return shown;
+  if (in_thread()) {
+    ahead_.begin(*shown.marked);
+  } else {
+    ahead_of_marker(*inode_, readahead_, *shown.marked);
+  }
   return shown;
+}
+
+void FileView::Ahead::begin(std::uint64_t page) noexcept {
+  page_.store(page);
+  if (posted_.exchange(true)) return;
+  self_ = view_.shared_from_this();
+  in_use_.emplace(view_.inode());
+  view_.service().post(*this);
+}
+
+void FileView::Ahead::run() noexcept {
+  // The last that keeps the view, perhaps.
+  const std::shared_ptr<FileView> self = std::move(self_);
+  ahead_of_marker(view_.inode(), view_.readahead(), page_.load());
+  in_use_.reset();
+  posted_.store(false);
 }
 
 void FileView::advise(Advice advice) noexcept {

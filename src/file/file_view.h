@@ -40,6 +40,8 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   const std::shared_ptr<Inode>& shared_inode() const noexcept { return inode_; }
   map::View& view() const noexcept { return *view_; }
   FaultService& service() const noexcept { return *service_; }
+  // MapOptions::in_thread: nobody fails a page for it, and all accesses are asked about.
+  bool in_thread() const noexcept { return service_->way().in_thread; }
   SharedReadahead& readahead() noexcept { return readahead_; }
   // Of the file: what the mapping begins with, and what lies behind its end.
   std::uint64_t first_page() const noexcept { return first_page_; }
@@ -68,6 +70,7 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   void advise(Advice advice) noexcept;
   bool shows_alone() const noexcept { return alone_.load(std::memory_order_relaxed); }
 
+  bool raises_signals() const noexcept override { return in_thread(); }
   // See MappedMemory. Loads of what is cached cost a system call for each kFaultAroundPages; what is not, and every
   // store, goes the way of a fault.
   Ready prepare(std::span<const std::byte> part, Access access,
@@ -86,6 +89,22 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   sync::Clock::time_point retry_failed(sync::Clock::time_point now) noexcept;
 
  private:
+  // Reads ahead on the service's thread, for an access that is answered in its own (in_thread_fault.h).
+  class Ahead final : public map::Posted {
+   public:
+    explicit Ahead(FileView& view) noexcept : view_(view) {}
+    // Somebody came to that page, which has a marker. Of two at once one is enough.
+    void begin(std::uint64_t page) noexcept;
+    void run() noexcept override;
+
+   private:
+    FileView& view_;
+    sync::Atomic<std::uint64_t> page_{0};
+    sync::Atomic<bool> posted_{false};
+    // While it is posted.
+    std::shared_ptr<FileView> self_;
+    std::optional<cache::FilePages::InUse> in_use_;
+  };
   // Pages [first, end) of the file, all pinned, and `page` among them; none if that cannot be shown. Those around it
   // only as far as they can be.
   class Pinned;
@@ -97,6 +116,7 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   const std::unique_ptr<map::View> view_;
   const std::uint64_t first_page_;
   SharedReadahead readahead_;
+  Ahead ahead_{*this};
   sync::Atomic<bool> alone_{false};  // a fault reads and shows its page alone
 
   sync::Mutex mutex_;

@@ -70,7 +70,7 @@ class MappingTest : public MappedFile {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Strategies, MappingTest, kStrategies, strategy_name);
+INSTANTIATE_TEST_SUITE_P(Strategies, MappingTest, kMappedAs, mapped_as_name);
 
 // Fails if a fault shows another page than the one of its address, or none.
 TEST_P(MappingTest, LoadsSeeTheFile) {
@@ -153,7 +153,7 @@ TEST_P(MappingTest, ALoadWaitsForACut) {
   until([&] { return store_->held() == 1; });
   const auto loads = Accessor::loads(at(1));
   const auto stores = Accessor::stores(at(2), 'D');
-  until([&] { return FaultService::of_process().value()->under_way() == 2; });
+  until([&] { return service()->under_way() == 2; });
   EXPECT_FALSE(loads->done());
   EXPECT_FALSE(stores->done());
   store_->set_hook({});
@@ -462,7 +462,7 @@ TEST_P(MappingTest, AFaultShowsItsBlockByOneCall) {
   ASSERT_TRUE(map_->populate(0, 0, MapAccess::kRead).ok());
   ASSERT_TRUE(map_->unmap().ok());
   map(48);
-  map::Userfault& userfault = FaultService::of_process().value()->userfault();
+  map::Userfault& userfault = service()->userfault();
   const auto calls_of = [&](std::size_t page) {
     const std::uint64_t before = userfault.calls(map::Call::kResolve);
     EXPECT_EQ(load(at(page)), value('a' + static_cast<char>(page % 26)));
@@ -480,8 +480,9 @@ TEST_P(MappingTest, AFaultShowsItsBlockByOneCall) {
 }
 
 class RefusedFeatures : public MappingTest {};
-INSTANTIATE_TEST_SUITE_P(Strategies, RefusedFeatures, testing::Values(Locking::kRange),
-                         strategy_name);
+INSTANTIATE_TEST_SUITE_P(Strategies, RefusedFeatures,
+                         testing::Values(MappedAs{}, MappedAs{Locking::kRange, true}),
+                         mapped_as_name);
 
 // Everything goes on where userfaultfd is refused. Fails if the error does not say what to do.
 TEST_P(RefusedFeatures, NoUserfault) {

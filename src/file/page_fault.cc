@@ -73,6 +73,19 @@ std::error_code PageFault::want(FaultService& service, const std::shared_ptr<Fil
   return {};
 }
 
+void PageFault::begin_wanted(FaultService& service, const std::shared_ptr<FileView>& view,
+                             std::uint64_t page, bool store, map::Fault::Kind kind,
+                             const std::shared_ptr<Awaited>& awaited) noexcept {
+  auto* const made = new (std::nothrow) PageFault(service, view, page, store, kind);
+  if (made == nullptr) {
+    awaited->error = std::make_error_code(std::errc::not_enough_memory);
+    awaited->waker.wake();
+    return;
+  }
+  made->awaited_ = awaited;
+  made->run();
+}
+
 void PageFault::run() noexcept {
   for (;;) {
     switch (step()) {
