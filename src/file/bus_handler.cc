@@ -15,19 +15,19 @@
 namespace quire::file {
 namespace {
 
-using Action = struct sigaction;
+using SignalAction = struct sigaction;
 
-sync::Mutex install_mutex;
-bool installed GUARDED_BY(install_mutex) = false;
+sync::Mutex bus_mutex;
+bool bus_handled GUARDED_BY(bus_mutex) = false;
 
 // What was there before: as it was read first, and as the kernel gave it back.
-std::array<Action, 2> befores;
-sync::Atomic<const Action*> before{nullptr};
+std::array<SignalAction, 2> bus_befores;
+sync::Atomic<const SignalAction*> bus_before{nullptr};
 // It was to be called once (SA_RESETHAND), and has been.
-sync::Atomic<bool> used_up{false};
+sync::Atomic<bool> bus_before_used_up{false};
 
 // What the interrupted thread has blocked. The kernel writes so many bits, and the C library's type has more.
-sigset_t mask_of(const void* context) noexcept {
+sigset_t mask_before(const void* context) noexcept {
   sigset_t mask;
   sigemptyset(&mask);
   std::memcpy(&mask, &static_cast<const ucontext_t*>(context)->uc_sigmask, _NSIG / 8);
@@ -42,7 +42,7 @@ bool raised_by_access(const siginfo_t& info) noexcept {
 // As the kernel does where there is no handler.
 void act_by_default(int signal, bool ignored, const siginfo_t& info) noexcept {
   if (ignored && !raised_by_access(info)) return;
-  Action action = {};
+  SignalAction action = {};
   action.sa_handler = SIG_DFL;
   ::sigaction(signal, &action, nullptr);
   // An access that is repeated kills, and says where it was.
@@ -50,8 +50,9 @@ void act_by_default(int signal, bool ignored, const siginfo_t& info) noexcept {
 }
 
 // As the kernel would call it.
-void call(const Action& action, int signal, siginfo_t* info, void* context) noexcept {
-  sigset_t mask = mask_of(context);
+void call_as_kernel(const SignalAction& action, int signal, siginfo_t* info,
+                    void* context) noexcept {
+  sigset_t mask = mask_before(context);
   sigorset(&mask, &mask, &action.sa_mask);
   if ((action.sa_flags & SA_NODEFER) == 0) sigaddset(&mask, signal);
   sigset_t own;
@@ -64,41 +65,41 @@ void call(const Action& action, int signal, siginfo_t* info, void* context) noex
   ::pthread_sigmask(SIG_SETMASK, &own, nullptr);
 }
 
-void on_signal(int signal, siginfo_t* info, void* context) noexcept {
+void on_sigbus(int signal, siginfo_t* info, void* context) noexcept {
   if (answer_sigbus(info, context)) return;
-  const Action& action = *before.load();
+  const SignalAction& action = *bus_before.load();
   const bool has_handler = (action.sa_flags & SA_SIGINFO) != 0 ||
                            (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
   const bool once = (action.sa_flags & static_cast<int>(SA_RESETHAND)) != 0;
-  if (!has_handler || (once && used_up.exchange(true))) {
+  if (!has_handler || (once && bus_before_used_up.exchange(true))) {
     act_by_default(signal, !has_handler && action.sa_handler == SIG_IGN, *info);
     return;
   }
-  call(action, signal, info, context);
+  call_as_kernel(action, signal, info, context);
 }
 
 }  // namespace
 
-Status BusHandler::install() noexcept {
-  sync::MutexLock lock(install_mutex);
-  if (installed) return {};
+Status BusHandler::install() {
+  sync::MutexLock lock(bus_mutex);
+  if (bus_handled) return {};
   const auto failed = [] {
     return Error(std::error_code(errno, std::generic_category()), "sigaction");
   };
-  if (::sigaction(SIGBUS, nullptr, &befores[0]) != 0) return failed();
-  before = &befores[0];
-  Action action = {};
-  action.sa_sigaction = on_signal;
+  if (::sigaction(SIGBUS, nullptr, &bus_befores[0]) != 0) return failed();
+  bus_before = &bus_befores[0];
+  SignalAction action = {};
+  action.sa_sigaction = on_sigbus;
   // On the alternate stack where the thread has one, as what was there before may want it.
-  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | (befores[0].sa_flags & SA_RESTART);
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | (bus_befores[0].sa_flags & SA_RESTART);
   sigfillset(&action.sa_mask);
   for (const int raised : {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT}) {
     sigdelset(&action.sa_mask, raised);
   }
-  if (::sigaction(SIGBUS, &action, &befores[1]) != 0) return failed();
+  if (::sigaction(SIGBUS, &action, &bus_befores[1]) != 0) return failed();
   // Somebody may have installed one in between.
-  before = &befores[1];
-  installed = true;
+  bus_before = &bus_befores[1];
+  bus_handled = true;
   return {};
 }
 

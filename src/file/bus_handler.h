@@ -29,7 +29,7 @@ namespace quire::file {
 class BusHandler {
  public:
   // Does nothing from the second time on.
-  static Status install() noexcept;
+  static Status install();
 };
 
 }  // namespace quire::file

@@ -137,6 +137,21 @@ void FileView::Ahead::run() noexcept {
   posted_.store(false);
 }
 
+map::Stop FileView::let_store(std::uint64_t page, bool in_sight,
+                              cache::ParkedWrite& held) noexcept {
+  inode_->stamp_change();
+  // Before anybody can store: or a sync that follows on the store could find nothing to write.
+  if (!fault::planted(fault::Planted::kStoreListedLate)) held.admit_stores();
+  map::Done done = {0, map::Stop::kMapped};
+  if (!in_sight) done = view_->resolve(place(page), 1, map::Grant::kLoadsAndStores);
+  // There is a translation, without leave to store.
+  if (done.stop == map::Stop::kMapped) done = view_->unprotect(place(page), 1);
+  if (fault::planted(fault::Planted::kStoreListedLate)) held.admit_stores();
+  held.finish();
+  if (done.stop != map::Stop::kNoMemory) inode_->cache().balance_dirty();
+  return done.stop;
+}
+
 void FileView::advise(Advice advice) noexcept {
   alone_.store(advice == Advice::kRandom, std::memory_order_relaxed);
   sync::MutexLock lock(readahead_.mutex);

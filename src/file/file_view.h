@@ -12,6 +12,7 @@
 #include <optional>
 #include <system_error>
 
+#include "cache/parked_write.h"
 #include "file/buffered.h"
 #include "file/fault_service.h"
 #include "file/inode.h"
@@ -66,6 +67,9 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   // them are out of sight. `pages` counts from `page` on; what is in front of it is as far as it goes. Under
   // Advice::kRandom the page alone.
   Shown show_around(std::uint64_t page) noexcept;
+  // Lets stores to `page` through, which `held` holds: it is dirty then, has a credit of the caller's, and is let go.
+  // `in_sight`: it is, for loads. What stopped it, if nothing was let through.
+  map::Stop let_store(std::uint64_t page, bool in_sight, cache::ParkedWrite& held) noexcept;
   // Takes effect with the next fault.
   void advise(Advice advice) noexcept;
   bool shows_alone() const noexcept { return alone_.load(std::memory_order_relaxed); }

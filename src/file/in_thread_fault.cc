@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cache/block_holders.h"
+#include "cache/parked_write.h"
 #include "file/fault_service.h"
 #include "file/file_view.h"
 #include "file/mapping_table.h"
@@ -47,6 +48,25 @@ class Asked final : public map::Posted {
   PageFault::Awaited awaited_;
 };
 
+// A first store with nothing in its way: the page is cached and nobody is at it, its space is promised, and there is a
+// credit. What PageFault does in turn, as far as it waits for nothing.
+bool let_store_at_once(FileView& view, std::uint64_t page, bool in_sight) noexcept {
+  Inode& inode = view.inode();
+  SpaceBook* const space = inode.space();
+  const auto covered = [&] { return space == nullptr || space->covers({page, page + 1}); };
+  cache::DirtyBudget& credits = inode.cache().dirty();
+  if (!covered() || !credits.try_take(1)) return false;
+  sync::SleepingWaker nobody;
+  cache::ParkedWrite held(inode, nobody);
+  // Again once it is held: it may have been taken away before.
+  if (!held.try_begin(page) || !covered()) {
+    held.release();
+    credits.give(1);
+    return false;
+  }
+  return view.let_store(page, in_sight, held) == map::Stop::kNothing;
+}
+
 }  // namespace
 
 bool answer_in_thread(const map::BusAccess& access) noexcept {
@@ -56,14 +76,19 @@ bool answer_in_thread(const map::BusAccess& access) noexcept {
   if (view == nullptr || !view->in_thread()) return false;
   const sync::lock_rank::Interrupting interrupting;
   Inode& inode = view->inode();
-  const cache::FilePages::InUse in_use(inode, cache::FilePages::Request::kLooks);
+  using Request = cache::FilePages::Request;
+  const cache::FilePages::InUse in_use(inode, access.store ? Request::kChanges : Request::kLooks);
   const std::uint64_t page = cache::page_index(range.offset);
   if (page >= cache::pages_of(inode.size_bytes())) return false;
-  // As PageFault::answer() does.
-  if (!access.store && !inode.lock().guards_operations() && !inode.broken()) {
-    const FileView::Shown shown = view->show_around(page);
-    // Or another thread had it shown since.
-    if (shown.pages > 0 || shown.stop == map::Stop::kMapped) return true;
+  // Under `inode` that is an operation, which waits.
+  if (!inode.lock().guards_operations() && !inode.broken()) {
+    if (access.store) {
+      if (let_store_at_once(*view, page, access.in_sight)) return true;
+    } else {
+      const FileView::Shown shown = view->show_around(page);
+      // Or another thread had it shown since.
+      if (shown.pages > 0 || shown.stop == map::Stop::kMapped) return true;
+    }
   }
   std::error_code error = std::make_error_code(std::errc::resource_deadlock_would_occur);
   const pid_t thread = ::gettid();

@@ -3,6 +3,7 @@
 //
 //   SIGBUS -> whose page is it (mapping_table.h)? -- nobody's, or beyond the end of the file ------> not answered
 //               | a load of what is cached: shown, with its neighbours ----------------------------> answered
+//               | a store to it, if nothing is in its way: let through, and the page is dirty -----> answered
 //               | else a PageFault is begun on the service's thread, and waited for: done ----------> answered
 //               |                                                                    error ---------> not answered
 //               +- the thread is at work under a Block, or the service's own: EDEADLK --------------> not answered
@@ -13,7 +14,7 @@
 // into the table, which takes no lock.
 //
 // Invariants:
-//  1. It takes no memory and needs little stack, since that may be an alternate one: what reads, reserves or reads
+//  1. It needs little stack, since that may be an alternate one: what reads, reserves or reads
 //     ahead is done by the service's thread.
 //  2. The thread waits for the PageFault without a limit, and the PageFault ends by itself (page_fault.h). So what the
 //     two share is on this thread's stack.

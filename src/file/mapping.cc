@@ -329,7 +329,8 @@ std::error_code Mapping::last_error() const noexcept {
 
 bool answer_sigbus(const siginfo_t* info, void* ucontext) noexcept {
   const int before = errno;
-  const std::optional<map::BusAccess> access = map::bus_access(*info, ucontext);
+  std::optional<map::BusAccess> access;
+  if (info != nullptr) access = map::bus_access(*info, ucontext);
   const bool answered = access && file::answer_in_thread(*access);
   errno = before;
   return answered;

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "cache/block_holders.h"
-#include "fault/planted.h"
 #include "file/buffered.h"
 #include "quire/limits.h"
 #include "sync/check.h"
@@ -268,26 +267,16 @@ PageFault::Next PageFault::held() noexcept {
 }
 
 PageFault::Next PageFault::let_store() noexcept {
-  const std::size_t place = view_->place(page_);
-  map::View& view = view_->view();
-  inode().stamp_change();
-  // Before anybody can store: or a sync that follows on the store could find nothing to write.
-  if (!fault::planted(fault::Planted::kStoreListedLate)) write_.admit_stores();
-  map::Done done = {0, map::Stop::kMapped};
-  if (kind_ != map::Fault::Kind::kProtected) {
-    done = view.resolve(place, 1, map::Grant::kLoadsAndStores);
-  }
-  // There is a translation, without leave to store.
-  if (done.stop == map::Stop::kMapped) done = view.unprotect(place, 1);
-  if (fault::planted(fault::Planted::kStoreListedLate)) write_.admit_stores();
-  write_.finish();
   credit_ = false;
-  if (done.stop == map::Stop::kNoMemory) {
-    return fail(std::make_error_code(std::errc::not_enough_memory));
+  switch (view_->let_store(page_, kind_ == map::Fault::Kind::kProtected, write_)) {
+    case map::Stop::kNothing:
+      return end({});
+    case map::Stop::kNoMemory:
+      return fail(std::make_error_code(std::errc::not_enough_memory));
+    default:
+      // Nothing was let through where it is unmapped: the access is repeated.
+      return repeat();
   }
-  inode().cache().balance_dirty();
-  // Nothing was let through where it is unmapped: the access is repeated.
-  return done.all() ? end({}) : repeat();
 }
 
 // ---- Ends ----
