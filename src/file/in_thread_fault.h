@@ -14,7 +14,7 @@
 // into the table, which takes no lock.
 //
 // Invariants:
-//  1. It needs little stack, since that may be an alternate one: what reads, reserves or reads
+//  1. It takes no memory and needs little stack, since that may be an alternate one: what reads, reserves or reads
 //     ahead is done by the service's thread.
 //  2. The thread waits for the PageFault without a limit, and the PageFault ends by itself (page_fault.h). So what the
 //     two share is on this thread's stack.
