@@ -57,9 +57,10 @@ struct FaultData {
     return static_cast<std::byte*>(at);
   }
   // A mapping that shows nothing yet.
-  void map_quire_again() {
+  void map_quire_again(bool in_thread = false, Advice advice = Advice::kNormal) {
     mapping.reset();
-    mapping.emplace(take(quire->file.map(0, bytes)));
+    mapping.emplace(take(quire->file.map(0, bytes, {.in_thread = in_thread})));
+    take(mapping->advise(0, 0, advice));
   }
 
   const std::uint64_t bytes;
@@ -136,7 +137,19 @@ Row load_faults(const Context& context) {
                          ::munmap(at, d->bytes);
                          return ns;
                        }});
-  row.comparisons = {{0, 1, Comparison::Kind::kTime, 5.0}, {0, 2, Comparison::Kind::kTime, {}}};
+  row.sides.push_back({"Quire, in the thread", "in_thread", [d, count](unsigned) {
+                         d->map_quire_again(true);
+                         return per_access(d->mapping->data(), count, kAround, load);
+                       }});
+  row.sides.push_back(
+      {"Quire, in the thread, one page", "in_thread, Advice::kRandom", [d, count](unsigned) {
+         d->map_quire_again(true, Advice::kRandom);
+         return per_access(d->mapping->data(), count, kAround, load);
+       }});
+  row.comparisons = {{0, 1, Comparison::Kind::kTime, 5.0},
+                     {0, 2, Comparison::Kind::kTime, {}},
+                     {3, 1, Comparison::Kind::kTime, 5.0},
+                     {4, 1, Comparison::Kind::kTime, 5.0}};
   row.limited_by =
       "a fault is two switches of threads, each of which may wake a processor; a read of the "
       "userfaultfd and one call for 16 pages";
@@ -160,7 +173,11 @@ Row loads_in_order(const Context& context) {
                          ::munmap(at, d->bytes);
                          return ns;
                        }});
-  row.comparisons = {{0, 1, Comparison::Kind::kTime, 4.0}};
+  row.sides.push_back({"Quire, in the thread", "in_thread", [d, count](unsigned) {
+                         d->map_quire_again(true);
+                         return per_access(d->mapping->data(), count, 1, load);
+                       }});
+  row.comparisons = {{0, 1, Comparison::Kind::kTime, 4.0}, {2, 1, Comparison::Kind::kTime, 4.0}};
   return row;
 }
 
@@ -199,6 +216,7 @@ Row first_stores(const Context& context) {
   const std::size_t count = d->pages() / 4;
   row.sides.push_back({"Quire", d->settings + ", space reserved", [d, count](unsigned) {
                          take(d->quire->file.sync());
+                         d->map_quire_again();
                          (void)per_access(d->mapping->data(), count, 1, load);
                          return per_access(d->mapping->data(), count, 1, store);
                        }});
@@ -210,7 +228,13 @@ Row first_stores(const Context& context) {
                          ::munmap(at, d->bytes);
                          return ns;
                        }});
-  row.comparisons = {{0, 1, Comparison::Kind::kTime, 1.0}};
+  row.sides.push_back({"Quire, in the thread", "in_thread, space reserved", [d, count](unsigned) {
+                         take(d->quire->file.sync());
+                         d->map_quire_again(true);
+                         (void)per_access(d->mapping->data(), count, 1, load);
+                         return per_access(d->mapping->data(), count, 1, store);
+                       }});
+  row.comparisons = {{0, 1, Comparison::Kind::kTime, 1.0}, {2, 1, Comparison::Kind::kTime, 1.0}};
   return row;
 }
 

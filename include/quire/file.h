@@ -110,6 +110,9 @@ struct MapOptions {
   MapAccess access = MapAccess::kReadWrite;
   // Stores change the file. False, as MAP_PRIVATE of mmap(2): only with kRead, where it makes no difference.
   bool shared = true;
+  // Accesses that need the library are answered in the thread that makes them, from its SIGBUS, and not by a thread of
+  // the library: cheaper, with the limits that mapping.h lists under "In the accessing thread".
+  bool in_thread = false;
 };
 
 // The requests that File::submit takes. Buffers must stay valid until on_done.

@@ -14,6 +14,7 @@
 
 #include "cache/fill.h"
 #include "cache/page_read.h"
+#include "cache/parked_write.h"
 #include "cache/seal.h"
 #include "cache/test_pages.h"
 #include "cache/test_views.h"
@@ -480,6 +481,36 @@ TEST_F(MappedMode, TheSlabHasHugePagesAgainWhenNoFrameIsLent) {
     EXPECT_EQ(read(2), 'b');
     EXPECT_NE(flags_of_mapping(slab).find(" hg "), std::string::npos);
   }
+}
+
+// What a store of a program takes hold of at once. Fails if try_begin() takes a page with a reader, or one whose bytes are
+// elsewhere; if it leaves one `writing` that it did not get.
+TEST_F(MappedMode, TryBeginTakesWhatNobodyIsAt) {
+  EXPECT_EQ(read(1), 'i');
+  begin();
+  sync::SleepingWaker nobody;
+  ParkedWrite held(*file_.pages, nobody);
+  const auto word = [&](std::uint64_t index) { return file_.pages->find(index); };
+  EXPECT_FALSE(held.try_begin(1)) << "in a frame";
+  EXPECT_FALSE(held.try_begin(3)) << "absent";
+  EXPECT_EQ(read(3), 'i');
+  PageValue seen = word(3)->load();
+  ASSERT_TRUE(seen.in_file() && word(3)->try_pin(seen));
+  EXPECT_FALSE(held.try_begin(3)) << "pinned";
+  EXPECT_FALSE(word(3)->load().writing());
+  word(3)->unpin();
+  {
+    const Hazards::Guard reader(Hazards::slot_of_thread(), file_.pages->key(3));
+    EXPECT_FALSE(held.try_begin(3)) << "being copied";
+    EXPECT_FALSE(word(3)->load().writing());
+  }
+  EXPECT_FALSE(held.held());
+  ASSERT_TRUE(held.try_begin(3));
+  EXPECT_TRUE(held.held() && word(3)->load().writing());
+  ParkedWrite other(*file_.pages, nobody);
+  EXPECT_FALSE(other.try_begin(3)) << "held by another";
+  held.release();
+  EXPECT_FALSE(word(3)->load().writing() || word(3)->load().dirty());
 }
 
 }  // namespace

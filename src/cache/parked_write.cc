@@ -14,6 +14,18 @@ bool ParkedWrite::begin(std::uint64_t index) noexcept {
   return look();
 }
 
+bool ParkedWrite::try_begin(std::uint64_t index) noexcept {
+  QUIRE_DCHECK(step_ == Step::kIdle && pages_.memory() != nullptr);
+  index_ = index;
+  error_ = {};
+  if (try_hold() != Look::kOurs) return false;
+  step_ = Step::kHeld;
+  const PageValue value = word_->load();
+  if (value.in_file() && value.pins() == 0 && !Hazards::named(pages_.key(index_))) return true;
+  release();
+  return false;
+}
+
 bool ParkedWrite::resume() noexcept {
   switch (step_) {
     case Step::kFill:

@@ -12,7 +12,7 @@
 //
 //   each arrow is gone at once where nothing stands in the way; else resume() goes on from there, once woken
 //
-// Who calls: faults of views, on the thread that answers them, with nothing held but an Operation. Holds no write
+// Who calls: faults of views, on the thread that answers them (try_begin() on that of the access too), with nothing held but an Operation. Holds no write
 // range: nobody cuts a page that is held. Used by one thread at a time, and stays where it is.
 //
 // Invariants:
@@ -50,6 +50,9 @@ class ParkedWrite {
   // FilePages::Mapped for as long as the page is wanted or held.
   bool begin(std::uint64_t index) noexcept;
   bool resume() noexcept;
+  // Holds the page if it is in the file's memory already and nobody is at it (true); else nothing has happened. Waits
+  // for nothing, and takes no memory.
+  bool try_begin(std::uint64_t index) noexcept;
 
   // Once ended. Errors: the store's; EFAULT where the page is beyond the end of the file; ENOMEM where it cannot be
   // in the file's memory.

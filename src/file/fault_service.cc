@@ -103,8 +103,8 @@ void FaultService::refuse(map::FeatureSet features) noexcept {
 
 void FaultService::fault(const map::Fault& fault) noexcept {
   const std::span<std::byte> page(fault.page, limits::kPageBytes);
-  const MappedRange range = MappingTable::of_process().head(page);
-  const auto view = std::dynamic_pointer_cast<FileView>(range.memory);
+  MappedRange range = MappingTable::of_process().head(page);
+  const auto view = std::dynamic_pointer_cast<FileView>(std::move(range.memory));
   if (view == nullptr) {
     // It is being unmapped: the access is repeated, into whatever is there by then.
     userfault_->wake(page);

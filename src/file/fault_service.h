@@ -64,6 +64,7 @@ class FaultService final : public map::FaultSink {
   // For tests: what services treat as lacking from now on. REQUIRES: nothing is mapped.
   static void refuse(map::FeatureSet features) noexcept;
 
+  FaultWay way() const noexcept { return way_; }
   map::Userfault& userfault() noexcept { return *userfault_; }
   // Accesses that wait for an answer, and what is wanted ahead of them.
   std::size_t under_way() const noexcept { return under_way_.load(); }

@@ -1,5 +1,8 @@
 #include "file/mapped_io.h"
 
+#include <pthread.h>
+#include <signal.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -49,6 +52,27 @@ class Piece {
   std::array<std::span<std::byte>, limits::kStoreIoMaxPieces> parts_;
 };
 
+// While memory is copied that raises_signals(): the library's threads have all of them blocked, and callers may.
+class LetsSignalsThrough {
+ public:
+  explicit LetsSignalsThrough(bool wanted) noexcept : wanted_(wanted) {
+    if (!wanted_) return;
+    sigset_t bus;
+    sigemptyset(&bus);
+    sigaddset(&bus, SIGBUS);
+    QUIRE_CHECK(pthread_sigmask(SIG_UNBLOCK, &bus, &before_) == 0);
+  }
+  ~LetsSignalsThrough() {
+    if (wanted_) QUIRE_CHECK(pthread_sigmask(SIG_SETMASK, &before_, nullptr) == 0);
+  }
+  LetsSignalsThrough(const LetsSignalsThrough&) = delete;
+  LetsSignalsThrough& operator=(const LetsSignalsThrough&) = delete;
+
+ private:
+  const bool wanted_;
+  sigset_t before_;
+};
+
 // Goes through the next `bytes` bytes of the caller's buffers, and has `copy` move those of each part that can be
 // accessed, in turn. Ends at the first that cannot.
 template <class Byte, class Copy>
@@ -64,7 +88,10 @@ Transfer for_each_ready(Slices<Byte>& slices, std::size_t bytes, Access access,
       MappedMemory::Ready ready{part.bytes.size(), {}};
       if (part.memory != nullptr) ready = part.memory->prepare(part.bytes, access, limit);
       QUIRE_CHECK(ready.error ? ready.bytes < part.bytes.size() : ready.bytes == part.bytes.size());
-      copy(slice.first(ready.bytes));
+      {
+        const LetsSignalsThrough scope(part.memory != nullptr && part.memory->raises_signals());
+        copy(slice.first(ready.bytes));
+      }
       moved.bytes += ready.bytes;
       moved.error = ready.error;
       if (moved.error) return moved;

@@ -3,14 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <new>
+#include <optional>
 #include <utility>
 
+#include "file/bus_handler.h"
 #include "file/cache_impl.h"
 #include "file/fault_service.h"
 #include "file/file_view.h"
 #include "file/file_views.h"
+#include "file/in_thread_fault.h"
 #include "file/mapping_table.h"
+#include "map/bus_access.h"
 #include "map/view.h"
 #include "sync/range_lock.h"
 
@@ -34,6 +39,9 @@ std::error_code check(std::uint64_t offset, std::uint64_t length, const MapOptio
   }
   if (!options.shared && options.access != MapAccess::kRead) {
     return std::make_error_code(std::errc::not_supported);
+  }
+  if (options.in_thread && !map::kBusAccessKnown) {
+    return std::make_error_code(std::errc::function_not_supported);
   }
   return {};
 }
@@ -104,7 +112,13 @@ Result<std::unique_ptr<MappingImpl>> MappingImpl::make(FileImpl& file, std::uint
     return Error(error.code, fmt::format("mapping {}{}{}", inode->path(),
                                          error.context.empty() ? "" : ": ", error.context));
   };
-  Result<file::FaultService::Use> service = file::FaultService::of_process();
+  if (options.in_thread) {
+    if (Status installed = file::BusHandler::install(); !installed) {
+      return give_up(std::move(installed).error());
+    }
+  }
+  Result<file::FaultService::Use> service =
+      file::FaultService::of_process({.in_thread = options.in_thread});
   if (!service) return give_up(std::move(service).error());
   try {
     Result<cache::FilePages::Mapped> mapped = begin_mapped(*inode, to_limit(call));
@@ -173,6 +187,11 @@ Result<Mapping> File::map(std::uint64_t offset, std::uint64_t length, const MapO
     return impl_->fail(error,
                        "no private writable mappings: what they hold that the file does not would "
                        "be lost when it is cut; map it for reading, and copy: mapping");
+  }
+  if (error == std::errc::function_not_supported) {
+    return impl_->fail(std::make_error_code(std::errc::not_supported),
+                       "this processor does not tell loads from stores in a signal: leave out "
+                       "in_thread: mapping");
   }
   if (error) return impl_->fail_at(error, "mapping", offset, length);
   Result<std::unique_ptr<MappingImpl>> made =
@@ -250,12 +269,9 @@ Status Mapping::advise(std::size_t offset, std::size_t length, Advice advice) {
   switch (advice) {
     case Advice::kNormal:
     case Advice::kSequential:
-    case Advice::kRandom: {
-      file::SharedReadahead& readahead = impl_->view().readahead();
-      sync::MutexLock lock(readahead.mutex);
-      readahead.state.advise(advice);
+    case Advice::kRandom:
+      impl_->view().advise(advice);
       return {};
-    }
     case Advice::kWillNeed:
     case Advice::kDontNeed:
       break;
@@ -304,6 +320,15 @@ Status Mapping::unmap() {
 
 std::error_code Mapping::last_error() const noexcept {
   return impl_ != nullptr ? impl_->view().last_error() : std::error_code();
+}
+
+bool answer_sigbus(const siginfo_t* info, void* ucontext) noexcept {
+  const int before = errno;
+  std::optional<map::BusAccess> access;
+  if (info != nullptr) access = map::bus_access(*info, ucontext);
+  const bool answered = access && file::answer_in_thread(*access);
+  errno = before;
+  return answered;
 }
 
 }  // namespace quire

@@ -54,6 +54,8 @@ class MappedMemory {
   MappedMemory& operator=(const MappedMemory&) = delete;
   virtual ~MappedMemory() = default;
 
+  // An access that needs the library raises SIGBUS in the thread that makes it, which must not have it blocked.
+  virtual bool raises_signals() const noexcept { return false; }
   // Brings the pages of `part`, which lies in the mapping, in, so that copying takes no fault a page and meets
   // no signal. They may go again before they are copied: then the access faults like every other. May wait;
   // called holding nothing. Errors: EFAULT past the end of the file, the store's, ENOSPC, those of `limit`.

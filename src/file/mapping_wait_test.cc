@@ -48,7 +48,7 @@ class MappingWait : public MappedFile {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Strategies, MappingWait, kStrategies, strategy_name);
+INSTANTIATE_TEST_SUITE_P(Strategies, MappingWait, kMappedAs, mapped_as_name);
 
 // A page has been read for a fault, which has not seen it yet, when somebody comes to change the page: he waits for
 // the fault's pin. Fails, by a hang, if look_closer() waits for him with the pin in hand.
@@ -160,7 +160,7 @@ TEST_P(MappingWait, AFileWithoutANameIsThere) {
   const std::shared_ptr<Store> host = open_host_store(directory.path()).value();
   {
     const auto cache =
-        Cache::create(host, {.memory_bytes = 8 << 20, .locking = GetParam()}).value();
+        Cache::create(host, {.memory_bytes = 8 << 20, .locking = GetParam().locking}).value();
     File file = cache->open("f", OpenFlags::kReadWrite).value();
     std::optional<Mapping> mapping = file.map(0, 8 * kPage).value();
     std::byte* const data = mapping->data();

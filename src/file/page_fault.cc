@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "cache/block_holders.h"
-#include "fault/planted.h"
 #include "file/buffered.h"
 #include "quire/limits.h"
 #include "sync/check.h"
@@ -13,34 +12,9 @@
 namespace quire::file {
 namespace {
 
-// Where the block of pages begins that are shown together.
-std::uint64_t block_of(std::uint64_t page) noexcept {
-  return page / limits::kFaultAroundPages * limits::kFaultAroundPages;
-}
+// Of the pages that are shown together, those from this one on.
 std::size_t left_in_block(std::uint64_t page) noexcept {
-  return static_cast<std::size_t>(block_of(page) + limits::kFaultAroundPages - page);
-}
-
-// Shows the page and, if that can be, those around it; and those that come next, where that is what a program accesses.
-FileView::Shown show_around(FileView& view, std::uint64_t page) noexcept {
-  const FileView::Shown shown = view.show(page, left_in_block(page));
-  if (shown.pages == 0) return shown;
-  // Who made the access goes on from here.
-  std::uint64_t next = page + shown.pages;
-  std::size_t ahead = view.pages_ahead(page, next);
-  view.expect(next + ahead);
-  const std::uint64_t first = std::max(block_of(page), view.first_page());
-  if (first < page) (void)view.show(first, static_cast<std::size_t>(page - first));
-  if (shown.marked) ahead_of_marker(view.inode(), view.readahead(), *shown.marked);
-  while (ahead > 0) {
-    const FileView::Shown more = view.show(next, ahead);
-    if (more.marked) ahead_of_marker(view.inode(), view.readahead(), *more.marked);
-    if (more.pages == 0) break;
-    next += more.pages;
-    ahead -= more.pages;
-  }
-  view.expect(next);
-  return shown;
+  return limits::kFaultAroundPages - static_cast<std::size_t>(page % limits::kFaultAroundPages);
 }
 
 }  // namespace
@@ -67,7 +41,7 @@ void PageFault::answer(FaultService& service, const std::shared_ptr<FileView>& v
   const cache::FilePages::InUse in_use(view->inode());
   // What is cached needs no more than to be shown. Under `inode` that is an operation like any other.
   if (!fault.store && !view->inode().lock().guards_operations() && !view->inode().broken() &&
-      show_around(*view, page).pages > 0) {
+      view->show_around(page).pages > 0) {
     return;
   }
   const auto refuse = [&](std::errc error) {
@@ -96,6 +70,19 @@ std::error_code PageFault::want(FaultService& service, const std::shared_ptr<Fil
   made->awaited_ = awaited;
   service.post(*made);
   return {};
+}
+
+void PageFault::begin_wanted(FaultService& service, const std::shared_ptr<FileView>& view,
+                             std::uint64_t page, bool store, map::Fault::Kind kind,
+                             const std::shared_ptr<Awaited>& awaited) noexcept {
+  auto* const made = new (std::nothrow) PageFault(service, view, page, store, kind);
+  if (made == nullptr) {
+    awaited->error = std::make_error_code(std::errc::not_enough_memory);
+    awaited->waker.wake();
+    return;
+  }
+  made->awaited_ = awaited;
+  made->run();
 }
 
 void PageFault::run() noexcept {
@@ -156,7 +143,7 @@ PageFault::Next PageFault::access() noexcept {
 // ---- Loads ----
 
 PageFault::Next PageFault::look() noexcept {
-  const FileView::Shown found = show_around(*view_, page_);
+  const FileView::Shown found = view_->show_around(page_);
   if (!found.ready) return look_closer();
   switch (found.stop) {
     case map::Stop::kNothing:
@@ -208,7 +195,7 @@ PageFault::Next PageFault::fill() noexcept {
   if (page_ >= cache::pages_of(inode().size_bytes())) {
     return fail(std::make_error_code(std::errc::bad_address));
   }
-  const std::size_t pages = run_alone_ ? 1 : left_in_block(page_);
+  const std::size_t pages = run_alone_ || view_->shows_alone() ? 1 : left_in_block(page_);
   {
     sync::MutexLock lock(view_->readahead().mutex);
     ahead_ = view_->readahead().state.on_miss(page_, pages);
@@ -280,26 +267,16 @@ PageFault::Next PageFault::held() noexcept {
 }
 
 PageFault::Next PageFault::let_store() noexcept {
-  const std::size_t place = view_->place(page_);
-  map::View& view = view_->view();
-  inode().stamp_change();
-  // Before anybody can store: or a sync that follows on the store could find nothing to write.
-  if (!fault::planted(fault::Planted::kStoreListedLate)) write_.admit_stores();
-  map::Done done = {0, map::Stop::kMapped};
-  if (kind_ != map::Fault::Kind::kProtected) {
-    done = view.resolve(place, 1, map::Grant::kLoadsAndStores);
-  }
-  // There is a translation, without leave to store.
-  if (done.stop == map::Stop::kMapped) done = view.unprotect(place, 1);
-  if (fault::planted(fault::Planted::kStoreListedLate)) write_.admit_stores();
-  write_.finish();
   credit_ = false;
-  if (done.stop == map::Stop::kNoMemory) {
-    return fail(std::make_error_code(std::errc::not_enough_memory));
+  switch (view_->let_store(page_, kind_ == map::Fault::Kind::kProtected, write_)) {
+    case map::Stop::kNothing:
+      return end({});
+    case map::Stop::kNoMemory:
+      return fail(std::make_error_code(std::errc::not_enough_memory));
+    default:
+      // Nothing was let through where it is unmapped: the access is repeated.
+      return repeat();
   }
-  inode().cache().balance_dirty();
-  // Nothing was let through where it is unmapped: the access is repeated.
-  return done.all() ? end({}) : repeat();
 }
 
 // ---- Ends ----

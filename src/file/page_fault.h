@@ -18,7 +18,8 @@
 // back: it comes through a view that had not been let store yet.
 //
 // Who calls: FaultService, on its thread. Who is about to copy to or from a mapping, or asks for its pages ahead of
-// use, makes one too (want()), from any thread, and waits for its end. An access by a thread that is at work under a
+// use, makes one too (want()), from any thread, and waits for its end; so does an access that is answered in its own
+// thread (in_thread_fault.h). An access by a thread that is at work under a
 // Block (block_holders.h), or by the service's own, fails at once with EDEADLK.
 //
 // Invariants:
@@ -61,6 +62,10 @@ class PageFault final : public map::Posted, public sync::Waker {
   static std::error_code want(FaultService& service, const std::shared_ptr<FileView>& view,
                               std::uint64_t page, bool store,
                               const std::shared_ptr<Awaited>& awaited) noexcept;
+  // The same on the service's thread, for an access of that kind; all errors are told.
+  static void begin_wanted(FaultService& service, const std::shared_ptr<FileView>& view,
+                           std::uint64_t page, bool store, map::Fault::Kind kind,
+                           const std::shared_ptr<Awaited>& awaited) noexcept;
 
   void wake() noexcept override { service_.post(*this); }
   void run() noexcept override;
