@@ -1,6 +1,9 @@
 #include "file/page_fault.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstring>
 #include <new>
 #include <utility>
 
@@ -31,7 +34,22 @@ FileView::Shown show_around(FileView& view, std::uint64_t page) noexcept {
   return shown;
 }
 
+// An access of this thread would have to wait for the thread itself.
+bool would_wait_for_itself(const FaultService& service, pid_t thread) noexcept {
+  return cache::BlockHolders::holds(thread) || thread == service.thread_id();
+}
+
 }  // namespace
+
+std::error_code PageFault::Awaited::wait(const sync::WaitLimit& limit) noexcept {
+  const sync::WaitStatus status = waker_.park(limit);
+  if (status == sync::WaitStatus::kReady) return error_;
+  sync::MutexLock lock(mutex_);
+  // It is as if that had come first.
+  if (copied_) return {};
+  left_ = true;
+  return sync::to_error(status);
+}
 
 PageFault::PageFault(FaultService& service, std::shared_ptr<FileView> view, std::uint64_t page,
                      bool store, map::Fault::Kind kind) noexcept
@@ -62,8 +80,7 @@ void PageFault::answer(FaultService& service, const std::shared_ptr<FileView>& v
     view->fail(page, std::make_error_code(error));
     service.note_failed(view);
   };
-  if (fault.thread != 0 &&
-      (cache::BlockHolders::holds(fault.thread) || fault.thread == service.thread_id())) {
+  if (fault.thread != 0 && would_wait_for_itself(service, fault.thread)) {
     refuse(std::errc::resource_deadlock_would_occur);
     return;
   }
@@ -78,6 +95,9 @@ void PageFault::answer(FaultService& service, const std::shared_ptr<FileView>& v
 std::error_code PageFault::want(FaultService& service, const std::shared_ptr<FileView>& view,
                                 std::uint64_t page, bool store,
                                 const std::shared_ptr<Awaited>& awaited) noexcept {
+  if (would_wait_for_itself(service, ::gettid())) {
+    return std::make_error_code(std::errc::resource_deadlock_would_occur);
+  }
   auto* const made =
       new (std::nothrow) PageFault(service, view, page, store, map::Fault::Kind::kMissing);
   if (made == nullptr) return std::make_error_code(std::errc::not_enough_memory);
@@ -144,6 +164,7 @@ PageFault::Next PageFault::access() noexcept {
 // ---- Loads ----
 
 PageFault::Next PageFault::look() noexcept {
+  if (copies()) return copy_out();
   const FileView::Shown found = show_around(*view_, page_);
   if (!found.ready) return look_closer();
   switch (found.stop) {
@@ -166,6 +187,16 @@ PageFault::Next PageFault::look() noexcept {
   }
   QUIRE_CHECK(false);
   return Next::kEnded;
+}
+
+PageFault::Next PageFault::copy_out() noexcept {
+  const bool copied = view_->load_cached(page_, [&](const std::byte* of_page) {
+    sync::MutexLock lock(awaited_->mutex_);
+    if (awaited_->left_) return;
+    std::memcpy(awaited_->to_.data(), of_page + awaited_->in_page_, awaited_->to_.size());
+    awaited_->copied_ = true;
+  });
+  return copied ? end({}) : look_closer();
 }
 
 // The page is not there, or not to be seen now.
@@ -274,7 +305,11 @@ PageFault::Next PageFault::let_store() noexcept {
   // Before anybody can store: or a sync that follows on the store could find nothing to write.
   if (!fault::planted(fault::Planted::kStoreListedLate)) write_.admit_stores();
   map::Done done = {0, map::Stop::kMapped};
-  if (kind_ != map::Fault::Kind::kProtected) {
+  if (copies()) {
+    // Nobody is let through: the page changes here, before it is let go.
+    copy_in();
+    done = {};
+  } else if (kind_ != map::Fault::Kind::kProtected) {
     done = view.resolve(place, 1, map::Grant::kLoadsAndStores);
   }
   // There is a translation, without leave to store.
@@ -288,6 +323,14 @@ PageFault::Next PageFault::let_store() noexcept {
   inode().cache().balance_dirty();
   // Nothing was let through where it is unmapped: the access is repeated.
   return done.all() ? end({}) : repeat();
+}
+
+void PageFault::copy_in() noexcept {
+  sync::MutexLock lock(awaited_->mutex_);
+  if (awaited_->left_) return;
+  std::memcpy(inode().memory()->at(page_) + awaited_->in_page_, awaited_->from_.data(),
+              awaited_->from_.size());
+  awaited_->copied_ = true;
 }
 
 // ---- Ends ----
@@ -315,8 +358,8 @@ PageFault::Next PageFault::end(std::error_code error) noexcept {
   if (credit_) inode().cache().dirty().give(1);
   credit_ = false;
   if (awaited_ != nullptr) {
-    awaited_->error = error;
-    awaited_->waker.wake();
+    awaited_->error_ = error;
+    awaited_->waker_.wake();
   }
   return Next::kEnded;
 }
