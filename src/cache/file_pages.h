@@ -68,8 +68,12 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
 
   std::uint64_t size_bytes() const noexcept { return size_bytes_.load(); }
   void set_size_bytes(std::uint64_t size) noexcept {
+    // The memory is no shorter than the file meanwhile: a page that the file has can be moved there.
+    const bool grows = size > size_bytes_.load();
+    if (memory() != nullptr && grows) [[unlikely]]
+      resize_memory(pages_of(size));
     size_bytes_.store(size);
-    if (memory() != nullptr) [[unlikely]]
+    if (memory() != nullptr && !grows) [[unlikely]]
       resize_memory(pages_of(size));
   }
 

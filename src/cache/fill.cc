@@ -5,8 +5,10 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
 
+#include "cache/block_holders.h"
 #include "fault/planted.h"
 #include "sync/check.h"
 #include "sync/waker.h"
@@ -93,6 +95,9 @@ void FillRequest::submit(IoMode mode) noexcept {
     }
   }
   PageCache& cache = pages_->cache();
+  // A store that accesses a mapping of these pages would wait for its own thread.
+  std::optional<BlockHolders::Scope> scope;
+  if (pages_->memory() != nullptr) scope.emplace();
   pages_->begin_request(FilePages::Request::kLooks);
   cache.counters().read_requests.fetch_add(1);
   cache.store().read(pages_->read_handle(), page_offset(first_), {buffers_.data(), pieces}, mode,

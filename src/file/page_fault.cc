@@ -155,9 +155,7 @@ PageFault::Next PageFault::begin() noexcept {
 
 PageFault::Next PageFault::access() noexcept {
   if (inode().broken()) return fail(std::make_error_code(std::errc::io_error));
-  if (page_ >= cache::pages_of(inode().size_bytes())) {
-    return fail(std::make_error_code(std::errc::bad_address));
-  }
+  if (page_ >= cache::pages_of(inode().size_bytes())) return past_end();
   return store_ ? reserve() : look();
 }
 
@@ -175,6 +173,7 @@ PageFault::Next PageFault::look() noexcept {
     case map::Stop::kGone:
       return repeat();
     case map::Stop::kPastEnd:
+      return past_end();
     case map::Stop::kHole:
       return fail(std::make_error_code(std::errc::bad_address));
     case map::Stop::kNoMemory:
@@ -224,9 +223,7 @@ PageFault::Next PageFault::look_closer() noexcept {
 }
 
 PageFault::Next PageFault::fill() noexcept {
-  if (page_ >= cache::pages_of(inode().size_bytes())) {
-    return fail(std::make_error_code(std::errc::bad_address));
-  }
+  if (page_ >= cache::pages_of(inode().size_bytes())) return past_end();
   const std::size_t pages = run_alone_ ? 1 : left_in_block(page_);
   {
     sync::MutexLock lock(view_->readahead().mutex);
@@ -251,6 +248,7 @@ PageFault::Next PageFault::filled() noexcept {
 }
 
 PageFault::Next PageFault::moved() noexcept {
+  if (write_.past_end()) return past_end();
   if (write_.error()) return fail(write_.error());
   write_.release();
   return look();
@@ -287,6 +285,7 @@ PageFault::Next PageFault::hold() noexcept {
 }
 
 PageFault::Next PageFault::held() noexcept {
+  if (write_.past_end()) return past_end();
   if (write_.error()) return fail(write_.error());
   SpaceBook* const space = inode().space();
   if (space != nullptr && !space->covers({page_, page_ + 1})) {
@@ -340,13 +339,18 @@ PageFault::Next PageFault::repeat() noexcept {
   return end({});
 }
 
+// The file ended before the page when somebody looked, and may have grown since. If it has not the kernel raises the
+// signal, since the memory ends there too; if it has the access is asked about again. The page must not fail: it would
+// do so for a while, though it is there.
+PageFault::Next PageFault::past_end() noexcept {
+  const auto error = std::make_error_code(std::errc::bad_address);
+  if (awaited_ != nullptr) return end(error);
+  if (page_ >= cache::pages_of(inode().size_bytes())) view_->note_error(error);
+  return repeat();
+}
+
 PageFault::Next PageFault::fail(std::error_code error) noexcept {
   if (awaited_ != nullptr) return end(error);
-  if (page_ >= cache::pages_of(inode().size_bytes())) {
-    // The kernel raises the signal: the memory ends there.
-    view_->note_error(error);
-    return repeat();
-  }
   view_->fail(page_, error);
   service_.note_failed(view_);
   return end(error);

@@ -124,6 +124,7 @@ class PageFault final : public map::Posted, public sync::Waker {
   Next let_store() noexcept;
   void copy_in() noexcept;
   Next repeat() noexcept;
+  Next past_end() noexcept;
   Next fail(std::error_code error) noexcept;
   Next end(std::error_code error) noexcept;
 
