@@ -202,7 +202,7 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
                        PageWaitLot::Waiter& waiter);
   // After a transition of the page: wakes whoever waited for it.
   void wake(std::uint64_t index, PageValue before) noexcept {
-    if (before.waiters()) [[unlikely]]
+    if (before.waiters() && !fault::planted(fault::Planted::kLoseAPagesWake)) [[unlikely]]
       cache_.lot().wake(key(index));
   }
 

@@ -345,7 +345,8 @@ bool ParkedFill::add() noexcept {
   pages_.open_memory(first_, pages_max_);
   unsent_.reset(new (std::nothrow) FillRequest(pages_, first_, &waker_));
   if (unsent_ == nullptr) return end(std::make_error_code(std::errc::not_enough_memory));
-  const std::uint64_t last = first_ + pages_max_ - 1;
+  const bool alone = fault::planted(fault::Planted::kAroundOverBlock);
+  const std::uint64_t last = alone ? first_ : first_ + pages_max_ - 1;
   if (!add_.try_begin(pages_.lock(), first_, last)) {
     // As fill_run().
     frames_.shrink(need_);

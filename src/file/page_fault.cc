@@ -313,6 +313,7 @@ PageFault::Next PageFault::let_store() noexcept {
   }
   // There is a translation, without leave to store.
   if (done.stop == map::Stop::kMapped) done = view.unprotect(place, 1);
+  fault::meet_between();
   if (fault::planted(fault::Planted::kStoreListedLate)) write_.admit_stores();
   write_.finish();
   credit_ = false;

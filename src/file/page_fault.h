@@ -39,6 +39,7 @@
 #include "cache/fill.h"
 #include "cache/page_wait.h"
 #include "cache/parked_write.h"
+#include "fault/planted.h"
 #include "file/fault_service.h"
 #include "file/file_view.h"
 #include "file/parked_reserve.h"
@@ -86,7 +87,9 @@ class PageFault final : public map::Posted, public sync::Waker {
                               std::uint64_t page, bool store,
                               const std::shared_ptr<Awaited>& awaited) noexcept;
 
-  void wake() noexcept override { service_.post(*this); }
+  void wake() noexcept override {
+    if (!fault::planted(fault::Planted::kLoseAFaultsWake)) service_.post(*this);
+  }
   void run() noexcept override;
 
  private:
