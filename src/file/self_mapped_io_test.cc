@@ -557,6 +557,21 @@ TEST_P(SelfMapped, ABufferThatMayNotBeStoredInto) {
   }
 }
 
+// A store of the program's own that writes from a mapping while it is called for a cut of what is mapped: the copy would
+// wait for its own thread. Fails, by a hang, if want() does not look who asks.
+TEST_P(SelfMapped, AStoreThatCopiesFromWhatIsBeingCut) {
+  again();
+  std::optional<std::error_code> code;
+  store_->set_hook([&](const StoreRequest& request) {
+    if (request.op == StoreOp::kCut) code = file(1).write(memory(0, 0, kPage), 0).code();
+    return StoreVerdict{};
+  });
+  EXPECT_TRUE(file(0).punch(0, kPage).ok());
+  store_->set_hook({});
+  EXPECT_EQ(code, std::make_error_code(std::errc::resource_deadlock_would_occur));
+  EXPECT_EQ(contents(1), pattern(1, kBytes));
+}
+
 // A page of the buffer cannot be read: what came before it was moved. Fails if the error is lost, or is a signal.
 TEST_P(SelfMapped, ABufferThatCannotBeRead) {
   for (const IoPath path : kPaths) {
