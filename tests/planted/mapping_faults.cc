@@ -23,8 +23,8 @@ class StoresAndSyncs {
  public:
   // Whether the sync ends without the store.
   static bool loses_the_store(Locking locking) {
-    StoresAndSyncs played(locking);
-    return played.play();
+    StoresAndSyncs one(locking);
+    return one.play();
   }
 
  private:
