@@ -30,8 +30,8 @@
 //  - Where faults of the kernel may not be answered (vm.unprivileged_userfaultfd = 0 and no right to do more), a
 //    system call that is given memory of a mapping which is not in sight fails with EFAULT. File's calls do not.
 //    `quire doctor` says so, and how to allow it.
-//  - A store that a program brings along (store.h) must not access mappings while it is called for a cut: such an
-//    access fails (EDEADLK).
+//  - A store that a program brings along (store.h) must not access mappings while it is called for a cut or a direct
+//    write, nor mappings of the same file while it is called to read: such an access fails (EDEADLK).
 //
 // In the accessing thread. A mapping made with MapOptions::in_thread needs no other thread for a load of what is cached:
 // the kernel raises SIGBUS at the access, and the library's handler brings the page into sight there. What has to wait

@@ -71,8 +71,12 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
 
   std::uint64_t size_bytes() const noexcept { return size_bytes_.load(); }
   void set_size_bytes(std::uint64_t size) noexcept {
+    // The memory is no shorter than the file meanwhile: a page that the file has can be moved there.
+    const bool grows = size > size_bytes_.load();
+    if (has_memory() && grows) [[unlikely]]
+      resize_memory(pages_of(size));
     size_bytes_.store(size);
-    if (has_memory()) [[unlikely]]
+    if (has_memory() && !grows) [[unlikely]]
       resize_memory(pages_of(size));
   }
 
@@ -242,7 +246,7 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
                        PageWaitLot::Waiter& waiter);
   // After a transition of the page: wakes whoever waited for it.
   void wake(std::uint64_t index, PageValue before) noexcept {
-    if (before.waiters()) [[unlikely]]
+    if (before.waiters() && !fault::planted(fault::Planted::kLoseAPagesWake)) [[unlikely]]
       cache_.lot().wake(key(index));
   }
 

@@ -234,6 +234,29 @@ TEST_F(MappedMode, PagesSideBySideAreEvictedTogether) {
   file_.pages->wake(3, word->unpin());
 }
 
+// However many pages go, side by side: each call interrupts the processors that have them in sight. Fails if
+// drop_from() or DropRun take out a page at a time.
+TEST_F(MappedMode, NeighboursAreTakenOutInOneCall) {
+  begin();
+  for (std::uint64_t page = 0; page < 8; ++page) EXPECT_EQ(read(page), 'i');
+  const FileMemory& memory = *file_.pages->memory();
+  std::uint64_t punches = memory.punches();
+  {
+    SealedRange sealed(*file_.pages);
+    ASSERT_FALSE(sealed.seal(0, 3, {}));
+    sealed.drop_from(0);
+  }
+  EXPECT_EQ(memory.punches(), ++punches);
+  EXPECT_EQ(pages_in_memory(), 4u);
+  drop_clean(*file_.pages, 4, 6);
+  EXPECT_EQ(memory.punches(), ++punches);
+  EXPECT_EQ(pages_in_memory(), 1u);
+  Stayed stayed;
+  EXPECT_FALSE(invalidate_pages(*file_.pages, 0, 7, {}, SealedRange::kAsLongAsItTakes, &stayed));
+  EXPECT_EQ(memory.punches(), ++punches);
+  EXPECT_EQ(pages_in_memory(), 0u);
+}
+
 // Fails if the memory's size is anything but the file's: an access past the end would not end in SIGBUS, or one in
 // the file would.
 TEST_F(MappedMode, TheMemoryIsAsLongAsTheFile) {

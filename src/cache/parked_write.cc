@@ -11,6 +11,7 @@ bool ParkedWrite::begin(std::uint64_t index) noexcept {
   QUIRE_DCHECK(step_ == Step::kIdle && pages_.has_memory());
   index_ = index;
   error_ = {};
+  past_end_ = false;
   return look();
 }
 
@@ -55,9 +56,7 @@ bool ParkedWrite::look() noexcept {
         if (pages_.enqueue_unreadable(index_, at_page_)) return false;
         break;
       case Look::kAbsent:
-        if (index_ >= pages_of(pages_.size_bytes())) {
-          return end(std::make_error_code(std::errc::bad_address));
-        }
+        if (index_ >= pages_of(pages_.size_bytes())) return end_past_end();
         step_ = Step::kFill;
         fill_.emplace(pages_, waker_);
         if (!fill_->begin(index_, 1)) return false;
@@ -103,9 +102,13 @@ bool ParkedWrite::wait_pins() noexcept {
 bool ParkedWrite::move() noexcept {
   if (pages_.move_to_memory(index_, *word_)) return true;
   release();
-  return end(std::make_error_code(index_ >= pages_of(pages_.size_bytes())
-                                      ? std::errc::bad_address
-                                      : std::errc::not_enough_memory));
+  if (index_ >= pages_of(pages_.size_bytes())) return end_past_end();
+  return end(std::make_error_code(std::errc::not_enough_memory));
+}
+
+bool ParkedWrite::end_past_end() noexcept {
+  past_end_ = true;
+  return end(std::make_error_code(std::errc::bad_address));
 }
 
 bool ParkedWrite::end(std::error_code error) noexcept {

@@ -57,6 +57,8 @@ class ParkedWrite {
   // Once ended. Errors: the store's; EFAULT where the page is beyond the end of the file; ENOMEM where it cannot be
   // in the file's memory.
   std::error_code error() const noexcept { return error_; }
+  // Why there is EFAULT: the file ended before the page. (A store may have said EFAULT too.)
+  bool past_end() const noexcept { return past_end_; }
   bool held() const noexcept { return step_ == Step::kHeld; }
 
   // The program may store into the page from here on: who syncs the file afterwards waits for it. finish() follows.
@@ -77,6 +79,7 @@ class ParkedWrite {
   bool wait_pins() noexcept;
   bool move() noexcept;
   bool end(std::error_code error) noexcept;
+  bool end_past_end() noexcept;
 
   FilePages& pages_;
   Step step_ = Step::kIdle;
@@ -87,6 +90,7 @@ class ParkedWrite {
   Hazards::Waiter at_slots_;
   sync::Waker& waker_;
   std::error_code error_;
+  bool past_end_ = false;
 };
 
 }  // namespace quire::cache

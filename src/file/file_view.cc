@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "fault/planted.h"
@@ -171,6 +172,7 @@ map::Stop FileView::let_store(std::uint64_t page, bool in_sight,
   if (!in_sight) done = view_->resolve(place(page), 1, map::Grant::kLoadsAndStores);
   // There is a translation, without leave to store.
   if (done.stop == map::Stop::kMapped) done = view_->unprotect(place(page), 1);
+  fault::meet_between();
   if (fault::planted(fault::Planted::kStoreListedLate)) held.admit_stores();
   held.finish();
   if (done.stop != map::Stop::kNoMemory) inode_->cache().balance_dirty();
@@ -197,28 +199,64 @@ std::error_code FileView::bring_in(std::uint64_t* first, std::uint64_t end, Acce
     if (*first == end) break;
     const auto awaited = std::make_shared<PageFault::Awaited>();
     std::error_code error = PageFault::want(service(), shared_from_this(), *first, stores, awaited);
-    if (error) return error;
     // If it is left it goes on alone, and brings the page in for nobody.
-    error = sync::to_error(awaited->waker.park(limit));
-    if (!error) error = awaited->error;
+    if (!error) error = awaited->wait(limit);
     if (error) return error;
   }
   return {};
 }
 
-MappedMemory::Ready FileView::prepare(std::span<const std::byte> part, Access access,
-                                      const sync::WaitLimit& limit) {
+template <class Copy>
+MappedMemory::Copied FileView::for_each_page(std::span<const std::byte> part, Copy&& copy) {
   const std::optional<std::size_t> place = view_->page_of(part.data());
   QUIRE_CHECK(place && !part.empty());
-  const std::size_t in_page =
+  std::uint64_t page = first_page_ + *place;
+  auto in_page =
       static_cast<std::size_t>(part.data() - view_->memory().data()) % limits::kPageBytes;
-  const std::uint64_t begin = first_page_ + *place;
-  std::uint64_t first = begin;
-  const std::error_code error =
-      bring_in(&first, begin + cache::pages_of(in_page + part.size()), access, limit);
-  if (!error) return {part.size(), {}};
-  const std::uint64_t had = cache::page_offset(first - begin);
-  return {had > in_page ? static_cast<std::size_t>(had - in_page) : 0, error};
+  Copied copied;
+  while (copied.bytes < part.size()) {
+    const std::size_t bytes = std::min(limits::kPageBytes - in_page, part.size() - copied.bytes);
+    copied.error = copy(page, in_page, copied.bytes, bytes);
+    if (copied.error) break;
+    copied.bytes += bytes;
+    in_page = 0;
+    ++page;
+  }
+  return copied;
+}
+
+MappedMemory::Copied FileView::load(std::span<const std::byte> part, std::span<std::byte> to,
+                                    const sync::WaitLimit& limit) {
+  return for_each_page(part,
+                       [&](std::uint64_t page, std::size_t in_page, std::size_t at,
+                           std::size_t bytes) -> std::error_code {
+                         const std::span<std::byte> here = to.subspan(at, bytes);
+                         const bool in_file =
+                             page < cache::pages_of(inode_->size_bytes()) && !inode_->broken();
+                         const auto copy = [&](const std::byte* of_page) {
+                           std::memcpy(here.data(), of_page + in_page, here.size());
+                         };
+                         if (in_file && load_cached(page, copy)) return {};
+                         const auto awaited = std::make_shared<PageFault::Awaited>(in_page, here);
+                         const std::error_code error =
+                             PageFault::want(service(), shared_from_this(), page, false, awaited);
+                         return error ? error : awaited->wait(limit);
+                       });
+}
+
+MappedMemory::Copied FileView::store(std::span<std::byte> part, std::span<const std::byte> from,
+                                     const sync::WaitLimit& limit) {
+  return for_each_page(part,
+                       [&](std::uint64_t page, std::size_t in_page, std::size_t at,
+                           std::size_t bytes) -> std::error_code {
+                         if (!view_->lets_store(place(page)))
+                           return std::make_error_code(std::errc::bad_address);
+                         const auto awaited =
+                             std::make_shared<PageFault::Awaited>(in_page, from.subspan(at, bytes));
+                         const std::error_code error =
+                             PageFault::want(service(), shared_from_this(), page, true, awaited);
+                         return error ? error : awaited->wait(limit);
+                       });
 }
 
 void FileView::note_error(std::error_code error) noexcept {

@@ -77,12 +77,16 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   void advise(Advice advice) noexcept;
   bool shows_alone() const noexcept { return alone_.load(std::memory_order_relaxed); }
 
-  bool raises_signals() const noexcept override { return in_thread(); }
-  // See MappedMemory. Loads of what is cached cost a system call for each kShowPagesMax; what is not, and every
-  // store, goes the way of a fault.
-  Ready prepare(std::span<const std::byte> part, Access access,
-                const sync::WaitLimit& limit) override;
-  // The same of pages [*first, end) of the file. Sets *first to the one that could not be had, or to `end`.
+  // See MappedMemory. Of the pages as the engine has them, in sight or not: loads of what is cached take no system
+  // call; what is not, and every store, goes the way of a fault, which copies.
+  Copied load(std::span<const std::byte> part, std::span<std::byte> to,
+              const sync::WaitLimit& limit) override;
+  Copied store(std::span<std::byte> part, std::span<const std::byte> from,
+               const sync::WaitLimit& limit) override;
+  // Calls copy(bytes of the page) while it is pinned. False: it is not cached, or somebody changes it.
+  template <class Copy>
+  bool load_cached(std::uint64_t page, Copy&& copy) noexcept;
+  // Brings pages [*first, end) of the file into sight. Sets *first to the one that could not be had, or to `end`.
   std::error_code bring_in(std::uint64_t* first, std::uint64_t end, Access access,
                            const sync::WaitLimit& limit);
 
@@ -120,6 +124,9 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   void show_ahead(std::uint64_t page, std::uint64_t end) noexcept;
   // What was shown may start a readahead.
   void note_marked(const Shown& shown) noexcept;
+  // Calls copy(page, in_page, at, bytes) for each page of `part`, until one gives an error.
+  template <class Copy>
+  Copied for_each_page(std::span<const std::byte> part, Copy&& copy);
 
   // First, so that it goes last: the view is one of its userfaultfd's.
   const FaultService::Use service_;
@@ -142,6 +149,25 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   std::uint64_t failed_end_ GUARDED_BY(mutex_) = 0;
   sync::Clock::time_point retry_at_ GUARDED_BY(mutex_) = sync::Clock::kNever;
 };
+
+template <class Copy>
+bool FileView::load_cached(std::uint64_t page, Copy&& copy) noexcept {
+  cache::PageWord* word = nullptr;
+  cache::PageValue value;
+  {
+    const cache::FilePages::Walker walker(*inode_);
+    word = inode_->find(page);
+    if (word == nullptr) return false;
+    value = word->load();
+    if (!word->try_pin(value)) return false;
+  }
+  inode_->cache().memory().touch(value.frame());
+  copy(static_cast<const std::byte*>(inode_->bytes(page, value)));
+  inode_->wake(page, word->unpin());
+  inode_->cache().memory().note_evictable();
+  if (value.marker()) ahead_of_marker(*inode_, readahead_, page);
+  return true;
+}
 
 }  // namespace quire::file
 

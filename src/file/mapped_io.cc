@@ -20,7 +20,7 @@ namespace quire::file {
 namespace {
 
 using cache::kInPage;
-using Access = MappedMemory::Access;
+using Copied = MappedMemory::Copied;
 
 // What one piece holds: a turn, and the bounce. They lie in it as in the file, so that what is a page there is
 // one piece of memory here.
@@ -52,50 +52,24 @@ class Piece {
   std::array<std::span<std::byte>, limits::kStoreIoMaxPieces> parts_;
 };
 
-// While memory is copied that raises_signals(): the library's threads have all of them blocked, and callers may.
-class LetsSignalsThrough {
- public:
-  explicit LetsSignalsThrough(bool wanted) noexcept : wanted_(wanted) {
-    if (!wanted_) return;
-    sigset_t bus;
-    sigemptyset(&bus);
-    sigaddset(&bus, SIGBUS);
-    QUIRE_CHECK(pthread_sigmask(SIG_UNBLOCK, &bus, &before_) == 0);
-  }
-  ~LetsSignalsThrough() {
-    if (wanted_) QUIRE_CHECK(pthread_sigmask(SIG_SETMASK, &before_, nullptr) == 0);
-  }
-  LetsSignalsThrough(const LetsSignalsThrough&) = delete;
-  LetsSignalsThrough& operator=(const LetsSignalsThrough&) = delete;
-
- private:
-  const bool wanted_;
-  sigset_t before_;
-};
-
-// Goes through the next `bytes` bytes of the caller's buffers, and has `copy` move those of each part that can be
-// accessed, in turn. Ends at the first that cannot.
-template <class Byte, class Copy>
-Transfer for_each_ready(Slices<Byte>& slices, std::size_t bytes, Access access,
-                        const sync::WaitLimit& limit, Copy&& copy) {
+// Goes through the next `bytes` bytes of the caller's buffers, and through those of the bounce, and has `copy` move what
+// lies in one piece of either, and in one mapping or none. Ends at the first that cannot be had.
+template <class Ours, class Theirs, class Copy>
+Transfer for_each_part(Slices<Ours>& ours, Slices<Theirs>& theirs, std::size_t bytes, Copy&& copy) {
   // What copying may wait for is not to be held here, nor what they hold who are waited for.
   sync::lock_rank::assert_none_held();
   Transfer moved;
   while (moved.bytes < bytes) {
-    std::span<Byte> slice = slices.next(bytes - moved.bytes);
+    std::span<Theirs> slice = theirs.next(bytes - moved.bytes);
     while (!slice.empty()) {
-      const MappedRange part = MappingTable::of_process().head(slice);
-      MappedMemory::Ready ready{part.bytes.size(), {}};
-      if (part.memory != nullptr) ready = part.memory->prepare(part.bytes, access, limit);
-      QUIRE_CHECK(ready.error ? ready.bytes < part.bytes.size() : ready.bytes == part.bytes.size());
-      {
-        const LetsSignalsThrough scope(part.memory != nullptr && part.memory->raises_signals());
-        copy(slice.first(ready.bytes));
-      }
-      moved.bytes += ready.bytes;
-      moved.error = ready.error;
+      const MappedRange range = MappingTable::of_process().head(slice);
+      const std::span<Ours> own = ours.next(range.bytes.size());
+      const Copied copied = copy(own, slice.first(own.size()), range.memory.get());
+      QUIRE_CHECK(copied.error ? copied.bytes < own.size() : copied.bytes == own.size());
+      moved.bytes += copied.bytes;
+      moved.error = copied.error;
       if (moved.error) return moved;
-      slice = slice.subspan(ready.bytes);
+      slice = slice.subspan(own.size());
     }
   }
   return moved;
@@ -104,24 +78,25 @@ Transfer for_each_ready(Slices<Byte>& slices, std::size_t bytes, Access access,
 Transfer copy_to_caller(Slices<std::byte>& to, const Piece& piece, std::size_t bytes,
                         const sync::WaitLimit& limit) {
   Slices<std::byte> from(piece.memory());
-  return for_each_ready(to, bytes, Access::kStore, limit, [&](std::span<std::byte> out) {
-    from.for_each(out.size(), [&](std::span<std::byte> in) {
-      std::memcpy(out.data(), in.data(), in.size());
-      out = out.subspan(in.size());
-    });
-  });
+  return for_each_part(
+      from, to, bytes,
+      [&](std::span<std::byte> ours, std::span<std::byte> theirs, MappedMemory* memory) -> Copied {
+        if (memory != nullptr) return memory->store(theirs, ours, limit);
+        std::memcpy(theirs.data(), ours.data(), ours.size());
+        return {ours.size(), {}};
+      });
 }
 
 Transfer copy_from_caller(Slices<const std::byte>& from, const Piece& piece,
                           const sync::WaitLimit& limit) {
   Slices<std::byte> to(piece.memory());
-  return for_each_ready(from, piece.bytes(), Access::kLoad, limit,
-                        [&](std::span<const std::byte> in) {
-                          to.for_each(in.size(), [&](std::span<std::byte> out) {
-                            std::memcpy(out.data(), in.data(), out.size());
-                            in = in.subspan(out.size());
-                          });
-                        });
+  return for_each_part(to, from, piece.bytes(),
+                       [&](std::span<std::byte> ours, std::span<const std::byte> theirs,
+                           MappedMemory* memory) -> Copied {
+                         if (memory != nullptr) return memory->load(theirs, ours, limit);
+                         std::memcpy(ours.data(), theirs.data(), ours.size());
+                         return {ours.size(), {}};
+                       });
 }
 
 // A strict cache gives up where direct IO would go from bytes of the file to themselves.

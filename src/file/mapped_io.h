@@ -1,10 +1,10 @@
 // Mapped IO: reads, writes and appends whose buffer lies, wholly or in part, in a mapping of any file of any
 // cache of this process (mapping_table.h), be it of the very bytes that are read or written. Copying to or from
 // such memory may fault, and a fault waits for gates, pages, memory and the store; so the bytes go through a
-// bounce (bounce.h), and are copied while nothing is held:
+// bounce (bounce.h), and are copied while nothing is held but the page that they are in (MappedMemory):
 //
-//   read    turn, bounce -> the read, into the bounce, from its first lock to its last -> prepare, copy
-//   write   turn, bounce -> prepare, copy -> the write, from the bounce, from its first lock to its last
+//   read    turn, bounce -> the read, into the bounce, from its first lock to its last -> copy
+//   write   turn, bounce -> copy -> the write, from the bounce, from its first lock to its last
 //
 // piece by piece, of Bounce::bytes_max() at most. Turns (cache/turns.h) bound what all pieces hold together.
 //
@@ -44,7 +44,7 @@ bool in_mapping(std::span<const std::span<Byte>> buffers) noexcept {
 }
 
 // As read_at() and direct_read(), of the first `bytes` bytes of `buffers`. `path`: kCached or kDirect.
-// Errors: also those of MappedMemory::prepare, and EDEADLK where the cache is strict and a direct read would
+// Errors: also those of MappedMemory::store, and EDEADLK where the cache is strict and a direct read would
 // store into a mapping of what it reads.
 Transfer mapped_read(const std::shared_ptr<Inode>& inode, SharedReadahead& readahead, IoPath path,
                      std::span<const std::span<std::byte>> buffers, std::size_t bytes,

@@ -365,6 +365,30 @@ TEST_P(Mapped, AnAppendThatEndsEarly) {
   }
 }
 
+// One that is left in the middle takes it back too, if nobody is in the way. Fails if cut_back() waits for what it could
+// have at once: it has no time to.
+TEST_P(Mapped, AnAppendThatIsLeft) {
+  const std::size_t bytes = 2 * piece_bytes();
+  for (const IoPath path : {IoPath::kCached, IoPath::kDirect}) {
+    EXPECT_TRUE(file_->truncate(0, {}).ok());
+    put(*file_, 0, filled(512, 'o'));
+    std::stop_source stop;
+    const auto mapping =
+        map(*other_, 0, bytes / kPage, [&](std::uint64_t offset, std::span<std::byte> page) {
+          std::fill(page.begin(), page.end(), std::byte{'m'});
+          if (offset == piece_bytes()) stop.request_stop();
+          return std::error_code{};
+        });
+    const auto appended = file_->append(mapping->bytes(), {.stop = stop.get_token(), .path = path});
+    EXPECT_EQ(appended.code(), Errc::kInterrupted);
+    const std::vector<std::byte> now = get(*file_);
+    EXPECT_LT(now.size(), 512 + bytes);
+    auto expected = filled(now.size(), 'm');
+    std::fill_n(expected.begin(), 512, std::byte{'o'});
+    EXPECT_TRUE(now == expected);
+  }
+}
+
 // An append past the largest size is cut there, and one whose end the store does not take is refused, before room
 // is made. Fails if extend() does not look at either.
 TEST_P(Mapped, LimitsOfAppends) {

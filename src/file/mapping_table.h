@@ -43,8 +43,8 @@ namespace quire::file {
 class MappedMemory {
  public:
   enum class Access : std::uint8_t { kLoad, kStore };
-  // How many bytes, from the first on, can be accessed; and an error, if that is not all.
-  struct Ready {
+  // How many bytes, from the first on, were copied; and an error, if that is not all.
+  struct Copied {
     std::size_t bytes = 0;
     std::error_code error;
   };
@@ -54,13 +54,14 @@ class MappedMemory {
   MappedMemory& operator=(const MappedMemory&) = delete;
   virtual ~MappedMemory() = default;
 
-  // An access that needs the library raises SIGBUS in the thread that makes it, which must not have it blocked.
-  virtual bool raises_signals() const noexcept { return false; }
-  // Brings the pages of `part`, which lies in the mapping, in, so that copying takes no fault a page and meets
-  // no signal. They may go again before they are copied: then the access faults like every other. May wait;
-  // called holding nothing. Errors: EFAULT past the end of the file, the store's, ENOSPC, those of `limit`.
-  virtual Ready prepare(std::span<const std::byte> part, Access access,
-                        const sync::WaitLimit& limit) = 0;
+  // Copies the bytes of `part`, which lies in the mapping, to `to`, memory that cannot fault, of the same length. Each
+  // page is kept where it is while it is copied, and no other is: so whatever becomes of the mapping meanwhile there is
+  // no signal. May wait; called holding nothing. Errors: EFAULT past the end of the file, the store's, those of `limit`.
+  virtual Copied load(std::span<const std::byte> part, std::span<std::byte> to,
+                      const sync::WaitLimit& limit) = 0;
+  // The same the other way: as a store of the program's. Errors: also EFAULT where it may not store; ENOSPC.
+  virtual Copied store(std::span<std::byte> part, std::span<const std::byte> from,
+                       const sync::WaitLimit& limit) = 0;
 };
 
 // `bytes`, whole pages of the process's memory, show the file with that cache::FilePages::serial() from

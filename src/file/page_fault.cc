@@ -1,6 +1,9 @@
 #include "file/page_fault.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstring>
 #include <new>
 #include <utility>
 
@@ -17,7 +20,22 @@ std::size_t left_in_block(std::uint64_t page) noexcept {
   return limits::kFaultAroundPages - static_cast<std::size_t>(page % limits::kFaultAroundPages);
 }
 
+// An access of this thread would have to wait for the thread itself.
+bool would_wait_for_itself(const FaultService& service, pid_t thread) noexcept {
+  return cache::BlockHolders::holds(thread) || thread == service.thread_id();
+}
+
 }  // namespace
+
+std::error_code PageFault::Awaited::wait(const sync::WaitLimit& limit) noexcept {
+  const sync::WaitStatus status = waker_.park(limit);
+  if (status == sync::WaitStatus::kReady) return error_;
+  sync::MutexLock lock(mutex_);
+  // It is as if that had come first.
+  if (copied_) return {};
+  left_ = true;
+  return sync::to_error(status);
+}
 
 PageFault::PageFault(FaultService& service, std::shared_ptr<FileView> view, std::uint64_t page,
                      bool store, map::Fault::Kind kind) noexcept
@@ -48,8 +66,7 @@ void PageFault::answer(FaultService& service, const std::shared_ptr<FileView>& v
     view->fail(page, std::make_error_code(error));
     service.note_failed(view);
   };
-  if (fault.thread != 0 &&
-      (cache::BlockHolders::holds(fault.thread) || fault.thread == service.thread_id())) {
+  if (fault.thread != 0 && would_wait_for_itself(service, fault.thread)) {
     refuse(std::errc::resource_deadlock_would_occur);
     return;
   }
@@ -64,6 +81,9 @@ void PageFault::answer(FaultService& service, const std::shared_ptr<FileView>& v
 std::error_code PageFault::want(FaultService& service, const std::shared_ptr<FileView>& view,
                                 std::uint64_t page, bool store,
                                 const std::shared_ptr<Awaited>& awaited) noexcept {
+  if (would_wait_for_itself(service, ::gettid())) {
+    return std::make_error_code(std::errc::resource_deadlock_would_occur);
+  }
   auto* const made =
       new (std::nothrow) PageFault(service, view, page, store, map::Fault::Kind::kMissing);
   if (made == nullptr) return std::make_error_code(std::errc::not_enough_memory);
@@ -134,15 +154,14 @@ PageFault::Next PageFault::begin() noexcept {
 
 PageFault::Next PageFault::access() noexcept {
   if (inode().broken()) return fail(std::make_error_code(std::errc::io_error));
-  if (page_ >= cache::pages_of(inode().size_bytes())) {
-    return fail(std::make_error_code(std::errc::bad_address));
-  }
+  if (page_ >= cache::pages_of(inode().size_bytes())) return past_end();
   return store_ ? reserve() : look();
 }
 
 // ---- Loads ----
 
 PageFault::Next PageFault::look() noexcept {
+  if (copies()) return copy_out();
   const FileView::Shown found = view_->show_around(page_);
   if (!found.ready) return look_closer();
   switch (found.stop) {
@@ -153,6 +172,7 @@ PageFault::Next PageFault::look() noexcept {
     case map::Stop::kGone:
       return repeat();
     case map::Stop::kPastEnd:
+      return past_end();
     case map::Stop::kHole:
       return fail(std::make_error_code(std::errc::bad_address));
     case map::Stop::kNoMemory:
@@ -165,6 +185,16 @@ PageFault::Next PageFault::look() noexcept {
   }
   QUIRE_CHECK(false);
   return Next::kEnded;
+}
+
+PageFault::Next PageFault::copy_out() noexcept {
+  const bool copied = view_->load_cached(page_, [&](const std::byte* of_page) {
+    sync::MutexLock lock(awaited_->mutex_);
+    if (awaited_->left_) return;
+    std::memcpy(awaited_->to_.data(), of_page + awaited_->in_page_, awaited_->to_.size());
+    awaited_->copied_ = true;
+  });
+  return copied ? end({}) : look_closer();
 }
 
 // The page is not there, or not to be seen now.
@@ -192,9 +222,7 @@ PageFault::Next PageFault::look_closer() noexcept {
 }
 
 PageFault::Next PageFault::fill() noexcept {
-  if (page_ >= cache::pages_of(inode().size_bytes())) {
-    return fail(std::make_error_code(std::errc::bad_address));
-  }
+  if (page_ >= cache::pages_of(inode().size_bytes())) return past_end();
   const std::size_t pages = run_alone_ || view_->shows_alone() ? 1 : left_in_block(page_);
   {
     sync::MutexLock lock(view_->readahead().mutex);
@@ -219,6 +247,7 @@ PageFault::Next PageFault::filled() noexcept {
 }
 
 PageFault::Next PageFault::moved() noexcept {
+  if (write_.past_end()) return past_end();
   if (write_.error()) return fail(write_.error());
   write_.release();
   return look();
@@ -255,6 +284,7 @@ PageFault::Next PageFault::hold() noexcept {
 }
 
 PageFault::Next PageFault::held() noexcept {
+  if (write_.past_end()) return past_end();
   if (write_.error()) return fail(write_.error());
   SpaceBook* const space = inode().space();
   if (space != nullptr && !space->covers({page_, page_ + 1})) {
@@ -267,6 +297,16 @@ PageFault::Next PageFault::held() noexcept {
 }
 
 PageFault::Next PageFault::let_store() noexcept {
+  if (copies()) {
+    // Nobody is let through: the page changes here, before it is let go.
+    inode().stamp_change();
+    write_.admit_stores();
+    copy_in();
+    write_.finish();
+    credit_ = false;
+    inode().cache().balance_dirty();
+    return end({});
+  }
   credit_ = false;
   switch (view_->let_store(page_, kind_ == map::Fault::Kind::kProtected, write_)) {
     case map::Stop::kNothing:
@@ -279,6 +319,14 @@ PageFault::Next PageFault::let_store() noexcept {
   }
 }
 
+void PageFault::copy_in() noexcept {
+  sync::MutexLock lock(awaited_->mutex_);
+  if (awaited_->left_) return;
+  std::memcpy(inode().memory()->at(page_) + awaited_->in_page_, awaited_->from_.data(),
+              awaited_->from_.size());
+  awaited_->copied_ = true;
+}
+
 // ---- Ends ----
 
 PageFault::Next PageFault::repeat() noexcept {
@@ -286,13 +334,18 @@ PageFault::Next PageFault::repeat() noexcept {
   return end({});
 }
 
+// The file ended before the page when somebody looked, and may have grown since. If it has not the kernel raises the
+// signal, since the memory ends there too; if it has the access is asked about again. The page must not fail: it would
+// do so for a while, though it is there.
+PageFault::Next PageFault::past_end() noexcept {
+  const auto error = std::make_error_code(std::errc::bad_address);
+  if (awaited_ != nullptr) return end(error);
+  if (page_ >= cache::pages_of(inode().size_bytes())) view_->note_error(error);
+  return repeat();
+}
+
 PageFault::Next PageFault::fail(std::error_code error) noexcept {
   if (awaited_ != nullptr) return end(error);
-  if (page_ >= cache::pages_of(inode().size_bytes())) {
-    // The kernel raises the signal: the memory ends there.
-    view_->note_error(error);
-    return repeat();
-  }
   view_->fail(page_, error);
   service_.note_failed(view_);
   return end(error);
@@ -304,8 +357,8 @@ PageFault::Next PageFault::end(std::error_code error) noexcept {
   if (credit_) inode().cache().dirty().give(1);
   credit_ = false;
   if (awaited_ != nullptr) {
-    awaited_->error = error;
-    awaited_->waker.wake();
+    awaited_->error_ = error;
+    awaited_->waker_.wake();
   }
   return Next::kEnded;
 }

@@ -54,6 +54,7 @@ class MappedFile : public testing::TestWithParam<MappedAs> {
     cache.memory_bytes = 8 << 20;
     cache.readahead_max_bytes = readahead_max_bytes;
     cache.locking = GetParam().locking;
+    cache.deadlock = deadlock_;
     cache.log = [this](LogLevel, std::string_view text) {
       sync::MutexLock lock(mutex_);
       log_ += std::string(text) + "\n";
@@ -95,6 +96,7 @@ class MappedFile : public testing::TestWithParam<MappedAs> {
   std::unique_ptr<Cache> cache_;
   File file_;
   std::optional<Mapping> map_;
+  Deadlock deadlock_ = Deadlock::kBounce;  // of the cache that is made next
 };
 
 }  // namespace quire::file

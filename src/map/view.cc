@@ -177,6 +177,12 @@ std::optional<std::size_t> View::page_of(const std::byte* address) const {
   return distance / kPage;
 }
 
+bool View::lets_store(std::size_t page) const {
+  const Shared lock(*this);
+  const State state = runs_.at(page).state;
+  return state.mapped && state.access == Access::kReadWrite;
+}
+
 Done View::resolve(std::size_t first, std::size_t count, Grant grant) {
   const Shared lock(*this);
   const Run& run = runs_.at(first);

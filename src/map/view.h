@@ -77,6 +77,9 @@ class View {
   // The page that the address is in, if it is in this view.
   std::optional<std::size_t> page_of(const std::byte* address) const;
 
+  // The program may store into the page, as far as set_access() says.
+  bool lets_store(std::size_t page) const;
+
   // All ranges of pages: not empty, and in the view. Unmapped parts of them are passed over, but by resolve().
 
   // Makes translations to the memfd's pages, up to the first that stops it: Stop::kGone for one that is unmapped

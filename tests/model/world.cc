@@ -1,10 +1,12 @@
 #include "model/world.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <utility>
@@ -20,6 +22,20 @@ constexpr std::size_t kLogLinesMax = 20;
 constexpr std::uint64_t kNodesMax = 96;
 
 const std::error_code kStale(ESTALE, std::generic_category());
+
+// Bytes that the memory of mapped files takes, of all caches.
+std::uint64_t mapped_memory_bytes() {
+  std::uint64_t bytes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code error;
+    const std::string name = std::filesystem::read_symlink(entry.path(), error).string();
+    struct stat stat = {};
+    if (error || name.rfind("/memfd:quire", 0) != 0) continue;
+    if (::stat(entry.path().c_str(), &stat) != 0) continue;
+    bytes += static_cast<std::uint64_t>(stat.st_blocks) * 512;
+  }
+  return bytes;
+}
 
 class Waited final : public IoDone {
  public:
@@ -210,6 +226,9 @@ void World::check_books() {
   if (empty.cached_pages != 0 || empty.memory_used_bytes > nodes_and_fixed_bytes_) {
     throw Mismatch(fmt::format("books: {} pages are cached and {} bytes used when all is dropped",
                                empty.cached_pages, empty.memory_used_bytes));
+  }
+  if (const std::uint64_t bytes = mapped_memory_bytes(); bytes != 0) {
+    throw Mismatch(fmt::format("books: mapped files have {} bytes when all is dropped", bytes));
   }
 }
 
