@@ -30,8 +30,7 @@ class Asked final : public map::Posted {
   // Waits for the answer.
   std::error_code ask() noexcept {
     view_->service().post(*this);
-    QUIRE_CHECK(awaited_.waker.park({}) == sync::WaitStatus::kReady);
-    return awaited_.error;
+    return awaited_.wait({});
   }
   void run() noexcept override {
     // Owned by nobody: it is here until it was woken.

@@ -57,7 +57,7 @@ class MappingAround : public MappedFile {
  private:
   int pagemap_ = -1;
 };
-INSTANTIATE_TEST_SUITE_P(Strategies, MappingAround, kStrategies, strategy_name);
+INSTANTIATE_TEST_SUITE_P(Strategies, MappingAround, kMappedAs, mapped_as_name);
 
 // Fails if one that is not cached, or the end of the block, does not stop it.
 TEST_P(MappingAround, NeighboursThatAreCachedComeWithAPage) {

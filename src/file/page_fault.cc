@@ -97,8 +97,8 @@ void PageFault::begin_wanted(FaultService& service, const std::shared_ptr<FileVi
                              const std::shared_ptr<Awaited>& awaited) noexcept {
   auto* const made = new (std::nothrow) PageFault(service, view, page, store, kind);
   if (made == nullptr) {
-    awaited->error = std::make_error_code(std::errc::not_enough_memory);
-    awaited->waker.wake();
+    awaited->error_ = std::make_error_code(std::errc::not_enough_memory);
+    awaited->waker_.wake();
     return;
   }
   made->awaited_ = awaited;

@@ -193,7 +193,7 @@ class SelfMapped : public MappedFile {
   std::array<Tested, kFiles> tested_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Strategies, SelfMapped, kStrategies, strategy_name);
+INSTANTIATE_TEST_SUITE_P(Strategies, SelfMapped, kMappedAs, mapped_as_name);
 
 // Fails, by a hang, if a page is held over the copy of it to or from its own place.
 TEST_P(SelfMapped, TheSamePageOntoItself) {

@@ -14,6 +14,7 @@
 
 #include "file/fault_service.h"
 #include "file/test_cache.h"
+#include "file/test_cuts.h"
 #include "map/test_faults.h"
 #include "quire/cache.h"
 #include "quire/mapping.h"
