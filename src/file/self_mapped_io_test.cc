@@ -431,6 +431,20 @@ TEST_P(SelfMapped, ABufferThatCannotBeRead) {
   }
 }
 
+// A page that failed is there again when something has been read into it. Fails without note_had().
+TEST_P(SelfMapped, WhatIsReadIntoAPageThatFailedIsThere) {
+  again();
+  std::byte* const byte = memory(0, 2 * kPage, 1).data();
+  store_->set_hook([](const StoreRequest& request) {
+    const bool bad = request.op == StoreOp::kRead && request.path == "f";
+    return bad ? failing(std::errc::io_error) : StoreVerdict{};
+  });
+  EXPECT_EQ(map::load(byte), map::kBus);
+  store_->set_hook({});
+  EXPECT_EQ(file(1).read(memory(0, 2 * kPage, kPage), 0).value(), kPage);
+  EXPECT_EQ(map::load(byte), map::value(static_cast<char>(pattern(1, 1)[0])));
+}
+
 // A strict cache refuses direct IO from bytes to themselves, were it one byte of them, and nothing else. Fails without
 // refused(), or if that looks at pages.
 TEST_P(SelfMapped, StrictRefusesTrueOverlapsAlone) {
