@@ -33,9 +33,9 @@
 // same file included. It is copied then, while the call holds nothing that a page fault may wait for; of the memory
 // of the cache calls of that kind use a quarter, or half with direct calls that can be left. Such a call goes piece
 // by piece, each of 1 MiB or a sixteenth of the cache, and what is said of atomicity holds of each piece, not of the
-// whole. An append of more than a piece extends the file by zeros first, which others may see until it has ended; it
-// stays in that place only if nobody truncates, collapses or inserts into the file meanwhile. Direct IO needs no
-// aligned memory there. A page of the buffer that cannot be had ends the call: what went before counts, else EFAULT
+// whole. An append of more than a piece extends the file by zeros first, which others may see until it has ended; if
+// somebody cuts the file short, collapses it or inserts into it meanwhile, it ends there (ECANCELED). Direct IO needs
+// no aligned memory there. A page of the buffer that cannot be had ends the call: what went before counts, else EFAULT
 // or why it cannot. CacheOptions::deadlock can make an error of direct IO from bytes of a file to themselves
 // (EDEADLK).
 //

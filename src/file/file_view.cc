@@ -246,17 +246,17 @@ MappedMemory::Copied FileView::load(std::span<const std::byte> part, std::span<s
 
 MappedMemory::Copied FileView::store(std::span<std::byte> part, std::span<const std::byte> from,
                                      const sync::WaitLimit& limit) {
-  return for_each_page(part,
-                       [&](std::uint64_t page, std::size_t in_page, std::size_t at,
-                           std::size_t bytes) -> std::error_code {
-                         if (!view_->lets_store(place(page)))
-                           return std::make_error_code(std::errc::bad_address);
-                         const auto awaited =
-                             std::make_shared<PageFault::Awaited>(in_page, from.subspan(at, bytes));
-                         const std::error_code error =
-                             PageFault::want(service(), shared_from_this(), page, true, awaited);
-                         return error ? error : awaited->wait(limit);
-                       });
+  return for_each_page(
+      part,
+      [&](std::uint64_t page, std::size_t in_page, std::size_t at,
+          std::size_t bytes) -> std::error_code {
+        if (!view_->lets_store(place(page))) return std::make_error_code(std::errc::bad_address);
+        const auto awaited = std::make_shared<PageFault::Awaited>(in_page, from.subspan(at, bytes));
+        std::error_code error = PageFault::want(service(), shared_from_this(), page, true, awaited);
+        if (!error) error = awaited->wait(limit);
+        if (!error) note_had(page);
+        return error;
+      });
 }
 
 void FileView::note_error(std::error_code error) noexcept {
@@ -278,6 +278,15 @@ void FileView::fail(std::uint64_t page, std::error_code error) noexcept {
     failed_first_ = std::min(failed_first_, page);
     failed_end_ = std::max(failed_end_, page + 1);
   }
+}
+
+void FileView::note_had(std::uint64_t page) noexcept {
+  {
+    sync::MutexLock lock(mutex_);
+    if (page < failed_first_ || page >= failed_end_) return;
+  }
+  // Without memory for that it is retried when the others are.
+  static_cast<void>(view_->clear_failed(place(page), 1));
 }
 
 std::error_code FileView::last_error() noexcept {

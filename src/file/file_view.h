@@ -94,6 +94,8 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   void note_error(std::error_code error) noexcept;
   // An access to the page cannot be had: it raises SIGBUS, and so does every access to it until retry_due().
   void fail(std::uint64_t page, std::error_code error) noexcept;
+  // The page has been had after all: accesses are asked about again, if it had failed.
+  void note_had(std::uint64_t page) noexcept;
   // Why the last one failed; zero if none did.
   std::error_code last_error() noexcept;
   // Accesses to pages that failed are asked about again, if it is time. When to ask next; kNever if none failed.

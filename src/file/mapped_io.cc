@@ -131,7 +131,8 @@ Transfer read_piece(const std::shared_ptr<Inode>& inode, SharedReadahead& readah
 
 // `bytes` of the piece.
 Transfer write_piece(const std::shared_ptr<Inode>& inode, IoPath path, const Piece& piece,
-                     std::size_t bytes, std::uint64_t* offset, const sync::WaitLimit& limit) {
+                     std::size_t bytes, std::uint64_t* offset, const sync::WaitLimit& limit,
+                     const std::uint64_t* cuts) {
   std::array<std::span<const std::byte>, limits::kStoreIoMaxPieces> parts;
   std::size_t count = 0;
   for (std::size_t left = bytes; left > 0; ++count) {
@@ -140,9 +141,9 @@ Transfer write_piece(const std::shared_ptr<Inode>& inode, IoPath path, const Pie
     left -= parts[count].size();
   }
   if (path == IoPath::kDirect)
-    return direct_write(inode, {parts.data(), count}, bytes, offset, limit);
+    return direct_write(inode, {parts.data(), count}, bytes, offset, limit, cuts);
   Gather from({parts.data(), count});
-  return write_at(*inode, from, bytes, offset, limit);
+  return write_at(*inode, from, bytes, offset, limit, Space::kNeeded, cuts);
 }
 
 }  // namespace
@@ -175,8 +176,9 @@ Transfer mapped_write(const std::shared_ptr<Inode>& inode, IoPath path,
   const std::size_t alignment =
       path == IoPath::kDirect ? inode->cache().traits().io_alignment_bytes : 1;
   const bool extended = *offset == kAtEnd && bytes > Bounce::bytes_max(inode->cache());
+  std::uint64_t cuts = 0;
   if (extended) {
-    moved.error = extend(inode, alignment, &bytes, offset, limit);
+    moved.error = extend(inode, alignment, &bytes, offset, &cuts, limit);
     if (moved.error) return moved;
   }
   const bool appends = *offset == kAtEnd;  // in one piece
@@ -191,14 +193,15 @@ Transfer mapped_write(const std::shared_ptr<Inode>& inode, IoPath path,
     moved.error = got.error;
     if (got.bytes == 0) break;
     std::uint64_t at = appends ? kAtEnd : *offset + moved.bytes;
-    const Transfer put = write_piece(inode, path, piece, got.bytes, &at, limit);
+    const Transfer put =
+        write_piece(inode, path, piece, got.bytes, &at, limit, extended ? &cuts : nullptr);
     if (appends) *offset = at;
     moved.bytes += put.bytes;
     if (put.error) moved.error = put.error;
     if (put.bytes < got.bytes) break;
   }
   if (extended && moved.bytes < bytes) {
-    (void)cut_back(inode, *offset + bytes, *offset + moved.bytes, limit);
+    (void)cut_back(inode, *offset + bytes, *offset + moved.bytes, cuts, limit);
   }
   return moved;
 }

@@ -12,8 +12,9 @@
 //  1. Each piece is a read or a write of its own: towards others a piece is atomic as any other, but between two
 //     pieces of one write somebody else's may come. Pieces end where pages do, so each page is still seen whole.
 //  2. An append is in one place. One of more than a piece first extends the file by zeros; then its bytes are
-//     written there. If that ends early, what is missing is cut off again, unless the file has another size by
-//     then, or the limit that ended it leaves no time (docs/decisions/011-buffers-in-mappings.md).
+//     written there. It ends (ECANCELED) before a piece whose place somebody has cut away or moved meanwhile. If it
+//     ends early, what is missing is cut off again, unless the file has another size by then or was cut, or the limit
+//     that ended it leaves no time to wait (docs/decisions/011-buffers-in-mappings.md).
 //  3. A page of the buffer that cannot be had (EFAULT) ends it: what was moved before counts.
 //
 // Who calls: FileImpl, from the caller's thread or a worker's, holding nothing, if and only if the table says

@@ -140,8 +140,8 @@ TEST_P(MappingWait, AStoreThatTouchesAMappingInACutGetsASignal) {
 }
 
 // A file shrinks and grows all the time under those who access its end. What is there when the file has grown can be
-// accessed. Fails, at times, if an access that is beyond the end when it is looked at raises SIGBUS for a while, though
-// the file is long enough again; each time if past_end() fails the page.
+// accessed. Fails, in one of some thousand rounds, if an access that is beyond the end when it is looked at raises SIGBUS
+// for a while (past_end() fails the page), though the file is long enough again.
 TEST_P(MappingWait, WhatHasGrownAgainIsThere) {
   sync::Atomic<bool> stop{false};
   std::vector<sync::Thread> others;

@@ -267,7 +267,7 @@ PageFault::Next PageFault::reserved() noexcept {
 }
 
 PageFault::Next PageFault::take_credit() noexcept {
-  if (credit_) return hold();
+  QUIRE_DCHECK(!credit_);
   step_ = Step::kCredit;
   return inode().cache().dirty().take_async(1, at_credit_) ? credited() : Next::kWaits;
 }

@@ -3,29 +3,23 @@
 // end in a signal; each case ends by itself, or Watchdog ends it and says so. Threads are held where they are by the
 // store, never by sleeps. (The same with stand-ins, under the simulation's schedules: mapped_io_sim_test.cc.)
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <functional>
 #include <future>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "cache/test_pages.h"
-#include "file/test_cache.h"
 #include "file/test_cuts.h"
-#include "file/test_mapping.h"
-#include "map/test_faults.h"
-#include "quire/cache.h"
+#include "file/test_self_mapped.h"
+#include "quire/error.h"
 #include "quire/mapping.h"
-#include "quire/store_memory.h"
 #include "sync/atomic.h"
 
 namespace quire::file {
@@ -37,161 +31,6 @@ const std::array<IoPath, 2> kPaths = {IoPath::kCached, IoPath::kDirect};
 CallOptions by(IoPath path) {
   return {.path = path};
 }
-
-// Ends the test program, loudly, if a test has not ended by then.
-class Watchdog {
- public:
-  Watchdog() {
-    struct sigaction action = {};
-    action.sa_handler = [](int) {
-      static constexpr char kText[] = "\nA read or write of mapped memory hangs.\n";
-      static_cast<void>(::write(STDERR_FILENO, kText, sizeof kText - 1));
-      ::_exit(99);
-    };
-    ::sigaction(SIGALRM, &action, &before_);
-    ::alarm(kSecondsMax);
-  }
-  ~Watchdog() {
-    ::alarm(0);
-    ::sigaction(SIGALRM, &before_, nullptr);
-  }
-  Watchdog(const Watchdog&) = delete;
-  Watchdog& operator=(const Watchdog&) = delete;
-
- private:
-  static constexpr unsigned kSecondsMax = 100;
-  struct sigaction before_ = {};
-};
-
-// Bytes of which no two pages, nor two places of a page, are alike.
-std::vector<std::byte> pattern(unsigned which, std::size_t bytes, std::size_t offset = 0) {
-  std::vector<std::byte> all(bytes);
-  for (std::size_t i = 0; i < bytes; ++i) {
-    const std::size_t at = offset + i;
-    all[i] = static_cast<std::byte>(1 + (at / kPage * 7 + at / 3 + which * 83) % 251);
-  }
-  return all;
-}
-
-// Of pages that somebody filled, each with one letter: those letters; '?' where a page is not of one.
-std::string letters_of(std::span<const std::byte> bytes) {
-  std::string letters;
-  for (std::size_t at = 0; at < bytes.size(); at += kPage) {
-    const auto page = bytes.subspan(at, std::min(kPage, bytes.size() - at));
-    const bool one =
-        std::all_of(page.begin(), page.end(), [&](std::byte b) { return b == page[0]; });
-    letters += one ? static_cast<char>(page[0]) : '?';
-  }
-  return letters;
-}
-
-class SelfMapped : public MappedFile {
- protected:
-  static constexpr unsigned kFiles = 3;
-  static constexpr std::size_t kPages = 8;
-  static constexpr std::size_t kBytes = kPages * kPage;
-
-  // File "f", which the fixture has, and two more; all of them mapped, none of their pages cached.
-  struct Tested {
-    File file;
-    Mapping map;
-    std::span<std::byte> bytes() const { return {map.data(), map.size()}; }
-    std::span<std::byte> bytes(std::size_t offset, std::size_t length) const {
-      return bytes().subspan(offset, length);
-    }
-  };
-
-  void SetUp() override {
-    watchdog_.emplace();
-    MappedFile::SetUp();
-    if (IsSkipped()) return;
-    begin();
-  }
-  void TearDown() override {
-    end_files();
-    MappedFile::TearDown();
-    watchdog_.reset();
-  }
-  void begin(std::size_t pages = kPages) {
-    end_files();
-    make({.io_alignment_bytes = 512}, 0);
-    for (unsigned i = 0; i < kFiles; ++i) {
-      store_->poke(name(i), pattern(i, pages * kPage));
-      tested_[i].file = cache_->open(name(i), kRw).value();
-      tested_[i].map = tested_[i].file.map(0, pages * kPage).value();
-    }
-    file_ = cache_->open("f", kRw).value();
-  }
-  // All begins again, as it was.
-  void again() {
-    for (unsigned i = 0; i < kFiles; ++i) {
-      drop(i);
-      ASSERT_TRUE(tested_[i].file.truncate(kBytes).ok());
-      ASSERT_EQ(tested_[i].file.write(pattern(i, kBytes), 0).value(), kBytes);
-      drop(i);
-    }
-  }
-  void end_files() {
-    if (store_ == nullptr) return;
-    store_->set_hook({});
-    store_->release_held();
-    for (Tested& tested : tested_) {
-      tested.map = Mapping();
-      if (!tested.file.is_open()) continue;
-      EXPECT_TRUE(tested.file.close().ok());
-    }
-  }
-  static std::string name(unsigned i) { return std::string(1, static_cast<char>('f' + i)); }
-
-  File& file(unsigned i) { return tested_[i].file; }
-  std::span<std::byte> memory(unsigned i, std::size_t offset, std::size_t length) {
-    return tested_[i].bytes(offset, length);
-  }
-  // No page of these is cached any more.
-  void drop(unsigned i, std::uint64_t offset = 0, std::uint64_t length = 0) {
-    ASSERT_TRUE(file(i).write_and_invalidate(offset, length).ok());
-  }
-  std::vector<std::byte> contents(unsigned i) {
-    std::vector<std::byte> all(file(i).stat()->size_bytes);
-    EXPECT_EQ(file(i).read(all, 0).value(), all.size());
-    return all;
-  }
-  // What a program sees there.
-  static std::vector<std::byte> seen(std::span<const std::byte> memory) {
-    return {memory.begin(), memory.end()};
-  }
-  void fill(unsigned i, const std::string& letters) {
-    for (std::size_t page = 0; page < letters.size(); ++page) {
-      ASSERT_EQ(file(i).write(filled(kPage, letters[page]), page * kPage).value(), kPage);
-    }
-    ASSERT_TRUE(file(i).truncate(letters.size() * kPage).ok());
-    drop(i);
-  }
-
-  // Runs the calls at once, a thread each. Each of the first `at_store` requests to read is held until all of them
-  // have been made: so the calls are in the middle of what they do together.
-  void at_once_from_threads(const std::vector<std::function<void()>>& calls, std::size_t at_store) {
-    store_->set_hook(when(StoreOp::kRead, held()));
-    sync::Atomic<std::size_t> ended{0};
-    std::vector<sync::Thread> threads;
-    for (const auto& call : calls) {
-      threads.push_back(start_thread("self", [&] {
-        call();
-        ended.fetch_add(1);
-      }));
-    }
-    until([&] { return store_->held() >= at_store; });
-    store_->set_hook({});
-    until([&] {
-      store_->release_held();
-      return ended.load() == calls.size();
-    });
-    for (sync::Thread& thread : threads) thread.join();
-  }
-
-  std::optional<Watchdog> watchdog_;
-  std::array<Tested, kFiles> tested_;
-};
 
 INSTANTIATE_TEST_SUITE_P(Strategies, SelfMapped, kMappedAs, mapped_as_name);
 
@@ -257,7 +96,7 @@ TEST_P(SelfMapped, FilesThatCross) {
           const auto buffer = memory(next, 0, length);
           const auto moved =
               own % 2 == 0 ? file(i).read(buffer, 0, call) : file(i).write(buffer, 0, call);
-          EXPECT_TRUE(moved.ok() && *moved == length) << moved.error().message();
+          EXPECT_TRUE(moved.ok() && *moved == length) << said(moved);
         });
       }
       // Different calls may meet at one request. Under `inode` a call may have to wait for another's operation before it
@@ -452,9 +291,9 @@ TEST_P(SelfMapped, TruncatesOfTheBufferAtAnyTime) {
   for (unsigned i = 0; i < 400; ++i) {
     const CallOptions call = by(kPaths[i % 2]);
     const auto wrote = file(1).write(memory(0, 0, kBytes), 0, call);
-    EXPECT_TRUE(wrote.ok() || wrote.code() == kBadAddress) << wrote.error().message();
+    EXPECT_TRUE(wrote.ok() || wrote.code() == kBadAddress) << said(wrote);
     const auto read = file(2).read(memory(0, 0, kBytes), 0, call);
-    EXPECT_TRUE(read.ok() || read.code() == kBadAddress) << read.error().message();
+    EXPECT_TRUE(read.ok() || read.code() == kBadAddress) << said(read);
   }
   stop = true;
   cutter.join();
@@ -548,7 +387,7 @@ TEST_P(SelfMapped, ABufferThatMayNotBeStoredInto) {
     again();
     ASSERT_TRUE(tested_[0].map.protect(kPage, kPage, MapAccess::kRead).ok());
     const auto got = file(1).read(memory(0, 0, 3 * kPage), 0, by(path));
-    EXPECT_TRUE(got.ok() && *got == kPage) << got.error().message();
+    EXPECT_TRUE(got.ok() && *got == kPage) << said(got);
     EXPECT_EQ(file(1).read(memory(0, kPage, kPage), 0, by(path)).code(), kBadAddress);
     EXPECT_EQ(seen(memory(0, 0, kPage)), pattern(1, kPage));
     EXPECT_EQ(seen(memory(0, kPage, 2 * kPage)), pattern(0, 2 * kPage, kPage));
@@ -592,6 +431,20 @@ TEST_P(SelfMapped, ABufferThatCannotBeRead) {
   }
 }
 
+// A page that failed is there again when something has been read into it. Fails without note_had().
+TEST_P(SelfMapped, WhatIsReadIntoAPageThatFailedIsThere) {
+  again();
+  std::byte* const byte = memory(0, 2 * kPage, 1).data();
+  store_->set_hook([](const StoreRequest& request) {
+    const bool bad = request.op == StoreOp::kRead && request.path == "f";
+    return bad ? failing(std::errc::io_error) : StoreVerdict{};
+  });
+  EXPECT_EQ(map::load(byte), map::kBus);
+  store_->set_hook({});
+  EXPECT_EQ(file(1).read(memory(0, 2 * kPage, kPage), 0).value(), kPage);
+  EXPECT_EQ(map::load(byte), map::value(static_cast<char>(pattern(1, 1)[0])));
+}
+
 // A strict cache refuses direct IO from bytes to themselves, were it one byte of them, and nothing else. Fails without
 // refused(), or if that looks at pages.
 TEST_P(SelfMapped, StrictRefusesTrueOverlapsAlone) {
@@ -607,8 +460,8 @@ TEST_P(SelfMapped, StrictRefusesTrueOverlapsAlone) {
       EXPECT_EQ(wrote.code(), deadlock);
       EXPECT_EQ(got.code(), deadlock);
     } else {
-      EXPECT_TRUE(wrote.ok() && *wrote == length) << wrote.error().message();
-      EXPECT_TRUE(got.ok() && *got == length) << got.error().message();
+      EXPECT_TRUE(wrote.ok() && *wrote == length) << said(wrote);
+      EXPECT_TRUE(got.ok() && *got == length) << said(got);
     }
   };
   both(0, 0, kPage, true);

@@ -9,8 +9,11 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <thread>
 #include <utility>
 #include <vector>
+
+#include "file/fault_service.h"
 
 namespace quire::model {
 namespace {
@@ -197,6 +200,10 @@ void World::check_books() {
     return file.model.may_be_lost(0, kLastPage);
   });
   if (lost) return;  // no sync succeeds, so nothing is promised
+  // A program that was answered goes on while the answer ends, and gives back what it held.
+  if (const auto service = file::FaultService::of_process(); service.ok()) {
+    while ((*service)->under_way() > 0) std::this_thread::yield();
+  }
   if (Status synced = sync_all(); !synced.ok()) {
     throw Mismatch("books: " + synced.error().message());
   }
