@@ -87,9 +87,13 @@ MappedMemory::Ready FileView::prepare(std::span<const std::byte> part, Access ac
   const std::size_t in_page =
       static_cast<std::size_t>(part.data() - view_->memory().data()) % limits::kPageBytes;
   const std::uint64_t begin = first_page_ + *place;
+  const std::uint64_t pages = cache::pages_of(in_page + part.size());
+  if (access == Access::kStore &&
+      !view_->allows(*place, static_cast<std::size_t>(pages), map::Access::kReadWrite)) {
+    return {0, std::make_error_code(std::errc::bad_address)};
+  }
   std::uint64_t first = begin;
-  const std::error_code error =
-      bring_in(&first, begin + cache::pages_of(in_page + part.size()), access, limit);
+  const std::error_code error = bring_in(&first, begin + pages, access, limit);
   if (!error) return {part.size(), {}};
   const std::uint64_t had = cache::page_offset(first - begin);
   return {had > in_page ? static_cast<std::size_t>(had - in_page) : 0, error};
