@@ -70,4 +70,8 @@ std::size_t NoMemory::left() noexcept {
   return left_to_give;
 }
 
+std::size_t NoMemory::refusals_left() noexcept {
+  return left_to_refuse;
+}
+
 }  // namespace quire::file

@@ -15,8 +15,9 @@ class NoMemory {
   NoMemory(const NoMemory&) = delete;
   NoMemory& operator=(const NoMemory&) = delete;
 
-  // Of `left`, those that there are still.
+  // Of `left`, those that there are still; and of `times`.
   static std::size_t left() noexcept;
+  static std::size_t refusals_left() noexcept;
 };
 
 }  // namespace quire::file

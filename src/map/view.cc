@@ -122,11 +122,12 @@ Status View::for_each_change(std::size_t first, std::size_t count, Wanted&& want
                              Change&& change) {
   const std::size_t end = first + count;
   while (first < end) {
-    Run run = runs_.at(first);
-    run = {first, std::min(run.end(), end) - first, run.state};
+    const Run whole = runs_.at(first);
+    const Run run = {first, std::min(whole.end(), end) - first, whole.state};
     first = run.end();
     if (!wanted(run.state)) continue;
-    if (!runs_.reserve()) return no_memory();
+    // What is all of a run needs no place for the rest.
+    if (run.count < whole.count && !runs_.reserve()) return no_memory();
     if (Status acted = act(run); !acted) return acted;
     State state = run.state;
     change(state);
