@@ -100,13 +100,15 @@ class QUIRE_EXPORT Mapping {
   // its neighbours: the access is cheaper, and theirs are faults of their own. Never fails for want of memory.
   Status advise(std::size_t offset, std::size_t length, Advice advice);
   // Brings the range into sight, so that accesses of that kind take no fault while the pages stay in the cache and
-  // are not written back. Waits. Errors: what would raise SIGBUS at an access; ENOTSUP for kReadWrite where
-  // stores can never be allowed (protect()). The pages are dirty then, stored into or not.
+  // are not written back. Waits. Errors: what would raise SIGBUS at an access; for kReadWrite,
+  // ENOTSUP where stores can never be allowed (protect()), and EACCES where they are not now. The pages are dirty then,
+  // stored into or not.
   Status populate(std::size_t offset, std::size_t length, MapAccess access,
                   const CallOptions& call = {});
   // As munmap(2), of a part or of all. The last part gives the file back as File::close() does, and returns what
-  // that returns. What was stored stays in the cache, and is written back in time. Errors: ENOMEM, then a part may be
-  // unmapped.
+  // that returns. What was stored stays in the cache, and is written back in time. Errors: ENOMEM, at the kernel's limit
+  // of mappings (vm.max_map_count), where a part in the middle needs one more: then a part may be unmapped, and the rest
+  // is mapped as before.
   Status unmap(std::size_t offset, std::size_t length);
   Status unmap();
 

@@ -72,10 +72,15 @@ class MappingImpl {
   Result<Part> part(std::size_t offset, std::size_t length) const;
   std::uint64_t page(std::size_t place) const noexcept { return view_->first_page() + place; }
   Status unmap(Part part);
+  // All of it, whatever the kernel says to that.
+  Status unmap_all();
   // The child of a fork has nothing to unmap.
   bool forked() const noexcept { return file_->usable(OpenFlags{}) == Errc::kForked; }
 
  private:
+  std::span<std::byte> bytes(Part part) const noexcept {
+    return memory().subspan(part.first * limits::kPageBytes, part.count * limits::kPageBytes);
+  }
   MappingImpl(std::shared_ptr<file::FileView> view, MapAccess most)
       : view_(std::move(view)), most_(most) {}
 
@@ -117,10 +122,10 @@ Result<std::unique_ptr<MappingImpl>> MappingImpl::make(FileImpl& file, std::uint
       return give_up(std::move(installed).error());
     }
   }
-  Result<file::FaultService::Use> service =
-      file::FaultService::of_process({.in_thread = options.in_thread});
-  if (!service) return give_up(std::move(service).error());
   try {
+    Result<file::FaultService::Use> service =
+        file::FaultService::of_process({.in_thread = options.in_thread});
+    if (!service) return give_up(std::move(service).error());
     Result<cache::FilePages::Mapped> mapped = begin_mapped(*inode, to_limit(call));
     if (!mapped) return give_up(std::move(mapped).error());
     Result<std::unique_ptr<map::View>> made = map::View::map(
@@ -163,14 +168,33 @@ Result<MappingImpl::Part> MappingImpl::part(std::size_t offset, std::size_t leng
 
 Status MappingImpl::unmap(Part part) {
   map::View& view = view_->view();
-  file::MappingTable::of_process().remove(
-      memory().subspan(part.first * limits::kPageBytes, part.count * limits::kPageBytes),
-      view_.get());
+  // What the table does not know must not ask for pages, or it would ask for ever; and what is unmapped must not be in it,
+  // since it may be somebody else's at once. So first it is made sure that it can be unmapped.
+  Status closed = view.close_off(part.first, &part.count);
+  if (part.count == 0) return closed;
+  // What could not be taken out of the table before goes with the rest.
+  if (view.mapped_pages() == 0) part = {0, view.pages()};
+  if (!file::MappingTable::of_process().remove(bytes(part), view_.get())) {
+    // Nobody can access it, and it can be unmapped later.
+    return file_->fail(std::make_error_code(std::errc::not_enough_memory), "unmapping a part of");
+  }
   // Before the file forgets it: as long as there are accesses the engine sees to them.
-  if (Status unmapped = view.unmap(part.first, part.count); !unmapped) return unmapped;
-  if (view.mapped_pages() > 0) return {};
+  Status unmapped = view.unmap(part.first, part.count);
+  if (view.mapped_pages() > 0) return closed ? std::move(unmapped) : std::move(closed);
   static_cast<file::FileViews&>(view_->inode().views()).remove(view);
   return file_->close();
+}
+
+Status MappingImpl::unmap_all() {
+  const Part all{0, view_->view().pages()};
+  Status unmapped = unmap(all);
+  map::View& view = view_->view();
+  if (view.mapped_pages() == 0) return unmapped;
+  // The kernel is at its limit of mappings. Whoever accesses what is left of it accesses what he has unmapped.
+  (void)file::MappingTable::of_process().remove(bytes(all), view_.get());
+  static_cast<file::FileViews&>(view_->inode().views()).remove(view);
+  file_->close_and_log();
+  return unmapped;
 }
 
 Result<Mapping> File::map(std::uint64_t offset, std::uint64_t length, const MapOptions& options,
@@ -219,7 +243,7 @@ Mapping::~Mapping() {
     return;
   }
   // Not by unmap(), which forgets what has the log.
-  const Status unmapped = impl_->unmap(*impl_->part(0, 0));
+  const Status unmapped = impl_->unmap_all();
   if (!unmapped) impl_->file().log_error(unmapped.error());
 }
 
@@ -294,6 +318,9 @@ Status Mapping::populate(std::size_t offset, std::size_t length, MapAccess acces
   const bool stores = access == MapAccess::kReadWrite;
   if (stores && impl_->most() != MapAccess::kReadWrite) {
     return failed(std::make_error_code(std::errc::not_supported));
+  }
+  if (stores && !impl_->view().view().allows(part->first, part->count, map::Access::kReadWrite)) {
+    return failed(std::make_error_code(std::errc::permission_denied));
   }
   std::uint64_t first = impl_->page(part->first);
   const std::error_code error = impl_->view().bring_in(

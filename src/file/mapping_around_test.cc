@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cache/test_pages.h"
+#include "file/test_cuts.h"
 #include "file/test_mapping.h"
 #include "map/test_faults.h"
 

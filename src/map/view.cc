@@ -122,11 +122,12 @@ Status View::for_each_change(std::size_t first, std::size_t count, Wanted&& want
                              Change&& change) {
   const std::size_t end = first + count;
   while (first < end) {
-    Run run = runs_.at(first);
-    run = {first, std::min(run.end(), end) - first, run.state};
+    const Run whole = runs_.at(first);
+    const Run run = {first, std::min(whole.end(), end) - first, whole.state};
     first = run.end();
     if (!wanted(run.state)) continue;
-    if (!runs_.reserve()) return no_memory();
+    // What is all of a run needs no place for the rest.
+    if (run.count < whole.count && !runs_.reserve()) return no_memory();
     if (Status acted = act(run); !acted) return acted;
     State state = run.state;
     change(state);
@@ -151,12 +152,14 @@ View::View(Userfault& userfault, int memfd, std::uint64_t offset, std::span<std:
       memfd_(memfd),
       offset_(offset),
       memory_(memory),
-      runs_(memory.size() / kPage, State{.mapped = true, .replaced = false, .access = access}) {
+      runs_(memory.size() / kPage,
+            State{.mapped = true, .closed = false, .replaced = false, .access = access}) {
   userfault_.view_made();
 }
 
 View::~View() {
-  QUIRE_CHECK(unmap(0, pages()).ok());
+  // What the kernel does not unmap, at the limit of mappings, stays: nobody has its address, and it is lost.
+  static_cast<void>(unmap(0, pages()));
   userfault_.view_gone();
 }
 
@@ -167,6 +170,15 @@ std::size_t View::mapped_pages() const {
       0, pages(), [](const State& state) { return state.mapped; },
       [&](const Run& run) { mapped += run.count; });
   return mapped;
+}
+
+bool View::allows(std::size_t first, std::size_t count, Access access) const {
+  const Shared lock(*this);
+  bool allowed = true;
+  for_each(
+      first, count, [&](const State& state) { return state.mapped && state.access < access; },
+      [&](const Run&) { allowed = false; });
+  return allowed;
 }
 
 std::optional<std::size_t> View::page_of(const std::byte* address) const {
@@ -335,10 +347,30 @@ Status View::set_access(std::size_t first, std::size_t count, Access access) {
       [&](State& state) { state.access = access; });
 }
 
+Status View::close_off(std::size_t first, std::size_t* count) {
+  const Alone lock(*this);
+  std::size_t closed = 0;
+  Status status = for_each_change(
+      first, *count, [](const State& state) { return state.mapped; },
+      [&](const Run& run) -> Status {
+        const std::span<std::byte> range = bytes(run.first, run.count);
+        userfault_.count(Call::kAccess);
+        if (::mprotect(range.data(), range.size(), PROT_NONE) != 0) return no_memory();
+        closed = run.end() - first;
+        userfault_.wake(range);
+        return {};
+      },
+      [](State& state) {
+        state = {.mapped = false, .closed = true, .replaced = false, .access = Access::kRead};
+      });
+  if (!status.ok()) *count = closed;
+  return status;
+}
+
 Status View::unmap(std::size_t first, std::size_t count) {
   const Alone lock(*this);
   return for_each_change(
-      first, count, [](const State& state) { return state.mapped; },
+      first, count, [](const State& state) { return state.mapped || state.closed; },
       [&](const Run& run) -> Status {
         const std::span<std::byte> range = bytes(run.first, run.count);
         userfault_.count(Call::kUnmap);
@@ -347,7 +379,9 @@ Status View::unmap(std::size_t first, std::size_t count) {
         userfault_.wake(range);
         return {};
       },
-      [](State& state) { state = {.mapped = false, .replaced = false, .access = Access::kRead}; });
+      [](State& state) {
+        state = {.mapped = false, .closed = false, .replaced = false, .access = Access::kRead};
+      });
 }
 
 }  // namespace quire::map
