@@ -55,8 +55,7 @@
 #ifndef QUIRE_MAPPING_H_
 #define QUIRE_MAPPING_H_
 
-#include <signal.h>
-
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
