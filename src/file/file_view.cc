@@ -130,10 +130,10 @@ void FileView::note_marked(const Shown& shown) noexcept {
 void FileView::show_ahead(std::uint64_t page, std::uint64_t end) noexcept {
   // Several threads at once may take each other's place. It is a guess anyway.
   const bool follows = expected_.load() == page;
-  const std::size_t wanted =
-      follows ? std::clamp(2 * shown_ahead_.load(), limits::kFaultAroundPages,
-                           limits::kFaultAheadPagesMax)
-              : 0;
+  const std::size_t wanted = follows
+                                 ? std::clamp(2 * shown_ahead_.load(), limits::kFaultAroundPages,
+                                              limits::kFaultAheadPagesMax)
+                                 : 0;
   shown_ahead_.store(wanted);
   const std::uint64_t to = std::min<std::uint64_t>(end + wanted, end_page());
   // The program goes on while its next pages are shown.

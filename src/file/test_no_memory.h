@@ -1,5 +1,5 @@
 // NoMemory: as long as one exists no memory is to be had by `new`, in the thread that made it. For test programs with
-// test_no_memory.cc among their sources.
+// no_memory_test.cc among their sources.
 #ifndef QUIRE_FILE_TEST_NO_MEMORY_H_
 #define QUIRE_FILE_TEST_NO_MEMORY_H_
 

@@ -1,7 +1,11 @@
-#include "file/test_no_memory.h"
+// The memory that is refused (test_no_memory.h), and that it is.
+#include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <memory>
 #include <new>
+
+#include "file/test_no_memory.h"
 
 namespace {
 
@@ -74,4 +78,20 @@ std::size_t NoMemory::refusals_left() noexcept {
   return left_to_refuse;
 }
 
+namespace {
+
+std::unique_ptr<int> some() {
+  return std::unique_ptr<int>(new (std::nothrow) int(1));
+}
+
+TEST(NoMemoryTest, IsRefusedAfterSoManyTimesAndSoOften) {
+  const NoMemory none(1, 2);
+  EXPECT_NE(some(), nullptr);
+  EXPECT_EQ(some(), nullptr);
+  EXPECT_EQ(some(), nullptr);
+  EXPECT_EQ(NoMemory::refusals_left(), 0u);
+  EXPECT_NE(some(), nullptr);
+}
+
+}  // namespace
 }  // namespace quire::file
