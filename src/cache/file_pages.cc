@@ -85,9 +85,68 @@ void FilePages::list_store(PageWord& word) noexcept {
   if (!listed && dirty_.add(value.frame())) became_dirty();
 }
 
-bool FilePages::end_store(std::uint64_t index, PageWord& word) noexcept {
+namespace {
+
+// Makes of pages that are out of sight ordinary ones.
+class StopWatching final : public Views::Told {
+ public:
+  explicit StopWatching(FilePages& pages) : pages_(pages) {}
+
+  void told(std::uint64_t page, bool /*mapped*/, bool stored) noexcept override {
+    PageWord& word = *pages_.find(page);
+    heard_ |= stored;
+    const bool news = word.stop_watching(stored);
+    const PageValue value = word.load();
+    if (news || !value.sealed()) return;
+    QUIRE_CHECK(value.state() == PageState::kDirty);
+    pages_.dirty().remove(value.frame());
+    pages_.wake(page, word.end_sealed_write());
+    ++credits_;
+  }
+  void end() noexcept {
+    pages_.cache().dirty().give(credits_);
+    if (heard_) pages_.note_heard();
+  }
+
+ private:
+  FilePages& pages_;
+  std::uint64_t credits_ = 0;
+  bool heard_ = false;
+};
+
+}  // namespace
+
+void FilePages::hide(std::uint64_t first, std::uint64_t count) noexcept {
+  views().hide(first, count);
+  if (!watching_.load()) return;
+  const Walker walker(*this);
+  StopWatching stop(*this);
+  std::uint64_t begin = first;
+  std::uint64_t end = first;  // of neighbours that are watched
+  tree_.for_each(first, first + count - 1, [&](std::uint64_t index, PageWord& word) {
+    if (!word.load().watched()) return true;
+    if (index != end) {
+      if (begin < end) views().ask(begin, end - begin, stop);
+      begin = index;
+    }
+    end = index + 1;
+    return true;
+  });
+  if (begin < end) views().ask(begin, end - begin, stop);
+  stop.end();
+}
+
+void FilePages::note_unheard(std::uint64_t first, std::uint64_t last) noexcept {
+  const Walker walker(*this);
+  tree_.for_each(first, last, [&](std::uint64_t /*index*/, PageWord& word) {
+    if (word.load().watched()) word.note_unheard();
+    return true;
+  });
+}
+
+bool FilePages::end_store(std::uint64_t index, PageWord& word, std::uint64_t flags) noexcept {
   const PageValue before =
-      word.load().state() == PageState::kFilling ? word.end_fill_dirty() : word.end_write();
+      word.load().state() == PageState::kFilling ? word.end_fill_dirty() : word.end_write(flags);
   wake(index, before);
   return before.dirty();
 }

@@ -103,10 +103,22 @@ bool ParkedWrite::end(std::error_code error) noexcept {
   return true;
 }
 
-void ParkedWrite::finish() noexcept {
+void ParkedWrite::finish(bool watched) noexcept {
   QUIRE_DCHECK(held());
   step_ = Step::kIdle;
-  if (pages_.end_store(index_, *std::exchange(word_, nullptr))) pages_.cache().dirty().give(1);
+  if (watched) pages_.begin_watching();
+  const bool carries_credit = pages_.end_store(index_, *std::exchange(word_, nullptr),
+                                               watched ? PageValue::kWatched : 0);
+  if (carries_credit) pages_.cache().dirty().give(1);
+}
+
+void ParkedWrite::finish_load(bool shown) noexcept {
+  QUIRE_DCHECK(held());
+  step_ = Step::kIdle;
+  pages_.begin_watching();
+  const PageValue before = std::exchange(word_, nullptr)->end_watch(shown);
+  pages_.wake(index_, before);
+  if (before.dirty()) pages_.cache().dirty().give(1);
 }
 
 void ParkedWrite::release() noexcept {

@@ -91,7 +91,7 @@ std::error_code SealedRange::seal(std::uint64_t first, std::uint64_t last,
   }
   const bool hides = !fault::planted(fault::Planted::kSealHidesNothing);
   if (hides && pages_.memory() != nullptr && first_ < end_in_memory()) {
-    pages_.views().hide(first_, end_in_memory() - first_);
+    pages_.hide(first_, end_in_memory() - first_);
   }
   return error;
 }

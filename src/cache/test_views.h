@@ -60,6 +60,11 @@ class TestViews final : public Views {
     QUIRE_CHECK(::madvise(at(first), count * limits::kPageBytes, MADV_DONTNEED) == 0);
   }
 
+  // None of them watches.
+  void ask(std::uint64_t first, std::uint64_t count, Told& told) noexcept override {
+    for (std::uint64_t page = first; page < first + count; ++page) told.told(page, false, false);
+  }
+
   // The processor can load from the page, or store into it, without a fault.
   bool loads(std::uint64_t index) const {
     std::uint64_t entry = 0;

@@ -41,26 +41,58 @@ void FileViews::remove(const map::View& view) noexcept {
 }
 
 template <class Act>
-void FileViews::for_each(std::uint64_t first, std::uint64_t count, const Act& act) noexcept {
-  const Holding lock(lock_, sync::RwMode::kRead);
+void FileViews::for_each(std::uint64_t first, std::uint64_t count, const Act& act) const noexcept {
   for (const Shown& shown : views_) {
     const std::uint64_t begin = std::max(first, shown.first_page);
     const std::uint64_t end = std::min(first + count, shown.first_page + shown.view->pages());
     if (begin >= end) continue;
     act(*shown.view, static_cast<std::size_t>(begin - shown.first_page),
-        static_cast<std::size_t>(end - begin));
+        static_cast<std::size_t>(end - begin), begin);
     if (fault::planted(fault::Planted::kFirstViewAlone)) return;
   }
 }
 
+Status FileViews::unmap(map::View& view, std::size_t first, std::size_t count,
+                        cache::FilePages& pages, std::uint64_t page) noexcept {
+  if (!view.watches()) return view.unmap(first, count);
+  const Holding lock(lock_, sync::RwMode::kWrite);
+  Status unmapped = view.unmap(first, count);
+  pages.note_unheard(page, page + count - 1);
+  return unmapped;
+}
+
 void FileViews::protect(std::uint64_t first, std::uint64_t count) noexcept {
-  for_each(first, count,
-           [](map::View& view, std::size_t at, std::size_t pages) { view.protect(at, pages); });
+  const Holding lock(lock_, sync::RwMode::kRead);
+  for_each(first, count, [](map::View& view, std::size_t at, std::size_t pages, std::uint64_t) {
+    if (!view.watches()) view.protect(at, pages);
+  });
 }
 
 void FileViews::hide(std::uint64_t first, std::uint64_t count) noexcept {
-  for_each(first, count,
-           [](map::View& view, std::size_t at, std::size_t pages) { view.zap(at, pages); });
+  const Holding lock(lock_, sync::RwMode::kRead);
+  for_each(first, count, [](map::View& view, std::size_t at, std::size_t pages, std::uint64_t) {
+    view.zap(at, pages);
+  });
+}
+
+void FileViews::ask(std::uint64_t first, std::uint64_t count, Told& told) noexcept {
+  constexpr std::uint64_t kAtOnce = map::StoreMarks::kPagesMax;
+  const Holding lock(lock_, sync::RwMode::kRead);
+  for (; count > 0; first += std::min(count, kAtOnce), count -= std::min(count, kAtOnce)) {
+    const std::uint64_t here = std::min(count, kAtOnce);
+    map::View::Stored all;
+    for_each(first, here, [&](map::View& view, std::size_t at, std::size_t pages,
+                              std::uint64_t page) {
+      if (!view.watches()) return;
+      const map::View::Stored some = view.stored(at, pages);
+      const auto place = static_cast<std::size_t>(page - first);
+      all.mapped |= some.mapped << place;
+      all.stored |= some.stored << place;
+    });
+    for (std::size_t i = 0; i < here; ++i) {
+      told.told(first + i, all.mapped.test(i), all.stored.test(i));
+    }
+  }
 }
 
 }  // namespace quire::file

@@ -1,7 +1,7 @@
 // FileViews: all mappings of one file, for the engine, which takes pages out of their sight before it changes or
 // forgets them (cache/views.h). Every mapping is told: a page that one of them still shows could be stored into.
 //
-// Who calls: add() and remove() who maps and unmaps; protect() and hide() the engine, as said there. The lock is held
+// Who calls: add(), unmap() and remove() who maps and unmaps; protect(), hide() and ask() the engine, as said there. The lock is held
 // over system calls of views, and never over a wait for anybody who accesses one.
 #ifndef QUIRE_FILE_FILE_VIEWS_H_
 #define QUIRE_FILE_FILE_VIEWS_H_
@@ -9,8 +9,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "cache/file_pages.h"
 #include "cache/views.h"
 #include "map/view.h"
+#include "quire/result.h"
 #include "sync/rw_lock.h"
 
 namespace quire::file {
@@ -22,20 +24,27 @@ class FileViews final : public cache::Views {
   [[nodiscard]] bool add(map::View& view, std::uint64_t first_page) noexcept;
   void remove(const map::View& view) noexcept;
 
+  // Unmaps part of `view`, which shows `pages` there from `page` on. If it watches, they are not quiet any more before
+  // anybody can ask again: what was stored through it is not forgotten. Errors: those of View::unmap().
+  Status unmap(map::View& view, std::size_t first, std::size_t count, cache::FilePages& pages,
+               std::uint64_t page) noexcept;
+
   void protect(std::uint64_t first, std::uint64_t count) noexcept override;
   void hide(std::uint64_t first, std::uint64_t count) noexcept override;
+  void ask(std::uint64_t first, std::uint64_t count, Told& told) noexcept override;
 
  private:
   struct Shown {
     map::View* view;
     std::uint64_t first_page;
   };
-  // Calls act(view, first, count) for the part that each view has of the pages.
+  // Calls act(view, first, count, page) for the part that each view has of the pages, of which the first is `page`.
+  // REQUIRES: lock_.
   template <class Act>
-  void for_each(std::uint64_t first, std::uint64_t count, const Act& act) noexcept;
+  void for_each(std::uint64_t first, std::uint64_t count, const Act& act) const noexcept;
 
-  // Alone by who changes what there is.
-  sync::RwLock lock_{sync::Rank::kFileViews};
+  // Alone by who changes what there is, or unmaps what watches.
+  mutable sync::RwLock lock_{sync::Rank::kFileViews};
   std::vector<Shown> views_;
 };
 

@@ -112,7 +112,18 @@ Result<std::unique_ptr<MappingImpl>> MappingImpl::make(FileImpl& file, std::uint
     return error;
   };
   const std::shared_ptr<file::Inode>& inode = own->inode();
-  Result<file::FaultService::Use> service = file::FaultService::of_process();
+  const bool stores = has(own->flags(), OpenFlags::kWrite) && options.shared;
+  const bool watches = options.async_stores && stores;
+  if (watches && inode->space() != nullptr) {
+    return give_up(Error(
+        std::errc::not_supported,
+        fmt::format("mapping {} with async_stores: space is taken before a page is stored into, "
+                    "and of such stores nobody hears in time; map without async_stores, or make "
+                    "the cache with CacheOptions::reserve_space = false",
+                    inode->path())));
+  }
+  Result<file::FaultService::Use> service =
+      file::FaultService::of_process({.async_stores = watches});
   if (!service) return give_up(std::move(service).error());
   const Result<file::FileViews*> views = begin_mapped(*inode, to_limit(call));
   if (!views) return give_up(views.error());
@@ -132,10 +143,9 @@ Result<std::unique_ptr<MappingImpl>> MappingImpl::make(FileImpl& file, std::uint
       (*views)->remove(view);
       throw;
     }
-    const bool writable = has(own->flags(), OpenFlags::kWrite);
     return std::unique_ptr<MappingImpl>(
         new MappingImpl(std::move(own), std::move(shared),
-                        writable && options.shared ? MapAccess::kReadWrite : MapAccess::kRead));
+                        stores ? MapAccess::kReadWrite : MapAccess::kRead));
   } catch (const std::bad_alloc&) {
     return give_up(Error(std::errc::not_enough_memory, "mapping " + inode->path()));
   }
@@ -158,9 +168,10 @@ Status MappingImpl::unmap(Part part) {
       memory().subspan(part.first * limits::kPageBytes, part.count * limits::kPageBytes),
       view_.get());
   // Before the file forgets it: as long as there are accesses the engine sees to them.
-  if (Status unmapped = view.unmap(part.first, part.count); !unmapped) return unmapped;
-  if (view.mapped_pages() > 0) return {};
-  static_cast<file::FileViews&>(view_->inode().views()).remove(view);
+  auto& views = static_cast<file::FileViews&>(view_->inode().views());
+  Status unmapped = views.unmap(view, part.first, part.count, view_->inode(), page(part.first));
+  if (!unmapped || view.mapped_pages() > 0) return unmapped;
+  views.remove(view);
   return file_->close();
 }
 

@@ -51,6 +51,7 @@ PageFault::PageFault(FaultService& service, std::shared_ptr<FileView> view, std:
       view_(std::move(view)),
       in_use_(inode()),
       page_(page),
+      access_stores_(store),
       store_(store),
       kind_(kind),
       at_operation_(*this),
@@ -282,17 +283,23 @@ PageFault::Next PageFault::held() noexcept {
 PageFault::Next PageFault::let_store() noexcept {
   const std::size_t place = view_->place(page_);
   map::View& view = view_->view();
-  inode().stamp_change();
+  const bool load = view.watches() && !access_stores_;
+  if (!load) inode().stamp_change();
   // Before anybody can store: or a sync that follows on the store could find nothing to write.
   if (!fault::planted(fault::Planted::kStoreListedLate)) write_.admit_stores();
   map::Done done = {0, map::Stop::kMapped};
   if (kind_ != map::Fault::Kind::kProtected) {
-    done = view.resolve(place, 1, map::Grant::kLoadsAndStores);
+    done = view.resolve(place, 1,
+                        load ? map::Grant::kMarkedStores : map::Grant::kLoadsAndStores);
   }
-  // There is a translation, without leave to store.
-  if (done.stop == map::Stop::kMapped) done = view.unprotect(place, 1);
+  // There is a translation, without leave to store; if the view watches, that needs none.
+  if (done.stop == map::Stop::kMapped && !view.watches()) done = view.unprotect(place, 1);
   if (fault::planted(fault::Planted::kStoreListedLate)) write_.admit_stores();
-  write_.finish();
+  if (load) {
+    write_.finish_load(done.all());
+  } else {
+    write_.finish(view.watches());
+  }
   credit_ = false;
   if (done.stop == map::Stop::kNoMemory) {
     return fail(std::make_error_code(std::errc::not_enough_memory));

@@ -216,6 +216,24 @@ void View::protect(std::size_t first, std::size_t count) noexcept {
       });
 }
 
+View::Stored View::stored(std::size_t first, std::size_t count) noexcept {
+  const Shared lock(*this);
+  Stored all;
+  for_each(
+      first, count, [](const State& state) { return state.mapped; },
+      [&](const Run& run) {
+        userfault_.count(Call::kScan);
+        const StoreMarks::Pages taken = userfault_.store_marks()->take(bytes(run.first, run.count));
+        for (std::size_t i = 0; i < run.count; ++i) {
+          const std::size_t at = run.first - first + i;
+          all.mapped.set(at);
+          // What was replaced shows nothing; nobody knows what it has shown before.
+          all.stored.set(at, run.state.replaced || taken.test(i));
+        }
+      });
+  return all;
+}
+
 void View::zap(std::size_t first, std::size_t count) noexcept {
   const Shared lock(*this);
   for_each(
