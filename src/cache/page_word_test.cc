@@ -167,6 +167,104 @@ TEST(PageWord, WaitersAreToldOnceAndByTheLastPin) {
   EXPECT_FALSE(word.load().waiters());
 }
 
+// A page in this state, held by one thread that is about to let go of it.
+void hold(PageWord& word, PageState state) {
+  in_state(word, PageState::kClean);
+  PageValue seen = word.load();
+  ASSERT_TRUE(word.begin_write(seen));
+  if (state == PageState::kClean) return;
+  (void)word.end_write(PageValue::kWatched);
+  if (state == PageState::kWriteback) {
+    ASSERT_TRUE(word.begin_writeback());
+  }
+  seen = word.load();
+  ASSERT_TRUE(word.begin_write(seen));
+}
+
+// A page that a program loads through a view that watches is quiet only if it was clean, or is already in that view's
+// sight.
+TEST(PageWord, OnlyACleanPageIsQuietWhenItComesIntoSight) {
+  for (const bool shown : {false, true}) {
+    PageWord word;
+    hold(word, PageState::kClean);
+    (void)word.end_watch(shown);
+    EXPECT_EQ(word.load().state(), PageState::kDirty);
+    EXPECT_TRUE(word.load().watched() && word.load().quiet() && !word.load().stored());
+    PageValue seen = word.load();
+    ASSERT_TRUE(word.begin_write(seen));
+    (void)word.end_watch(shown);
+    EXPECT_EQ(word.load().quiet(), !shown);
+  }
+  for (const PageState state : {PageState::kDirty, PageState::kWriteback}) {
+    PageWord word;
+    hold(word, state);
+    (void)word.end_watch(true);
+    EXPECT_TRUE(word.load().watched() && !word.load().quiet());
+    EXPECT_EQ(word.load().state(),
+              state == PageState::kDirty ? PageState::kDirty : PageState::kRewritten);
+  }
+}
+
+TEST(PageWord, AStoreMakesAPageNotQuiet) {
+  PageWord word;
+  hold(word, PageState::kClean);
+  (void)word.end_watch(true);
+  PageValue seen = word.load();
+  ASSERT_TRUE(word.begin_write(seen));
+  (void)word.end_write();
+  EXPECT_TRUE(word.load().watched() && !word.load().quiet() && word.load().stored());
+}
+
+// What must go to the store, and what the page is when it has, or could not.
+TEST(PageWord, AWatchedPageIsWrittenUnlessItIsQuietAndNothingWasStored) {
+  for (const bool quiet : {false, true}) {
+    for (const bool stored : {false, true}) {
+      for (const bool keeps : {false, true}) {
+        for (const bool ok : {false, true}) {
+          PageWord word;
+          hold(word, PageState::kClean);
+          (void)(quiet ? word.end_watch(true) : word.end_write(PageValue::kWatched));
+          ASSERT_TRUE(word.begin_writeback());
+          PageValue seen = word.load();
+          ASSERT_TRUE(word.try_pin(seen));
+          EXPECT_EQ(keeps ? word.keep_watching(stored) : word.stop_watching(stored),
+                    stored || !quiet);
+          EXPECT_EQ(word.load().stored(), stored || !quiet);
+          (void)word.unpin();
+          (void)word.end_writeback(ok);
+          EXPECT_EQ(word.load().state(), ok && !keeps ? PageState::kClean : PageState::kDirty);
+          EXPECT_EQ(word.load().watched(), keeps);
+          EXPECT_EQ(word.load().quiet(), keeps && ok);
+        }
+      }
+    }
+  }
+}
+
+// Between the question and the end of the writeback anything may happen: then the page is not quiet.
+TEST(PageWord, WhatHappensDuringWritebackIsNotForgotten) {
+  for (const bool unheard : {false, true}) {
+    PageWord word;
+    hold(word, PageState::kClean);
+    (void)word.end_watch(true);
+    ASSERT_TRUE(word.begin_writeback());
+    PageValue seen = word.load();
+    ASSERT_TRUE(word.try_pin(seen));
+    (void)word.keep_watching(true);
+    (void)word.unpin();
+    if (unheard) {
+      word.note_unheard();
+    } else {
+      seen = word.load();
+      ASSERT_TRUE(word.begin_write(seen));
+      (void)word.end_write();
+    }
+    (void)word.end_writeback(true);
+    EXPECT_EQ(word.load().state(), PageState::kDirty);
+    EXPECT_FALSE(word.load().quiet());
+  }
+}
+
 TEST(PageWordDeathTest, IllegalTransitionsDie) {
   const auto dies = [](PageState state, auto transition) {
     PageWord word;
@@ -182,6 +280,8 @@ TEST(PageWordDeathTest, IllegalTransitionsDie) {
   dies(PageState::kDirty, [](PageWord& w) { (void)w.end_writeback(true); });
   dies(PageState::kClean, [](PageWord& w) { (void)w.unseal(); });
   dies(PageState::kDirty, [](PageWord& w) { (void)w.drop(); });
+  dies(PageState::kDirty, [](PageWord& w) { (void)w.end_watch(true); });
+  dies(PageState::kWriteback, [](PageWord& w) { (void)w.keep_watching(true); });
 }
 
 }  // namespace
