@@ -118,30 +118,11 @@ class StopWatching final : public Views::Told {
 
 void FilePages::hide(std::uint64_t first, std::uint64_t count) noexcept {
   views().hide(first, count);
-  if (!watching_.load()) return;
-  const Walker walker(*this);
   StopWatching stop(*this);
-  std::uint64_t begin = first;
-  std::uint64_t end = first;  // of neighbours that are watched
-  tree_.for_each(first, first + count - 1, [&](std::uint64_t index, PageWord& word) {
-    if (!word.load().watched()) return true;
-    if (index != end) {
-      if (begin < end) views().ask(begin, end - begin, stop);
-      begin = index;
-    }
-    end = index + 1;
-    return true;
+  for_each_watched(first, first + count - 1, [&](std::uint64_t begin, std::uint64_t pages) {
+    views().ask(begin, pages, stop);
   });
-  if (begin < end) views().ask(begin, end - begin, stop);
   stop.end();
-}
-
-void FilePages::note_unheard(std::uint64_t first, std::uint64_t last) noexcept {
-  const Walker walker(*this);
-  tree_.for_each(first, last, [&](std::uint64_t /*index*/, PageWord& word) {
-    if (word.load().watched()) word.note_unheard();
-    return true;
-  });
 }
 
 bool FilePages::end_store(std::uint64_t index, PageWord& word, std::uint64_t flags) noexcept {

@@ -115,9 +115,9 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   // afterwards, if it is sealed. REQUIRES: each page of them that is not absent is sealed or `writing`, and nobody uses
   // it; begin_mapped() has succeeded.
   void hide(std::uint64_t first, std::uint64_t count) noexcept;
-  // A view that watches has been unmapped there: nobody knows what was stored through it since it was asked. For the
-  // views, which nobody asks meanwhile.
-  void note_unheard(std::uint64_t first, std::uint64_t last) noexcept;
+  // Calls act(first, count) for runs of neighbours in [first, last] that are watched.
+  template <class Act>
+  void for_each_watched(std::uint64_t first, std::uint64_t last, const Act& act) noexcept;
   // A page of the file is watched from now on; see ParkedWrite.
   void begin_watching() noexcept { watching_.store(true); }
   // For the file floor. Views told that pages were stored into, some time since they were last asked.
@@ -284,6 +284,24 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   sync::Clock::time_point retry_at_{};
   sync::Clock::duration retry_after_{};
 };
+
+template <class Act>
+void FilePages::for_each_watched(std::uint64_t first, std::uint64_t last, const Act& act) noexcept {
+  if (!watching_.load()) return;
+  const Walker walker(*this);
+  std::uint64_t begin = first;
+  std::uint64_t end = first;
+  tree_.for_each(first, last, [&](std::uint64_t index, PageWord& word) {
+    if (!word.load().watched()) return true;
+    if (index != end) {
+      if (begin < end) act(begin, end - begin);
+      begin = index;
+    }
+    end = index + 1;
+    return true;
+  });
+  if (begin < end) act(begin, end - begin);
+}
 
 }  // namespace quire::cache
 

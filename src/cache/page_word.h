@@ -59,12 +59,12 @@
 //   - sealed                      unseal           the sealer
 //   dirty -> clean (sealed)        end_sealed_write the sealer, whose request to the store succeeded
 //   clean, dirty -> absent        drop             the sealer
-//   clean -> dirty, watched, quiet end_watch        the holder of `writing`, which it clears, as end_write:
-//   + watched                                       the page is in sight of a view that watches it
+//   + watched (+ quiet, if clean)  begin_watch      the holder of `writing`: a view that watches is about to show it
+//   clean -> dirty, as end_write   end_watch        the same, which clears `writing`
 //   writeback -> rewritten, quiet  keep_watching    the flush, which holds a pin: views were asked, and go on
 //   - watched, - quiet             stop_watching    the flush, which holds a pin, the sealer, or the holder of
 //                                                   `writing`: the page is out of their sight
-//   - quiet                        note_unheard     who unmaps a view
+//   - quiet                        note_stored      who unmaps a view
 //   + in file                      move_to_file     the sealer, or the holder of `writing`, who has copied the bytes
 //   +- 1 pin                      try_pin, unpin
 //
@@ -81,7 +81,7 @@
 //  6. `stored` is set by end_write and end_fill_dirty and stays until the page is dropped: the frame
 //     has been the page's since the last store into it, so that its bytes are what was stored, whatever
 //     has become of them at the store since. Of a watched page who asks the views sets it, if they say so.
-//  7. A watched page is dirty, under writeback or rewritten. A quiet page is watched, and every store into it that no
+//  7. A watched page is dirty, under writeback or rewritten, or `writing` for who is about to make it so. A quiet page is watched, and every store into it that no
 //     view will tell of is at the store, or in the request of its writeback.
 #ifndef QUIRE_CACHE_PAGE_WORD_H_
 #define QUIRE_CACHE_PAGE_WORD_H_
@@ -226,16 +226,22 @@ class PageWord {
           .without(PageValue::kWriting | PageValue::kQuiet);
     });
   }
-  // The same for a page that nobody has stored into: from now on it is watched. `shown`: a view shows it that did
-  // not before, and has forgotten what was stored through it then.
+  // For a page that a program is about to load through a view that watches, instead of end_write(): begin_watch() before
+  // the view shows it, since from then on it may be stored into, and the view asked and unmapped; end_watch() afterwards.
+  // `shown`: the view did not show it before, and has forgotten what was stored through it then.
+  void begin_watch() noexcept {
+    (void)alter([](PageValue v) {
+      QUIRE_CHECK(v.writing() && v.uptodate());
+      return v.with(PageValue::kWatched | (v.state() == PageState::kClean ? PageValue::kQuiet : 0));
+    });
+  }
   PageValue end_watch(bool shown) noexcept {
     return change([&](PageValue v) {
-      QUIRE_CHECK(v.writing() && v.uptodate());
-      const bool quiet = v.state() == PageState::kClean ||
-                         (v.state() == PageState::kDirty && v.quiet() && !shown);
-      return v.with_state(after_store(v.state()))
-          .without(PageValue::kWriting | PageValue::kQuiet)
-          .with(PageValue::kWatched | (quiet ? PageValue::kQuiet : 0));
+      QUIRE_CHECK(v.writing() && v.watched());
+      const bool stays =
+          v.state() == PageState::kClean || (v.state() == PageState::kDirty && !shown);
+      if (!stays) v = v.without(PageValue::kQuiet);
+      return v.with_state(after_store(v.state())).without(PageValue::kWriting);
     });
   }
   PageValue cancel_write() noexcept {
@@ -260,7 +266,7 @@ class PageWord {
       QUIRE_CHECK(v.state() == PageState::kWriteback || v.state() == PageState::kRewritten);
       const bool clean = ok && (v.state() == PageState::kWriteback ||
                                 fault::planted(fault::Planted::kRewrittenBecomesClean));
-      QUIRE_CHECK(!clean || !v.watched());
+      QUIRE_CHECK(!clean || !v.watched() || v.writing());
       if (!ok) v = v.without(PageValue::kQuiet);
       return v.with_state(clean ? PageState::kClean : PageState::kDirty);
     });
@@ -284,8 +290,12 @@ class PageWord {
     });
     return stored || !before.quiet();
   }
-  // A view is gone that may have been stored through since it was asked.
-  void note_unheard() noexcept { word_.fetch_and(~PageValue::kQuiet); }
+  // Of a watched page: it was stored into through a view that will not be asked any more.
+  void note_stored() noexcept {
+    (void)alter([](PageValue v) {
+      return v.watched() ? v.with(PageValue::kStored).without(PageValue::kQuiet) : v;
+    });
+  }
 
   // Sets `sealed` on a clean or dirty page that nobody writes or seals. Pins may remain.
   bool begin_seal(PageValue& seen) noexcept {

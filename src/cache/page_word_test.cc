@@ -187,17 +187,20 @@ TEST(PageWord, OnlyACleanPageIsQuietWhenItComesIntoSight) {
   for (const bool shown : {false, true}) {
     PageWord word;
     hold(word, PageState::kClean);
+    word.begin_watch();
     (void)word.end_watch(shown);
     EXPECT_EQ(word.load().state(), PageState::kDirty);
     EXPECT_TRUE(word.load().watched() && word.load().quiet() && !word.load().stored());
     PageValue seen = word.load();
     ASSERT_TRUE(word.begin_write(seen));
+    word.begin_watch();
     (void)word.end_watch(shown);
     EXPECT_EQ(word.load().quiet(), !shown);
   }
   for (const PageState state : {PageState::kDirty, PageState::kWriteback}) {
     PageWord word;
     hold(word, state);
+    word.begin_watch();
     (void)word.end_watch(true);
     EXPECT_TRUE(word.load().watched() && !word.load().quiet());
     EXPECT_EQ(word.load().state(),
@@ -205,9 +208,30 @@ TEST(PageWord, OnlyACleanPageIsQuietWhenItComesIntoSight) {
   }
 }
 
+// The program that was answered may store, and unmap, before the answer has come to its end. And the writeback that was
+// under way may end in between.
+TEST(PageWord, AViewMayGoBeforeThePageIsLetGo) {
+  PageWord word;
+  hold(word, PageState::kClean);
+  word.begin_watch();
+  word.note_stored();
+  (void)word.end_watch(true);
+  EXPECT_TRUE(word.load().watched() && !word.load().quiet());
+  PageWord other;
+  in_state(other, PageState::kWriteback);
+  PageValue seen = other.load();
+  ASSERT_TRUE(other.begin_write(seen));
+  other.begin_watch();
+  (void)other.end_writeback(true);
+  (void)other.end_watch(true);
+  EXPECT_EQ(other.load().state(), PageState::kDirty);
+  EXPECT_TRUE(other.load().watched() && !other.load().quiet());
+}
+
 TEST(PageWord, AStoreMakesAPageNotQuiet) {
   PageWord word;
   hold(word, PageState::kClean);
+  word.begin_watch();
   (void)word.end_watch(true);
   PageValue seen = word.load();
   ASSERT_TRUE(word.begin_write(seen));
@@ -223,6 +247,7 @@ TEST(PageWord, AWatchedPageIsWrittenUnlessItIsQuietAndNothingWasStored) {
         for (const bool ok : {false, true}) {
           PageWord word;
           hold(word, PageState::kClean);
+          if (quiet) word.begin_watch();
           (void)(quiet ? word.end_watch(true) : word.end_write(PageValue::kWatched));
           ASSERT_TRUE(word.begin_writeback());
           PageValue seen = word.load();
@@ -243,17 +268,18 @@ TEST(PageWord, AWatchedPageIsWrittenUnlessItIsQuietAndNothingWasStored) {
 
 // Between the question and the end of the writeback anything may happen: then the page is not quiet.
 TEST(PageWord, WhatHappensDuringWritebackIsNotForgotten) {
-  for (const bool unheard : {false, true}) {
+  for (const bool unmapped : {false, true}) {
     PageWord word;
     hold(word, PageState::kClean);
+    word.begin_watch();
     (void)word.end_watch(true);
     ASSERT_TRUE(word.begin_writeback());
     PageValue seen = word.load();
     ASSERT_TRUE(word.try_pin(seen));
     (void)word.keep_watching(true);
     (void)word.unpin();
-    if (unheard) {
-      word.note_unheard();
+    if (unmapped) {
+      word.note_stored();
     } else {
       seen = word.load();
       ASSERT_TRUE(word.begin_write(seen));
@@ -280,6 +306,7 @@ TEST(PageWordDeathTest, IllegalTransitionsDie) {
   dies(PageState::kDirty, [](PageWord& w) { (void)w.end_writeback(true); });
   dies(PageState::kClean, [](PageWord& w) { (void)w.unseal(); });
   dies(PageState::kDirty, [](PageWord& w) { (void)w.drop(); });
+  dies(PageState::kDirty, [](PageWord& w) { w.begin_watch(); });
   dies(PageState::kDirty, [](PageWord& w) { (void)w.end_watch(true); });
   dies(PageState::kWriteback, [](PageWord& w) { (void)w.keep_watching(true); });
 }

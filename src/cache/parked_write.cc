@@ -107,15 +107,21 @@ void ParkedWrite::finish(bool watched) noexcept {
   QUIRE_DCHECK(held());
   step_ = Step::kIdle;
   if (watched) pages_.begin_watching();
-  const bool carries_credit = pages_.end_store(index_, *std::exchange(word_, nullptr),
-                                               watched ? PageValue::kWatched : 0);
+  const bool carries_credit =
+      pages_.end_store(index_, *std::exchange(word_, nullptr), watched ? PageValue::kWatched : 0);
   if (carries_credit) pages_.cache().dirty().give(1);
 }
 
-void ParkedWrite::finish_load(bool shown) noexcept {
+void ParkedWrite::admit_unheard() noexcept {
+  QUIRE_DCHECK(held());
+  pages_.begin_watching();
+  pages_.list_store(*word_);
+  word_->begin_watch();
+}
+
+void ParkedWrite::finish_unheard(bool shown) noexcept {
   QUIRE_DCHECK(held());
   step_ = Step::kIdle;
-  pages_.begin_watching();
   const PageValue before = std::exchange(word_, nullptr)->end_watch(shown);
   pages_.wake(index_, before);
   if (before.dirty()) pages_.cache().dirty().give(1);

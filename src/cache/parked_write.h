@@ -60,9 +60,10 @@ class ParkedWrite {
   void admit_stores() noexcept { pages_.list_store(*word_); }
   // The page is dirty, and let go. Takes over one dirty credit. `watched`: a view shows it that watches.
   void finish(bool watched = false) noexcept;
-  // The same where the program only loads, through a view that watches: the page counts as dirty from here on. `shown`:
-  // the view did not show it before.
-  void finish_load(bool shown) noexcept;
+  // Instead of both, where the program only loads, but through a view that watches: the page counts as dirty from here
+  // on. `shown`: the view did not show it before.
+  void admit_unheard() noexcept;
+  void finish_unheard(bool shown) noexcept;
   // Lets go of what is held, with the page as it was.
   void release() noexcept;
 

@@ -171,8 +171,9 @@ class Run final : public Views::Told {
   const bool mapped_;
   std::size_t bytes_ = 0;
   std::vector<DirtyPage> pages_;
-  std::vector<bool> needless_;  // of pages: its bytes are at the store. Empty unless some are watched
-  bool heard_ = false;          // of stores
+  std::vector<bool>
+      needless_;        // of pages: its bytes are at the store. Empty unless some are watched
+  bool heard_ = false;  // of stores
 };
 
 sync::WaitStatus Run::append(const DirtyPage& page, const sync::WaitLimit& limit) noexcept {
@@ -265,9 +266,9 @@ void Run::submit(bool only) noexcept {
     while (end < pages_.size() && !needless(end)) ++end;
     job_->pages_sent += end - first;
     const std::size_t at = first * limits::kPageBytes;
-    auto* const request = new WriteRequest(
-        job_, buffer_, buffer_.get() + at, std::min(bytes_, end * limits::kPageBytes) - at,
-        std::span(pages_).subspan(first, end - first));
+    auto* const request = new WriteRequest(job_, buffer_, buffer_.get() + at,
+                                           std::min(bytes_, end * limits::kPageBytes) - at,
+                                           std::span(pages_).subspan(first, end - first));
     request->submit(only && end - first == pages_.size() ? IoMode::kWait : IoMode::kAsync);
   }
 }

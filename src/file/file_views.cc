@@ -9,6 +9,8 @@
 namespace quire::file {
 namespace {
 
+constexpr std::uint64_t kAskedAtOnce = map::StoreMarks::kPagesMax;
+
 class Holding {
  public:
   Holding(sync::RwLock& lock, sync::RwMode mode) noexcept : lock_(lock), mode_(mode) {
@@ -55,10 +57,23 @@ void FileViews::for_each(std::uint64_t first, std::uint64_t count, const Act& ac
 Status FileViews::unmap(map::View& view, std::size_t first, std::size_t count,
                         cache::FilePages& pages, std::uint64_t page) noexcept {
   if (!view.watches()) return view.unmap(first, count);
+  bool heard = false;
   const Holding lock(lock_, sync::RwMode::kWrite);
-  Status unmapped = view.unmap(first, count);
-  pages.note_unheard(page, page + count - 1);
-  return unmapped;
+  // Out of sight first: a store between the answer and the end would be lost.
+  view.zap(first, count);
+  pages.for_each_watched(page, page + count - 1, [&](std::uint64_t begin, std::uint64_t run) {
+    for (const std::uint64_t end = begin + run; begin < end; begin += kAskedAtOnce) {
+      const std::size_t here = static_cast<std::size_t>(std::min(end - begin, kAskedAtOnce));
+      const map::View::Stored said =
+          view.stored(first + static_cast<std::size_t>(begin - page), here);
+      for (std::size_t i = 0; i < here; ++i) {
+        if (said.stored.test(i)) pages.find(begin + i)->note_stored();
+      }
+      heard |= said.stored.any();
+    }
+  });
+  if (heard) pages.note_heard();
+  return view.unmap(first, count);
 }
 
 void FileViews::protect(std::uint64_t first, std::uint64_t count) noexcept {
@@ -76,19 +91,19 @@ void FileViews::hide(std::uint64_t first, std::uint64_t count) noexcept {
 }
 
 void FileViews::ask(std::uint64_t first, std::uint64_t count, Told& told) noexcept {
-  constexpr std::uint64_t kAtOnce = map::StoreMarks::kPagesMax;
   const Holding lock(lock_, sync::RwMode::kRead);
-  for (; count > 0; first += std::min(count, kAtOnce), count -= std::min(count, kAtOnce)) {
-    const std::uint64_t here = std::min(count, kAtOnce);
+  for (; count > 0;
+       first += std::min(count, kAskedAtOnce), count -= std::min(count, kAskedAtOnce)) {
+    const std::uint64_t here = std::min(count, kAskedAtOnce);
     map::View::Stored all;
-    for_each(first, here, [&](map::View& view, std::size_t at, std::size_t pages,
-                              std::uint64_t page) {
-      if (!view.watches()) return;
-      const map::View::Stored some = view.stored(at, pages);
-      const auto place = static_cast<std::size_t>(page - first);
-      all.mapped |= some.mapped << place;
-      all.stored |= some.stored << place;
-    });
+    for_each(first, here,
+             [&](map::View& view, std::size_t at, std::size_t pages, std::uint64_t page) {
+               if (!view.watches()) return;
+               const map::View::Stored some = view.stored(at, pages);
+               const auto place = static_cast<std::size_t>(page - first);
+               all.mapped |= some.mapped << place;
+               all.stored |= some.stored << place;
+             });
     for (std::size_t i = 0; i < here; ++i) {
       told.told(first + i, all.mapped.test(i), all.stored.test(i));
     }

@@ -24,8 +24,8 @@ class FileViews final : public cache::Views {
   [[nodiscard]] bool add(map::View& view, std::uint64_t first_page) noexcept;
   void remove(const map::View& view) noexcept;
 
-  // Unmaps part of `view`, which shows `pages` there from `page` on. If it watches, they are not quiet any more before
-  // anybody can ask again: what was stored through it is not forgotten. Errors: those of View::unmap().
+  // Unmaps part of `view`, which shows `pages` there from `page` on. If it watches it is asked for the last time, and
+  // the page words tell what it says before anybody can ask the others. Errors: those of View::unmap().
   Status unmap(map::View& view, std::size_t first, std::size_t count, cache::FilePages& pages,
                std::uint64_t page) noexcept;
 

@@ -143,9 +143,8 @@ Result<std::unique_ptr<MappingImpl>> MappingImpl::make(FileImpl& file, std::uint
       (*views)->remove(view);
       throw;
     }
-    return std::unique_ptr<MappingImpl>(
-        new MappingImpl(std::move(own), std::move(shared),
-                        stores ? MapAccess::kReadWrite : MapAccess::kRead));
+    return std::unique_ptr<MappingImpl>(new MappingImpl(
+        std::move(own), std::move(shared), stores ? MapAccess::kReadWrite : MapAccess::kRead));
   } catch (const std::bad_alloc&) {
     return give_up(Error(std::errc::not_enough_memory, "mapping " + inode->path()));
   }

@@ -107,7 +107,9 @@ TEST_P(AsyncMapping, IsRefusedWhereAStoreNeedsSpace) {
   EXPECT_THAT(refused.error().message(), HasSubstr("reserve_space"));
   EXPECT_TRUE(file_.map(0, kPage).ok());
   // Nobody ever stores through these.
-  EXPECT_TRUE(file_.map(0, kPage, {.access = MapAccess::kRead, .shared = false, .async_stores = true}).ok());
+  EXPECT_TRUE(
+      file_.map(0, kPage, {.access = MapAccess::kRead, .shared = false, .async_stores = true})
+          .ok());
   auto for_reading = cache_->open("f", OpenFlags::kRead);
   EXPECT_TRUE(for_reading->map(0, kPage, {.access = MapAccess::kRead, .async_stores = true}).ok());
 }
@@ -342,7 +344,7 @@ TEST_P(AsyncMapping, SeveralViewsOfAPage) {
     ASSERT_TRUE(file_.sync().ok());
     EXPECT_EQ(stored(), std::string(1, with) + "i");
   }
-  // The one that it was stored through goes, another that was not stays.
+  // The one that it was stored through goes, others stay.
   EXPECT_EQ(map::store(another.data(), 'z'), value('z'));
   ASSERT_TRUE(another.unmap().ok());
   ASSERT_TRUE(file_.sync().ok());
@@ -350,7 +352,7 @@ TEST_P(AsyncMapping, SeveralViewsOfAPage) {
 }
 
 // A view goes, through which a page was stored into that is under the writeback of a sync which does not have the
-// store. Fails if FileViews::unmap() does not note that nobody knows, or keep_watching() overwrites the note.
+// store. Fails if FileViews::unmap() does not ask, or notes nothing.
 TEST_P(AsyncMapping, AViewThatGoesDuringWriteback) {
   map_pages(2);
   Mapping another = file_.map(0, kPage, kAsync).value();
@@ -422,6 +424,31 @@ TEST_P(AsyncMapping, TimeStamps) {
   store(0, 'b');
   ASSERT_TRUE(file_.advise(0, 0, Advice::kDontNeed).ok());
   EXPECT_GT(mtime(), 1000);
+  for (const bool stores : {false, true}) {
+    ASSERT_TRUE(file_.set_times(nullptr, &old).ok());
+    map(2, kAsync);
+    EXPECT_EQ(load(at(1)), value('i'));
+    if (stores) store(1, 'c');
+    ASSERT_TRUE(map_->unmap().ok());
+    EXPECT_EQ(mtime() > 1000, stores);
+  }
+}
+
+// Fails if FileViews::unmap() believes that all was stored into.
+TEST_P(AsyncMapping, WhatWasOnlyLoadedIsNotWrittenWhenItIsUnmapped) {
+  map_pages(4);
+  note_writes();
+  for (std::size_t page = 0; page < 4; ++page) EXPECT_EQ(load(at(page)), value('i'));
+  store(2, 'a');
+  ASSERT_TRUE(map_->unmap(0, 2 * kPage).ok());
+  ASSERT_TRUE(file_.sync().ok());
+  EXPECT_THAT(writes(), ElementsAre("2+1"));
+  EXPECT_EQ(cache_->stats().dirty_pages, 2u);
+  store(3, 'b');
+  ASSERT_TRUE(map_->unmap().ok());
+  EXPECT_THAT(writes(), ElementsAre("3+1"));
+  EXPECT_EQ(cache_->stats().dirty_pages, 0u);
+  EXPECT_EQ(stored(), "iiab");
 }
 
 }  // namespace

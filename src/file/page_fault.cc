@@ -286,18 +286,21 @@ PageFault::Next PageFault::let_store() noexcept {
   const bool load = view.watches() && !access_stores_;
   if (!load) inode().stamp_change();
   // Before anybody can store: or a sync that follows on the store could find nothing to write.
-  if (!fault::planted(fault::Planted::kStoreListedLate)) write_.admit_stores();
+  if (load) {
+    write_.admit_unheard();
+  } else if (!fault::planted(fault::Planted::kStoreListedLate)) {
+    write_.admit_stores();
+  }
   map::Done done = {0, map::Stop::kMapped};
   if (kind_ != map::Fault::Kind::kProtected) {
-    done = view.resolve(place, 1,
-                        load ? map::Grant::kMarkedStores : map::Grant::kLoadsAndStores);
+    done = view.resolve(place, 1, load ? map::Grant::kMarkedStores : map::Grant::kLoadsAndStores);
   }
   // There is a translation, without leave to store; if the view watches, that needs none.
   if (done.stop == map::Stop::kMapped && !view.watches()) done = view.unprotect(place, 1);
-  if (fault::planted(fault::Planted::kStoreListedLate)) write_.admit_stores();
   if (load) {
-    write_.finish_load(done.all());
+    write_.finish_unheard(done.all());
   } else {
+    if (fault::planted(fault::Planted::kStoreListedLate)) write_.admit_stores();
     write_.finish(view.watches());
   }
   credit_ = false;

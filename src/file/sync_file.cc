@@ -149,8 +149,7 @@ cache::FlushResult flush(Inode& inode, std::uint64_t first_page, std::uint64_t l
       result.error = error;
       return result;
     }
-    const cache::FlushResult more =
-        cache::flush_all(inode, first_page, last_page, limit, sight);
+    const cache::FlushResult more = cache::flush_all(inode, first_page, last_page, limit, sight);
     result = {more.error, result.pages + more.pages};
   }
   return result;

@@ -37,9 +37,11 @@ inline constexpr std::uint64_t kScanProtects = 1u << 0;
 inline constexpr std::uint64_t kScanAsyncOnly = 1u << 1;
 
 // Categories.
-inline constexpr std::uint64_t kPageWritten = 1u << 1;  // and, from some kernels on, what was never there
+inline constexpr std::uint64_t kPageWritten =
+    1u << 1;  // and, from some kernels on, what was never there
 inline constexpr std::uint64_t kPagePresent = 1u << 3;
-inline constexpr std::uint64_t kPageSwapped = 1u << 4;  // no translation, but something in its place
+inline constexpr std::uint64_t kPageSwapped = 1u
+                                              << 4;  // no translation, but something in its place
 
 }  // namespace quire::map::abi
 

@@ -179,8 +179,9 @@ Status Userfault::negotiate(const Options& options, std::uint64_t offered) {
   ask_for(Feature::kPoison, abi::kFeaturePoison);
   ask_for(Feature::kAsyncStores, abi::kFeatureWpAsync);
   if (options.async_stores && !has(Feature::kAsyncStores)) {
-    return Error(std::errc::not_supported,
-                 "userfaultfd cannot admit stores by itself (async_stores): run Linux 6.7 or later");
+    return Error(
+        std::errc::not_supported,
+        "userfaultfd cannot admit stores by itself (async_stores): run Linux 6.7 or later");
   }
   if (::ioctl(fd_, UFFDIO_API, &api) != 0) return Error(code_of(errno), "userfaultfd: UFFDIO_API");
 
