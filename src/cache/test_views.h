@@ -53,6 +53,7 @@ class TestViews final : public Views {
     storable_.erase(storable_.lower_bound(first), storable_.lower_bound(first + count));
   }
   void hide(std::uint64_t first, std::uint64_t count) noexcept override {
+    if (const auto once = std::exchange(on_hide, nullptr)) once();
     ++hides;
     if (first >= pages_max_) return;
     count = std::min(count, pages_max_ - first);
@@ -60,9 +61,11 @@ class TestViews final : public Views {
     QUIRE_CHECK(::madvise(at(first), count * limits::kPageBytes, MADV_DONTNEED) == 0);
   }
 
-  // None of them watches.
   void ask(std::uint64_t first, std::uint64_t count, Told& told) noexcept override {
-    for (std::uint64_t page = first; page < first + count; ++page) told.told(page, false, false);
+    for (std::uint64_t page = first; page < first + count; ++page) {
+      told.told(page, watches_, unheard_.erase(page) > 0);
+    }
+    if (const auto once = std::exchange(after_ask, nullptr)) once();
   }
 
   // The processor can load from the page, or store into it, without a fault.
@@ -125,6 +128,27 @@ class TestViews final : public Views {
     return {};
   }
 
+  // A load through a view that watches, and a store that nobody hears of. The page is cached. REQUIRES: of the store,
+  // the page has not been hidden since.
+  void answer_watched_load(std::uint64_t index) {
+    QUIRE_CHECK(!pages_->cache().dirty().take(1, {}));
+    watches_ = true;
+    sync::SleepingWaker self;
+    ParkedWrite page(*pages_, self);
+    QUIRE_CHECK(page.begin(index) && page.held());
+    page.admit_unheard();
+    show(index);
+    page.finish_unheard(true);
+  }
+  void store_unheard(std::uint64_t index, char with) {
+    QUIRE_CHECK(loads(index));
+    *at(index, 0) = static_cast<std::byte>(with);
+    unheard_.insert(index);
+  }
+
+  // Called by the next hide(), before anything is hidden; and by the next ask(), when it has told.
+  std::function<void()> on_hide;
+  std::function<void()> after_ask;
   // Called by the next protect(), before anything is protected.
   std::function<void(std::uint64_t first, std::uint64_t count)> on_protect;
   int protects = 0;
@@ -143,6 +167,8 @@ class TestViews final : public Views {
   std::byte* base_ = nullptr;
   FilePages* pages_ = nullptr;
   std::set<std::uint64_t> storable_;
+  bool watches_ = false;
+  std::set<std::uint64_t> unheard_;
 };
 
 }  // namespace quire::cache

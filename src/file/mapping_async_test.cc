@@ -337,7 +337,9 @@ TEST_P(AsyncMapping, SeveralViewsOfAPage) {
   Mapping ordinary = file_.map(0, kPage).value();
   Mapping another = file_.map(0, kPage, kAsync).value();
   char with = 'a';
-  for (std::byte* const byte : {at(0), ordinary.data(), another.data(), ordinary.data(), at(0)}) {
+  // Through each a first time, and later on.
+  for (std::byte* const byte : {at(0), ordinary.data(), another.data(), ordinary.data(), at(0),
+                                another.data(), ordinary.data(), at(0), another.data()}) {
     ++with;
     EXPECT_EQ(map::store(byte, with), value(with));
     EXPECT_EQ(load(at(0)), value(with));
