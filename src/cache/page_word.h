@@ -267,7 +267,8 @@ class PageWord {
       const bool clean = ok && (v.state() == PageState::kWriteback ||
                                 fault::planted(fault::Planted::kRewrittenBecomesClean));
       QUIRE_CHECK(!clean || !v.watched() || v.writing());
-      if (!ok) v = v.without(PageValue::kQuiet);
+      // Of a watched page that is not rewritten nobody has asked: then what the views have to tell is with them still.
+      if (!ok && v.state() == PageState::kRewritten) v = v.without(PageValue::kQuiet);
       return v.with_state(clean ? PageState::kClean : PageState::kDirty);
     });
   }

@@ -266,6 +266,18 @@ TEST(PageWord, AWatchedPageIsWrittenUnlessItIsQuietAndNothingWasStored) {
   }
 }
 
+// A page that was taken and left out again, before anybody asked, is as it was.
+TEST(PageWord, APageThatWasNotAskedAboutStaysQuiet) {
+  PageWord word;
+  hold(word, PageState::kClean);
+  word.begin_watch();
+  (void)word.end_watch(true);
+  ASSERT_TRUE(word.begin_writeback());
+  (void)word.end_writeback(false);
+  EXPECT_EQ(word.load().state(), PageState::kDirty);
+  EXPECT_TRUE(word.load().watched() && word.load().quiet());
+}
+
 // Between the question and the end of the writeback anything may happen: then the page is not quiet.
 TEST(PageWord, WhatHappensDuringWritebackIsNotForgotten) {
   for (const bool unmapped : {false, true}) {
