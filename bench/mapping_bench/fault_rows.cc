@@ -13,9 +13,11 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <thread>
 
 #include "host_bench/data.h"
+#include "mapping_bench/kernel_counts.h"
 #include "mapping_bench/rows.h"
 #include "quire/mapping.h"
 
@@ -57,9 +59,11 @@ struct FaultData {
     return static_cast<std::byte*>(at);
   }
   // A mapping that shows nothing yet.
-  void map_quire_again() {
+  void map_quire_again(bool in_thread = false, Advice advice = Advice::kNormal) {
     mapping.reset();
-    mapping.emplace(take(quire->file.map(0, bytes, {.async_stores = async})));
+    mapping.emplace(
+        take(quire->file.map(0, bytes, {.async_stores = async, .in_thread = in_thread})));
+    take(mapping->advise(0, 0, advice));
   }
 
   const std::uint64_t bytes;
@@ -137,7 +141,19 @@ Row load_faults(const Context& context) {
                          ::munmap(at, d->bytes);
                          return ns;
                        }});
-  row.comparisons = {{0, 1, Comparison::Kind::kTime, 5.0}, {0, 2, Comparison::Kind::kTime, {}}};
+  row.sides.push_back({"Quire, in the thread", "in_thread", [d, count](unsigned) {
+                         d->map_quire_again(true);
+                         return per_access(d->mapping->data(), count, kAround, load);
+                       }});
+  row.sides.push_back(
+      {"Quire, in the thread, one page", "in_thread, Advice::kRandom", [d, count](unsigned) {
+         d->map_quire_again(true, Advice::kRandom);
+         return per_access(d->mapping->data(), count, kAround, load);
+       }});
+  row.comparisons = {{0, 1, Comparison::Kind::kTime, 5.0},
+                     {0, 2, Comparison::Kind::kTime, {}},
+                     {3, 1, Comparison::Kind::kTime, 5.0},
+                     {4, 1, Comparison::Kind::kTime, 5.0}};
   row.limited_by =
       "a fault is two switches of threads, each of which may wake a processor; a read of the "
       "userfaultfd and one call for 16 pages";
@@ -161,7 +177,11 @@ Row loads_in_order(const Context& context) {
                          ::munmap(at, d->bytes);
                          return ns;
                        }});
-  row.comparisons = {{0, 1, Comparison::Kind::kTime, 4.0}};
+  row.sides.push_back({"Quire, in the thread", "in_thread", [d, count](unsigned) {
+                         d->map_quire_again(true);
+                         return per_access(d->mapping->data(), count, 1, load);
+                       }});
+  row.comparisons = {{0, 1, Comparison::Kind::kTime, 4.0}, {2, 1, Comparison::Kind::kTime, 4.0}};
   return row;
 }
 
@@ -202,6 +222,7 @@ Row first_stores(const Context& context, bool async) {
   const std::string how = async ? ", no space reserved" : ", space reserved";
   row.sides.push_back({"Quire", d->settings + how, [d, count](unsigned) {
                          take(d->quire->file.sync());
+                         d->map_quire_again();
                          (void)per_access(d->mapping->data(), count, 1, load);
                          return per_access(d->mapping->data(), count, 1, store);
                        }});
@@ -213,9 +234,37 @@ Row first_stores(const Context& context, bool async) {
                          ::munmap(at, d->bytes);
                          return ns;
                        }});
-  row.comparisons = {{0, 1, Comparison::Kind::kTime, 1.0}};
+  row.sides.push_back({"Quire, in the thread", "in_thread, space reserved", [d, count](unsigned) {
+                         take(d->quire->file.sync());
+                         d->map_quire_again(true);
+                         (void)per_access(d->mapping->data(), count, 1, load);
+                         return per_access(d->mapping->data(), count, 1, store);
+                       }});
+  row.comparisons = {{0, 1, Comparison::Kind::kTime, 1.0}, {2, 1, Comparison::Kind::kTime, 1.0}};
   return row;
 }
+
+// What the kernel counted over all rounds, for each drop.
+struct DropCounts {
+  void add(const KernelCounts& more, std::size_t more_drops) {
+    counted &= more.system_calls.has_value();
+    system_calls += more.system_calls.value_or(0);
+    shootdowns += more.shootdowns;
+    drops += more_drops;
+  }
+  std::string text() const {
+    const double each = static_cast<double>(drops);
+    return fmt::format(
+        "{} system calls and {:.1f} TLB shootdowns",
+        counted ? fmt::format("{:.1f}", static_cast<double>(system_calls) / each) : "uncounted",
+        static_cast<double>(shootdowns) / each);
+  }
+
+  bool counted = true;
+  std::uint64_t system_calls = 0;
+  std::uint64_t shootdowns = 0;
+  std::size_t drops = 0;
+};
 
 // Drops pages that are in sight while the other processor runs in the same process.
 Row drops(const Context& context, std::size_t pages_at_once) {
@@ -226,29 +275,33 @@ Row drops(const Context& context, std::size_t pages_at_once) {
                           pages_at_once, pages_at_once == 1 ? "" : "s");
   row.op_bytes = kPage;
   const std::size_t count = (context.quick ? 1 : 4) * kMiB / kPage;
-  const auto drop = [d, count, pages_at_once](const auto& drop_pages) {
+  const auto drop = [count, pages_at_once](DropCounts& counts, const auto& drop_pages) {
     std::atomic<bool> ended{false};
     std::jthread other([&] {
       while (!ended.load(std::memory_order_relaxed)) {
       }
     });
+    const KernelCounter counter;
     const double ns = timed([&] {
       for (std::size_t i = 0; i < count; i += pages_at_once) drop_pages(i * kPage);
     });
+    counts.add(counter.counts(), count / pages_at_once);
     ended = true;
     return ns / static_cast<double>(count);
   };
   const std::size_t piece = pages_at_once * kPage;
-  row.sides.push_back({"Quire", "File::invalidate; " + d->settings, [=](unsigned) {
-                         take(d->quire->file.sync());
-                         take(d->mapping->populate(0, count * kPage, MapAccess::kRead));
-                         return drop(
-                             [&](std::uint64_t at) { take(d->quire->file.invalidate(at, piece)); });
-                       }});
+  const auto ours = std::make_shared<DropCounts>();
+  const auto kernels = std::make_shared<DropCounts>();
+  row.sides.push_back(
+      {"Quire", "File::invalidate; " + d->settings, [=](unsigned) {
+         take(d->quire->file.sync());
+         take(d->mapping->populate(0, count * kPage, MapAccess::kRead));
+         return drop(*ours, [&](std::uint64_t at) { take(d->quire->file.invalidate(at, piece)); });
+       }});
   row.sides.push_back({"kernel", "MADV_DONTNEED and POSIX_FADV_DONTNEED", [=](unsigned) {
                          std::byte* const at = d->map_kernel();
                          (void)per_access(at, count, 1, load);
-                         const double ns = drop([&](std::uint64_t from) {
+                         const double ns = drop(*kernels, [&](std::uint64_t from) {
                            ::madvise(at + from, piece, MADV_DONTNEED);
                            ::posix_fadvise(d->kernel->get(), static_cast<off_t>(from),
                                            static_cast<off_t>(piece), POSIX_FADV_DONTNEED);
@@ -257,6 +310,9 @@ Row drops(const Context& context, std::size_t pages_at_once) {
                          return ns;
                        }});
   row.comparisons = {{0, 1, Comparison::Kind::kTime, {}}};
+  row.remark = [=] {
+    return fmt::format("each drop: Quire {}; kernel {}", ours->text(), kernels->text());
+  };
   return row;
 }
 

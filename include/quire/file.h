@@ -33,9 +33,9 @@
 // same file included. It is copied then, while the call holds nothing that a page fault may wait for; of the memory
 // of the cache calls of that kind use a quarter, or half with direct calls that can be left. Such a call goes piece
 // by piece, each of 1 MiB or a sixteenth of the cache, and what is said of atomicity holds of each piece, not of the
-// whole. An append of more than a piece extends the file by zeros first, which others may see until it has ended; it
-// stays in that place only if nobody truncates, collapses or inserts into the file meanwhile. Direct IO needs no
-// aligned memory there. A page of the buffer that cannot be had ends the call: what went before counts, else EFAULT
+// whole. An append of more than a piece extends the file by zeros first, which others may see until it has ended; if
+// somebody cuts the file short, collapses it or inserts into it meanwhile, it ends there (ECANCELED). Direct IO needs
+// no aligned memory there. A page of the buffer that cannot be had ends the call: what went before counts, else EFAULT
 // or why it cannot. CacheOptions::deadlock can make an error of direct IO from bytes of a file to themselves
 // (EDEADLK).
 //
@@ -112,8 +112,11 @@ struct MapOptions {
   bool shared = true;
   // The kernel lets stores through by itself and remembers the pages; writeback asks it (mapping.h). ENOTSUP before
   // Linux 6.7, and in a cache that takes space for a page before it is stored into (CacheOptions::reserve_space over a
-  // store that promises space). No matter where stores can never be allowed.
+  // store that promises space). No matter where stores can never be allowed. Goes together with in_thread.
   bool async_stores = false;
+  // Accesses that need the library are answered in the thread that makes them, from its SIGBUS, and not by a thread of
+  // the library: cheaper, with the limits that mapping.h lists under "In the accessing thread".
+  bool in_thread = false;
 };
 
 // The requests that File::submit takes. Buffers must stay valid until on_done.

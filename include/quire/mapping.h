@@ -29,8 +29,8 @@
 //    was being stored. It is written again, by the next sync at the latest; after a crash in between the file may have it
 //    so. What was stored before a sync began is at the store, whole, when it returns, unless it was stored over meanwhile.
 //  - The first access to a page is a fault of its own whether it loads or stores, brings no others into sight, and waits
-//    where a store would. As long as a page is in sight it counts as dirty, so that no more than
-//    CacheOptions::dirty_background_bytes of the cache's are in sight for long.
+//    where a store would; with in_thread, a load takes a thread of the library even so. As long as a page is in sight it
+//    counts as dirty, so that no more than CacheOptions::dirty_background_bytes of the cache's are in sight for long.
 //  - mtime and ctime show when stores were noticed: at the latest when the sync that writes them returns. They move past
 //    a File::set_times() between the store and that.
 //  - Refused (ENOTSUP) where space is taken before a page is stored into, CacheOptions::reserve_space: nobody could say
@@ -46,13 +46,32 @@
 //  - Where faults of the kernel may not be answered (vm.unprivileged_userfaultfd = 0 and no right to do more), a
 //    system call that is given memory of a mapping which is not in sight fails with EFAULT. File's calls do not.
 //    `quire doctor` says so, and how to allow it.
-//  - A store that a program brings along (store.h) must not access mappings while it is called for a cut: such an
-//    access fails (EDEADLK).
+//  - A store that a program brings along (store.h) must not access mappings while it is called for a cut or a direct
+//    write, nor mappings of the same file while it is called to read: such an access fails (EDEADLK).
+//
+// In the accessing thread. A mapping made with MapOptions::in_thread needs no other thread for a load of what is cached:
+// the kernel raises SIGBUS at the access, and the library's handler brings the page into sight there. What has to wait
+// waits there too, in the handler. It is cheaper by two switches of threads, and never needs the right to answer faults
+// of the kernel. In return:
+//  - A system call that is given memory of it which is not in sight, or is clean and to be stored into, fails with
+//    EFAULT, always. File's calls do not. populate() helps for as long as the pages stay in the cache.
+//  - The first such mapping of the process installs a handler for SIGBUS, which stays. It passes every other SIGBUS on
+//    to the handler that was there, or has the default action taken; a program that installs its own later must call
+//    answer_sigbus() in it first, and must install it with SA_SIGINFO.
+//  - No thread may access it with SIGBUS blocked: the kernel ends the process. An access that waits keeps all signals of
+//    its thread waiting.
+//  - Handlers of other signals must not access it, nor must a memory allocator whose locks are held over that: they may
+//    have interrupted the library.
+//  - What cannot be had raises SIGBUS as above, for the handler that was there before; the next access asks again at
+//    once, and pages that failed stay as they were.
+//  - x86-64 and aarch64 only; map() says ENOTSUP elsewhere.
 //
 // Thread-safety: as File: everything from any number of threads at once, but unmap(), destruction, move and
 // assignment. Memory that one thread unmaps must not be accessed by another, of course.
 #ifndef QUIRE_MAPPING_H_
 #define QUIRE_MAPPING_H_
+
+#include <signal.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -93,16 +112,19 @@ class QUIRE_EXPORT Mapping {
   // As msync(2) with MS_SYNC: File::sync_range() of what the range shows. Errors: that one's.
   Status sync(std::size_t offset = 0, std::size_t length = 0, const CallOptions& call = {});
   // As File::advise(), of what the range shows; kNormal, kSequential and kRandom are about all of this mapping.
-  // kWillNeed starts to read and waits for nothing. Never fails for want of memory.
+  // kWillNeed starts to read and waits for nothing. After kRandom an access brings its page into sight alone, not
+  // its neighbours: the access is cheaper, and theirs are faults of their own. Never fails for want of memory.
   Status advise(std::size_t offset, std::size_t length, Advice advice);
   // Brings the range into sight, so that accesses of that kind take no fault while the pages stay in the cache and
-  // are not written back. Waits. Errors: what would raise SIGBUS at an access; ENOTSUP for kReadWrite where
-  // stores can never be allowed (protect()). The pages are dirty then, stored into or not.
+  // are not written back. Waits. Errors: what would raise SIGBUS at an access; for kReadWrite,
+  // ENOTSUP where stores can never be allowed (protect()), and EACCES where they are not now. The pages are dirty then,
+  // stored into or not.
   Status populate(std::size_t offset, std::size_t length, MapAccess access,
                   const CallOptions& call = {});
   // As munmap(2), of a part or of all. The last part gives the file back as File::close() does, and returns what
-  // that returns. What was stored stays in the cache, and is written back in time. Errors: ENOMEM, then a part may be
-  // unmapped.
+  // that returns. What was stored stays in the cache, and is written back in time. Errors: ENOMEM, at the kernel's limit
+  // of mappings (vm.max_map_count), where a part in the middle needs one more: then a part may be unmapped, and the rest
+  // is mapped as before.
   Status unmap(std::size_t offset, std::size_t length);
   Status unmap();
 
@@ -115,6 +137,12 @@ class QUIRE_EXPORT Mapping {
   QUIRE_NO_EXPORT explicit Mapping(std::unique_ptr<MappingImpl> impl) noexcept;
   std::unique_ptr<MappingImpl> impl_;
 };
+
+// For a program's own handler of SIGBUS, with what it was given. True: it was an access to a mapping made with
+// MapOptions::in_thread, and can be repeated: return. It may have waited meanwhile. False: do as if there were no such
+// mappings. Keeps errno. Signals that the handler leaves unblocked must do nothing of what is forbidden above, and must
+// not leave it by longjmp.
+QUIRE_EXPORT bool answer_sigbus(const siginfo_t* info, void* ucontext) noexcept;
 
 }  // namespace quire
 

@@ -1,9 +1,12 @@
-// Fails if Scope counts for longer or shorter than it lives; if it counts for other threads; or if one that has ended
-// is counted under the number that another has by now.
+// Fails if Scope counts for longer or shorter than it lives; if it counts for other threads; or if a thread that has
+// ended is counted still: its number may be another's by now.
 #include "cache/block_holders.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
+
+#include <cstddef>
+#include <new>
 
 #include "cache/test_pages.h"
 #include "sync/atomic.h"
@@ -50,6 +53,23 @@ TEST(BlockHolders, NobodyElseDoes) {
   end = true;
   holder.join();
   EXPECT_FALSE(BlockHolders::holds(other.load())) << "a thread that is gone";
+}
+
+// A thread that ends in the middle, as one that is cancelled may. Fails if ~Holder() leaves it in the list.
+TEST(BlockHolders, AThreadThatEndsTakesItsBlocksAlong) {
+  alignas(BlockHolders::Scope) std::byte place[sizeof(BlockHolders::Scope)];
+  sync::Atomic<pid_t> other{0};
+  sync::Atomic<bool> end{false};
+  sync::Thread holder = start_thread("holder", [&] {
+    new (place) BlockHolders::Scope;  // never left
+    other = ::gettid();
+    until([&] { return end.load(); });
+  });
+  until([&] { return other.load() != 0; });
+  EXPECT_TRUE(BlockHolders::holds(other.load()));
+  end = true;
+  holder.join();
+  EXPECT_FALSE(BlockHolders::holds(other.load()));
 }
 
 }  // namespace

@@ -87,6 +87,7 @@ void FileMemory::punch(std::uint64_t first, std::uint64_t count) noexcept {
   const std::uint64_t size = std::min(size_pages_.load(), kPagesMax);
   if (first >= size) return;
   count = std::min(count, size - first);
+  punches_.fetch_add(1, std::memory_order_relaxed);
   const int result = ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                  static_cast<off_t>(first << limits::kPageShift),
                                  static_cast<off_t>(count << limits::kPageShift));

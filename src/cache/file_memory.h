@@ -64,6 +64,8 @@ class FileMemory {
   std::error_code resize(std::uint64_t size_pages) noexcept;
   // Takes pages out, here and in every mapping: an access there is a fault for a missing page.
   void punch(std::uint64_t first, std::uint64_t count) noexcept;
+  // How often that was, each a system call.
+  std::uint64_t punches() const noexcept { return punches_.load(); }
 
  private:
   // No mapping reaches beyond this, nor is any file in memory longer: offsets are signed. The last page of the
@@ -77,6 +79,7 @@ class FileMemory {
 
   const int fd_;
   sync::Atomic<std::uint64_t> size_pages_{0};
+  sync::Atomic<std::uint64_t> punches_{0};
   sync::Mutex mutex_;  // of those who open windows
   // By number; a slot is null until the window is open.
   RadixTree<sync::Atomic<std::byte*>, PageTreeTraits> windows_;

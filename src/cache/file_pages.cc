@@ -49,22 +49,25 @@ FilePages::~FilePages() {
   QUIRE_CHECK(empty());
 }
 
-std::error_code FilePages::begin_mapped(std::shared_ptr<Views> views) {
-  QUIRE_DCHECK(memory() == nullptr);
-  auto made = FileMemory::create(pages_of(size_bytes()));
-  if (!made.ok()) return made.error().code;
-  owned_memory_ = std::move(made.value());
-  views_ = std::move(views);
-  memory_.store(owned_memory_.get());
-  return {};
+Result<FilePages::Mapped> FilePages::begin_mapped(std::shared_ptr<Views> views) {
+  if (Mapped joined = join_mapped()) return joined;
+  const std::error_code error = mapped_.begin(pages_of(size_bytes()), std::move(views));
+  if (error) return Error(error, "memory that can be mapped");
+  return Mapped(*this);
 }
 
 void FilePages::resize_memory(std::uint64_t size_pages) noexcept {
-  const std::error_code error = memory()->resize(size_pages);
+  const MappedMode::Use memory = use_memory();
+  if (!memory) return;
+  const std::error_code error = memory->resize(size_pages);
   if (!error) return;
   // It did not grow: pages that lie beyond stay in frames, and a mapping ends there.
   cache_.log(LogLevel::kWarning,
              fmt::format("memory for a mapped file of {} pages: {}", size_pages, error.message()));
+}
+
+void FilePages::open_windows(std::uint64_t first, std::size_t count) noexcept {
+  if (const MappedMode::Use memory = use_memory()) (void)memory->open_windows(first, count);
 }
 
 bool FilePages::move_to_memory(std::uint64_t index, PageWord& word) noexcept {
@@ -73,9 +76,47 @@ bool FilePages::move_to_memory(std::uint64_t index, PageWord& word) noexcept {
   if (index >= memory()->size_pages() || memory()->open_windows(index, 1)) return false;
   Memory& frames = cache_.memory();
   std::memcpy(memory()->at(index), frames.bytes(value.frame()), limits::kPageBytes);
+  mapped_.enter_page();
   word.move_to_file();
   frames.pool().lend(value.frame());
   return true;
+}
+
+void FilePages::move_to_frame(std::uint64_t index, PageWord& word) noexcept {
+  const PageValue value = word.load();
+  if (!value.in_file()) return;
+  // Somebody may have begun to map the file again. Nobody brings the page into sight while it is ours.
+  if (!fault::planted(fault::Planted::kComeBackInSight)) hide(index, 1);
+  std::byte* const frame = cache_.memory().bytes(value.frame());
+  std::memcpy(frame, memory()->at(index), limits::kPageBytes);
+  // A program may have stored behind the end. Frames have zeros there, and nobody settles them (file/tail.h).
+  const std::uint64_t size = size_bytes();
+  const std::uint64_t begins = page_offset(index);
+  if (size < begins + limits::kPageBytes && !fault::planted(fault::Planted::kComeBackWithTail)) {
+    const auto in_file = static_cast<std::size_t>(size - std::min(size, begins));
+    std::memset(frame + in_file, 0, limits::kPageBytes - in_file);
+  }
+  cache_.memory().pool().note_used(value.frame());
+  word.move_to_frame();
+  release_bytes(index, value);
+}
+
+void FilePages::come_back(std::uint64_t index) noexcept {
+  const Walker walker(*this);
+  PageWord* const word = find(index);
+  if (word == nullptr || maps()) return;
+  PageValue value = word->load();
+  if (!value.in_file() || !word->begin_move(value)) return;
+  if (!Hazards::named(key(index)) || fault::planted(fault::Planted::kComeBackWhileRead)) {
+    move_to_frame(index, *word);
+  }
+  wake(index, word->unseal());
+  cache_.memory().note_evictable();
+}
+
+void FilePages::leave_memory(FrameNumber frame) noexcept {
+  cache_.memory().pool().take_back(frame);
+  mapped_.leave();
 }
 
 void FilePages::list_store(PageWord& word) noexcept {
@@ -233,7 +274,7 @@ std::size_t FilePages::add_run(std::uint64_t first, std::size_t count, FrameSet&
   leaf.owner.store(this);
   leaf.is_leaf.store(1);
 
-  const FileMemory* const memory = this->memory();
+  const MappedMode::Use memory = maps() ? use_memory() : MappedMode::Use();
   std::size_t n = 0;
   for (; n < count && frames.size() > 0 && first + n <= PageTree::leaf_last(first); ++n) {
     const FrameNumber frame = frames.take();
@@ -241,8 +282,10 @@ std::size_t FilePages::add_run(std::uint64_t first, std::size_t count, FrameSet&
     d.index.store(first + n);
     d.owner.store(this);
     const bool in_file =
-        memory != nullptr && first + n < memory->size_pages() && memory->has_window(first + n);
+        memory && first + n < memory->size_pages() && memory->has_window(first + n);
+    if (in_file) mapped_.enter_page();
     if (!word[n].begin_fill(frame, in_file ? PageValue::kInFile : 0)) {
+      if (in_file) mapped_.leave();
       d.owner.store(nullptr);
       frames.put(frame);
       break;

@@ -21,11 +21,13 @@
 #include <memory>
 #include <span>
 #include <system_error>
+#include <utility>
 
 #include "cache/cache_lock.h"
 #include "cache/dirty_list.h"
 #include "cache/file_memory.h"
 #include "cache/hazard.h"
+#include "cache/mapped_mode.h"
 #include "cache/page_cache.h"
 #include "cache/page_key.h"
 #include "cache/page_tree.h"
@@ -33,6 +35,7 @@
 #include "cache/views.h"
 #include "fault/planted.h"
 #include "quire/limits.h"
+#include "quire/result.h"
 #include "quire/store.h"
 #include "sync/atomic.h"
 #include "sync/wait.h"
@@ -68,8 +71,12 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
 
   std::uint64_t size_bytes() const noexcept { return size_bytes_.load(); }
   void set_size_bytes(std::uint64_t size) noexcept {
+    // The memory is no shorter than the file meanwhile: a page that the file has can be moved there.
+    const bool grows = size > size_bytes_.load();
+    if (has_memory() && grows) [[unlikely]]
+      resize_memory(pages_of(size));
     size_bytes_.store(size);
-    if (memory() != nullptr) [[unlikely]]
+    if (has_memory() && !grows) [[unlikely]]
       resize_memory(pages_of(size));
   }
 
@@ -82,14 +89,41 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
     write_handle_.store(write.value);
   }
 
-  // ---- Where the bytes are: in frames, or, of pages of a file that is mapped, in the file's memory ----
+  // ---- Where the bytes are: in frames, or, of pages of a file that is mapped, in the file's memory (mapped_mode.h) ----
 
-  // From now on pages come into memory that `views` show, and pages that are in frames may be moved there; both
-  // until the file's end. Errors: those of FileMemory::create(). REQUIRES: the write range of the whole file.
-  std::error_code begin_mapped(std::shared_ptr<Views> views);
-  // Null as long as begin_mapped() has not succeeded.
-  FileMemory* memory() const noexcept { return memory_.load(); }
-  Views& views() const noexcept { return *views_; }
+  // A mapping of the file, or the wish for one: as long as one exists the file is mapped.
+  class Mapped {
+   public:
+    Mapped() = default;
+    Mapped(Mapped&& other) noexcept : pages_(std::exchange(other.pages_, nullptr)) {}
+    Mapped& operator=(Mapped&& other) noexcept {
+      std::swap(pages_, other.pages_);
+      return *this;
+    }
+    ~Mapped() {
+      if (pages_ != nullptr) pages_->mapped_.end();
+    }
+    explicit operator bool() const noexcept { return pages_ != nullptr; }
+
+   private:
+    friend class FilePages;
+    explicit Mapped(FilePages& pages) noexcept : pages_(&pages) {}
+
+    FilePages* pages_ = nullptr;
+  };
+  // One more, where there is memory already; else none.
+  Mapped join_mapped() noexcept { return mapped_.join() ? Mapped(*this) : Mapped(); }
+  // The same, and makes the memory where there is none, for `views` to show; those of the first time are kept. Errors:
+  // those of FileMemory::create(). REQUIRES: the write range of the whole file.
+  Result<Mapped> begin_mapped(std::shared_ptr<Views> views);
+  // Somebody maps the file; and: there may be pages in its memory, or in sight. What is false here remains so for as long
+  // as the caller has the write range of the whole file.
+  bool maps() const noexcept { return mapped_.maps(); }
+  bool has_memory() const noexcept { return mapped_.has_memory(); }
+  MappedMode::Use use_memory() noexcept { return mapped_.use(); }
+  // REQUIRES: a Mapped or a Use, or a page that is in it and stays so; for views(), that there was one.
+  FileMemory* memory() const noexcept { return mapped_.memory(); }
+  Views& views() const noexcept { return mapped_.views(); }
   // The bytes of a page that has this value. REQUIRES: it is not absent.
   std::byte* bytes(std::uint64_t index, PageValue value) const noexcept {
     if (value.in_file()) [[unlikely]]
@@ -99,17 +133,31 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   // Before pages are added, so that they can come into the file's memory; those for which this fails come into
   // frames.
   void open_memory(std::uint64_t first, std::size_t count) noexcept {
-    if (memory() != nullptr) [[unlikely]]
-      (void)memory()->open_windows(first, count);
+    if (maps()) [[unlikely]]
+      open_windows(first, count);
   }
   // Moves the page into the file's memory, if it is not there. False: the memory does not reach so far, or cannot be
-  // had. REQUIRES: begin_mapped() has succeeded; the page is sealed or `writing`, and nobody uses it.
+  // had. REQUIRES: a Mapped; the page is sealed or `writing`, and nobody uses it.
   bool move_to_memory(std::uint64_t index, PageWord& word) noexcept;
-  // The bytes of a page that is about to become absent go. REQUIRES: it is sealed or filling, and unused.
-  void release_bytes(std::uint64_t index, PageValue value) const noexcept {
-    if (value.in_file() && !fault::planted(fault::Planted::kSkipPunch)) [[unlikely]]
-      memory()->punch(index, 1);
+  // Moves the page into its frame, if it is not there, and out of sight. What lies behind the end of the file is zeros
+  // then. REQUIRES: the page is sealed or `writing`, and nobody uses it.
+  void move_to_frame(std::uint64_t index, PageWord& word) noexcept;
+  // The same of a page that was read, if nobody maps the file and nobody uses the page just now.
+  void come_back(std::uint64_t index) noexcept;
+  // The bytes of a page that is about to become absent go, if they are `there` still. REQUIRES: it is sealed or filling,
+  // and unused; nobody looks at them again.
+  enum class Bytes : std::uint8_t { kThere, kGone };
+  void release_bytes(std::uint64_t index, PageValue value, Bytes bytes = Bytes::kThere) noexcept {
+    if (!value.in_file()) [[likely]]
+      return;
+    if (bytes == Bytes::kThere) punch(index, 1);
+    leave_memory(value.frame());
   }
+  // The two steps of it, for pages side by side that are all in the file's memory: first of all of them, then of each.
+  void punch(std::uint64_t first, std::uint64_t count) noexcept {
+    if (!fault::planted(fault::Planted::kSkipPunch)) memory()->punch(first, count);
+  }
+  void leave_memory(FrameNumber frame) noexcept;
 
   // Takes the pages out of sight of all views. What was dirty for being watched alone, and was not stored into, is clean
   // afterwards, if it is sealed. REQUIRES: each page of them that is not absent is sealed or `writing`, and nobody uses
@@ -211,7 +259,7 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
                        PageWaitLot::Waiter& waiter);
   // After a transition of the page: wakes whoever waited for it.
   void wake(std::uint64_t index, PageValue before) noexcept {
-    if (before.waiters()) [[unlikely]]
+    if (before.waiters() && !fault::planted(fault::Planted::kLoseAPagesWake)) [[unlikely]]
       cache_.lot().wake(key(index));
   }
 
@@ -243,6 +291,7 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   friend class DirtyFiles;
   FrameNumber leaf_frame(const PageWord& word) const noexcept;
   void resize_memory(std::uint64_t size_pages) noexcept;
+  void open_windows(std::uint64_t first, std::size_t count) noexcept;
   // Drops one page, whatever its state. Returns the dirty credits it had.
   std::size_t forget_one(std::uint64_t index, PageWord& word) noexcept;
   // Counts a page out of its leaf. REQUIRES: policy lock, or something that bars prune.
@@ -255,10 +304,7 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   const std::uint64_t serial_;
   const std::shared_ptr<PageWaitLot> lot_;
   sync::Atomic<std::uint64_t> size_bytes_;
-  // Both are set once; memory_ last.
-  std::unique_ptr<FileMemory> owned_memory_;
-  std::shared_ptr<Views> views_;
-  sync::Atomic<FileMemory*> memory_{nullptr};
+  MappedMode mapped_;
   sync::Atomic<bool> watching_{false};  // some page is or was watched
   sync::Atomic<std::uint64_t> read_handle_{0};
   sync::Atomic<std::uint64_t> write_handle_{0};

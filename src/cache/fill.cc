@@ -5,8 +5,10 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
 
+#include "cache/block_holders.h"
 #include "fault/planted.h"
 #include "sync/check.h"
 #include "sync/waker.h"
@@ -83,7 +85,7 @@ void FillRequest::submit(IoMode mode) noexcept {
   std::size_t pieces = 0;
   for (std::size_t i = 0; i < count_; ++i) {
     const PageValue value = word(i).load();
-    if (value.in_file()) pages_->cache().memory().pool().lend(frames_[i]);
+    if (value.in_file()) pages_->cache().memory().pool().lend_unused(frames_[i]);
     std::byte* const bytes = pages_->bytes(first_ + i, value);
     if (pieces > 0 && buffers_[pieces - 1].data() + buffers_[pieces - 1].size() == bytes) {
       buffers_[pieces - 1] = {buffers_[pieces - 1].data(),
@@ -93,6 +95,9 @@ void FillRequest::submit(IoMode mode) noexcept {
     }
   }
   PageCache& cache = pages_->cache();
+  // A store that accesses a mapping of these pages would wait for its own thread.
+  std::optional<BlockHolders::Scope> scope;
+  if (pages_->memory() != nullptr) scope.emplace();
   pages_->begin_request(FilePages::Request::kLooks);
   cache.counters().read_requests.fetch_add(1);
   cache.store().read(pages_->read_handle(), page_offset(first_), {buffers_.data(), pieces}, mode,
@@ -340,7 +345,8 @@ bool ParkedFill::add() noexcept {
   pages_.open_memory(first_, pages_max_);
   unsent_.reset(new (std::nothrow) FillRequest(pages_, first_, &waker_));
   if (unsent_ == nullptr) return end(std::make_error_code(std::errc::not_enough_memory));
-  const std::uint64_t last = first_ + pages_max_ - 1;
+  const bool alone = fault::planted(fault::Planted::kAroundOverBlock);
+  const std::uint64_t last = alone ? first_ : first_ + pages_max_ - 1;
   if (!add_.try_begin(pages_.lock(), first_, last)) {
     // As fill_run().
     frames_.shrink(need_);

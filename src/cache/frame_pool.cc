@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
+
+#include "sync/check.h"
 
 namespace quire::cache {
 namespace {
@@ -92,12 +95,49 @@ FrameNumber FramePool::steal() noexcept {
 }
 
 void FramePool::lend(FrameNumber frame) noexcept {
-  // Or the kernel makes huge pages of what is left, and takes the memory again for all of them.
-  if (!lends_.exchange(true)) (void)::madvise(slab_, mapped_bytes_, MADV_NOHUGEPAGE);
+  count_lent();
+  give_memory_back(frame);
+}
+
+void FramePool::lend_unused(FrameNumber frame) noexcept {
+  // From here on what is without memory stays so.
+  count_lent();
+  FrameDescriptor& d = descriptors_[frame];
+  if (d.was_lent && d.lent_since == huge_again_.load()) {
+    d.lent = true;
+  } else {
+    give_memory_back(frame);
+  }
+}
+
+void FramePool::give_memory_back(FrameNumber frame) noexcept {
   // The second call alone takes the page out of a huge page's mapping and leaves the huge page in memory: 128
   // MiB dropped by every other 4 KiB of 256 gave nothing back (Linux 6.18). The first makes the kernel split it.
   (void)::madvise(bytes(frame), limits::kPageBytes, MADV_COLD);
   (void)::madvise(bytes(frame), limits::kPageBytes, MADV_DONTNEED);
+  FrameDescriptor& d = descriptors_[frame];
+  d.lent = true;
+  d.lent_since = huge_again_.load();
+}
+
+void FramePool::take_back(FrameNumber frame) noexcept {
+  QUIRE_DCHECK(frame < frames_);
+  if (lent_.fetch_sub(1) == 1) advise();
+}
+
+void FramePool::count_lent() noexcept {
+  if (lent_.fetch_add(1) == 0 || !advised_small_.load()) advise();
+}
+
+void FramePool::advise() noexcept {
+  // Whoever has counted comes here afterwards: the last to come sees what is so.
+  sync::MutexLock lock(advice_mutex_);
+  const bool small = lent_.load() != 0;
+  if (advised_small_.exchange(small) == small) return;
+  // While frames are lent the kernel would make huge pages of what is left, and take the memory again for all of them.
+  // Afterwards it is welcome to, in its own time.
+  if (!small) huge_again_.fetch_add(1);
+  (void)::madvise(slab_, mapped_bytes_, small ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
 }
 
 void FramePool::free(FrameNumber frame) noexcept {
@@ -106,6 +146,7 @@ void FramePool::free(FrameNumber frame) noexcept {
   d.owner.store(nullptr);
   d.is_leaf.store(0);
   d.leaf_pages.store(0);
+  d.was_lent = std::exchange(d.lent, false);
   free_count_.fetch_add(1);
   typename sync::LocalGlobalLock<kStripes>::LocalGuard local(stash_lock_);
   Stash& stash = stashes_[local.stripe()];

@@ -47,6 +47,11 @@ struct FrameDescriptor {
   sync::Atomic<std::uint32_t> leaf_pages{0};
   sync::Atomic<std::uint32_t> is_leaf{0};
 
+  // No memory is behind the frame's bytes; and that was so when it was freed last. Of whoever has the frame.
+  bool lent = false;
+  bool was_lent = false;
+  std::uint32_t lent_since = 0;  // FramePool::huge_again_ when it was lent
+
   // The file's dirty list (DirtyList); guarded by its mutex.
   bool on_dirty_list = false;
   FrameNumber dirty_next = kNoFrame;
@@ -72,9 +77,18 @@ class FramePool {
   FrameNumber allocate() noexcept;
   void free(FrameNumber frame) noexcept;
 
-  // The frame's memory goes back to the kernel: its 4 KiB are used elsewhere. Whoever uses the frame's bytes
-  // again finds zeros, and memory that is taken then. 1 to 4 µs.
+  // The frame's memory goes back to the kernel: its 4 KiB are used elsewhere, until take_back(). Whoever uses the
+  // frame's bytes again finds zeros, and memory that is taken then. 1 to 4 µs.
   void lend(FrameNumber frame) noexcept;
+  // The same of a frame whose bytes nobody has used since it was allocated. Nothing to do if it was lent before that.
+  void lend_unused(FrameNumber frame) noexcept;
+  // They are used nowhere else any more.
+  void take_back(FrameNumber frame) noexcept;
+  // Its bytes are used by somebody who passes it on without freeing it, or after it was lent.
+  void note_used(FrameNumber frame) noexcept {
+    descriptors_[frame].was_lent = false;
+    descriptors_[frame].lent = false;
+  }
 
   std::byte* bytes(FrameNumber frame) const noexcept {
     return slab_ + std::size_t{frame} * limits::kPageBytes;
@@ -108,19 +122,29 @@ class FramePool {
   bool refill(Stash& stash) noexcept;
   // Takes any frame there is, from whichever stash: the slow side.
   FrameNumber steal() noexcept;
+  void give_memory_back(FrameNumber frame) noexcept;
+  // One more is lent. From when this has returned the kernel makes no huge pages of the slab.
+  void count_lent() noexcept;
+  // Has the kernel make huge pages of the slab, or none, as long as frames are lent.
+  void advise() noexcept;
 
   const std::uint32_t frames_;
   std::byte* const slab_;
   const std::size_t mapped_bytes_;
   std::unique_ptr<FrameDescriptor[]> descriptors_;
   sync::Atomic<std::uint32_t> free_count_;
-  sync::Atomic<bool> lends_{false};
 
   sync::LocalGlobalLock<kStripes> stash_lock_;
   Stash stashes_[kStripes];  // each guarded by its stripe of stash_lock_
 
   sync::Mutex mutex_;
   std::vector<FrameNumber> stack_ GUARDED_BY(mutex_);
+
+  sync::Atomic<std::uint32_t> lent_{0};
+  sync::Mutex advice_mutex_;
+  sync::Atomic<bool> advised_small_{false};  // set under advice_mutex_
+  // How often the kernel was allowed huge pages again: it may have put memory behind all frames that were free.
+  sync::Atomic<std::uint32_t> huge_again_{0};
 };
 
 }  // namespace quire::cache

@@ -5,10 +5,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cinttypes>
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
 #include <memory>
+#include <string>
 
 #include "cache/fill.h"
 #include "cache/page_read.h"
+#include "cache/parked_write.h"
 #include "cache/seal.h"
 #include "cache/test_pages.h"
 #include "cache/test_views.h"
@@ -26,9 +32,16 @@ class MappedMode : public testing::Test {
     file_.cache->flusher().stop();
   }
   void begin() {
-    views_ = std::make_shared<TestViews>(kPagesMax);
-    ASSERT_FALSE(file_.pages->begin_mapped(views_));
+    if (views_ == nullptr) views_ = std::make_shared<TestViews>(kPagesMax);
+    auto begun = file_.pages->begin_mapped(views_);
+    ASSERT_TRUE(begun.ok());
+    mapped_ = std::move(*begun);
     views_->map(*file_.pages);
+  }
+  // As a program that unmaps the file.
+  void end() {
+    views_->unmap();
+    mapped_ = {};
   }
   // Through the cache, waiting for what is not there.
   char read(std::uint64_t index, std::size_t in_page = 0) {
@@ -75,6 +88,7 @@ class MappedMode : public testing::Test {
 
   OneFile file_;
   std::shared_ptr<TestViews> views_;
+  FilePages::Mapped mapped_;
 };
 
 // Fails if pages that are added come into frames.
@@ -120,6 +134,47 @@ TEST_F(MappedMode, AFrameWhosePageIsElsewhereHoldsNothing) {
   ASSERT_EQ(::mincore(pool.bytes(frame), kPage, &resident), 0);
   EXPECT_EQ(resident & 1, 0);
   EXPECT_EQ(*pool.bytes(frame), std::byte{0});
+  pool.take_back(frame);
+  pool.free(frame);
+}
+
+// Fails if a frame counts as one that holds nothing though somebody has used it since it was lent.
+TEST_F(MappedMode, AFrameThatWasUsedSinceItWasLentIsLentAgain) {
+  FramePool& pool = file_.cache->memory().pool();
+  const auto resident = [&](FrameNumber frame) {
+    unsigned char there = 1;
+    EXPECT_EQ(::mincore(pool.bytes(frame), kPage, &there), 0);
+    return (there & 1) != 0;
+  };
+  // What was freed last is the next.
+  FrameNumber frame = pool.allocate();
+  pool.lend(frame);
+  pool.free(frame);
+  ASSERT_EQ(pool.allocate(), frame);
+  pool.lend_unused(frame);
+  EXPECT_FALSE(resident(frame));
+  pool.free(frame);
+  // By a page in the frame.
+  ASSERT_EQ(pool.allocate(), frame);
+  std::memset(pool.bytes(frame), 'x', kPage);
+  pool.free(frame);
+  ASSERT_EQ(pool.allocate(), frame);
+  EXPECT_TRUE(resident(frame));
+  pool.lend_unused(frame);
+  EXPECT_FALSE(resident(frame));
+  pool.free(frame);
+  // By a node of a tree.
+  {
+    FrameSet set(file_.cache->memory());
+    ASSERT_EQ(file_.cache->memory().acquire(set, 1, {}), sync::WaitStatus::kReady);
+    void* const node = set.allocate();
+    ASSERT_EQ(node, pool.bytes(frame));
+    std::memset(node, 'x', kPage);
+    set.deallocate(node);
+    ASSERT_EQ(set.take(), frame);
+    pool.lend_unused(frame);
+    EXPECT_FALSE(resident(frame));
+  }
   pool.free(frame);
 }
 
@@ -157,6 +212,49 @@ TEST_F(MappedMode, WhatIsDroppedIsInNobodysSight) {
   file_.store->set_hook({});
   EXPECT_TRUE(file_.value(6).absent());
   EXPECT_EQ(pages_in_memory(), file_.pages->resident_pages());
+}
+
+// Fails if eviction punches page by page: each punch of a page in sight interrupts every processor of the program.
+TEST_F(MappedMode, PagesSideBySideAreEvictedTogether) {
+  begin();
+  for (std::uint64_t page = 0; page < 8; ++page) EXPECT_EQ(read(page), 'i');
+  for (std::uint64_t page = 0; page < 8; ++page) EXPECT_EQ(load(page), 'i');
+  // One alone in the middle stays: it is in use.
+  PageWord* const word = file_.pages->find(3);
+  PageValue value = word->load();
+  ASSERT_TRUE(word->try_pin(value));
+  const std::uint64_t before = file_.pages->memory()->punches();
+  FrameSet frames(file_.cache->memory());
+  while (pages_in_memory() > 1) {
+    ASSERT_EQ(file_.cache->memory().acquire(frames, frames.size() + 1, {}),
+              sync::WaitStatus::kReady);
+  }
+  EXPECT_EQ(file_.pages->memory()->punches() - before, 2u);
+  EXPECT_TRUE(views_->loads(3));
+  file_.pages->wake(3, word->unpin());
+}
+
+// However many pages go, side by side: each call interrupts the processors that have them in sight. Fails if
+// drop_from() or DropRun take out a page at a time.
+TEST_F(MappedMode, NeighboursAreTakenOutInOneCall) {
+  begin();
+  for (std::uint64_t page = 0; page < 8; ++page) EXPECT_EQ(read(page), 'i');
+  const FileMemory& memory = *file_.pages->memory();
+  std::uint64_t punches = memory.punches();
+  {
+    SealedRange sealed(*file_.pages);
+    ASSERT_FALSE(sealed.seal(0, 3, {}));
+    sealed.drop_from(0);
+  }
+  EXPECT_EQ(memory.punches(), ++punches);
+  EXPECT_EQ(pages_in_memory(), 4u);
+  drop_clean(*file_.pages, 4, 6);
+  EXPECT_EQ(memory.punches(), ++punches);
+  EXPECT_EQ(pages_in_memory(), 1u);
+  Stayed stayed;
+  EXPECT_FALSE(invalidate_pages(*file_.pages, 0, 7, {}, SealedRange::kAsLongAsItTakes, &stayed));
+  EXPECT_EQ(memory.punches(), ++punches);
+  EXPECT_EQ(pages_in_memory(), 0u);
 }
 
 // Fails if the memory's size is anything but the file's: an access past the end would not end in SIGBUS, or one in
@@ -241,7 +339,7 @@ TEST_F(MappedMode, AStoreJustBeforeThePageIsHiddenIsWritten) {
   (void)read(1);
   views_->answer_watched_load(1);
   ASSERT_TRUE(file_.value(1).quiet());
-  views_->on_hide = [&] { views_->store_unheard(1, 'a'); };
+  views_->on_hide = [&](std::uint64_t, std::uint64_t) { views_->store_unheard(1, 'a'); };
   EXPECT_FALSE(flush_all(*file_.pages, 0, ~std::uint64_t{0}, {}, Sight::kEnds).error);
   EXPECT_EQ(file_.stored()[kPage], 'a');
   EXPECT_FALSE(views_->loads(1));
@@ -250,7 +348,7 @@ TEST_F(MappedMode, AStoreJustBeforeThePageIsHiddenIsWritten) {
   EXPECT_EQ(file_.cache->dirty().taken(), 0u);
   // The same of a page that is cut around.
   views_->answer_watched_load(1);
-  views_->on_hide = [&] { views_->store_unheard(1, 'b'); };
+  views_->on_hide = [&](std::uint64_t, std::uint64_t) { views_->store_unheard(1, 'b'); };
   SealedRange sealed(*file_.pages);
   EXPECT_FALSE(sealed.seal(0, 7, {}));
   sealed.unseal();
@@ -278,6 +376,22 @@ TEST_F(MappedMode, AStoreJustAfterTheQuestionIsWrittenNext) {
   EXPECT_EQ(views_->hides, 0);
 }
 
+// Fails if move_to_frame() does not ask, or asks before it hides.
+TEST_F(MappedMode, AWatchedPageIsAskedAboutWhenItComesBack) {
+  begin();
+  for (const std::uint64_t page : {1, 2}) {
+    (void)read(page);
+    views_->answer_watched_load(page);
+  }
+  mapped_ = {};
+  (void)read(2);
+  EXPECT_EQ(file_.value(2).state(), PageState::kClean);
+  views_->on_hide = [&](std::uint64_t, std::uint64_t) { views_->store_unheard(1, 'a'); };
+  (void)read(1);
+  EXPECT_TRUE(file_.value(1).dirty() && !file_.value(1).watched() && !file_.value(1).in_file());
+  EXPECT_EQ(read(1), 'a');
+}
+
 // Fails if a page that a program stores into is written under a seal while it stores.
 TEST_F(MappedMode, ASealedPageIsStoredIntoByNobody) {
   begin();
@@ -292,6 +406,194 @@ TEST_F(MappedMode, ASealedPageIsStoredIntoByNobody) {
   ASSERT_EQ(waker.park({sync::Clock::now(), {}}), sync::WaitStatus::kReady);
   EXPECT_TRUE(first_store.resume());
   EXPECT_TRUE(first_store.held());
+}
+
+// Nobody maps the file any more. Fails if pages are added to the memory still, or those that are there do not come back
+// when they are read or written; or if the memory stays when it is empty.
+TEST_F(MappedMode, PagesComeBackWhenTheyAreUsed) {
+  begin();
+  for (std::uint64_t page = 0; page < 5; ++page) store(page, static_cast<char>('a' + page));
+  const int memory = ::dup(file_.pages->memory()->fd());
+  const auto left = [&] {
+    struct stat status = {};
+    EXPECT_EQ(::fstat(memory, &status), 0);
+    return static_cast<std::uint64_t>(status.st_blocks) * 512 / kPage;
+  };
+  end();
+  EXPECT_EQ(left(), 5u);
+  EXPECT_EQ(read(7), 'i');
+  EXPECT_FALSE(file_.value(7).in_file());
+
+  const std::uint32_t in_use = frames_in_use();
+  EXPECT_EQ(read(0), 'a');
+  EXPECT_FALSE(file_.value(0).in_file());
+  EXPECT_EQ(file_.value(0).state(), PageState::kDirty);
+  ASSERT_FALSE(file_.write(1, 'w', 10, 20));
+  EXPECT_FALSE(file_.value(1).in_file());
+  EXPECT_EQ(read(1), 'b');
+  EXPECT_EQ(read(1, 29), 'w');
+  EXPECT_EQ(frames_in_use(), in_use) << "each page has its frame already";
+  EXPECT_EQ(left(), 3u);
+
+  // Written back where it is; evicted; cut.
+  EXPECT_FALSE(flush().error);
+  EXPECT_TRUE(file_.value(2).in_file());
+  EXPECT_EQ(file_.stored()[2 * kPage], 'c');
+  drop_clean(*file_.pages, 2, 2);
+  EXPECT_TRUE(file_.value(2).absent());
+  {
+    SealedRange sealed(*file_.pages);
+    ASSERT_FALSE(sealed.seal(3, 3, {}));
+    sealed.drop_from(3);
+  }
+  EXPECT_EQ(left(), 1u);
+  EXPECT_TRUE(file_.pages->has_memory());
+  EXPECT_EQ(read(4), 'e');
+  EXPECT_EQ(left(), 0u);
+  EXPECT_FALSE(file_.pages->has_memory());
+  EXPECT_EQ(file_.pages->memory(), nullptr);
+  EXPECT_EQ(read(2), 'c');
+  EXPECT_EQ(read(3), 'd');
+  ::close(memory);
+}
+
+// A second mapping of the file finds its pages wherever they are: some in the memory that is there still, others in
+// frames. Fails if begin_mapped() makes new memory beside the old.
+TEST_F(MappedMode, TheFileIsMappedAgainBeforeAllHaveComeBack) {
+  begin();
+  store(1, 'a');
+  store(2, 'b');
+  FileMemory* const memory = file_.pages->memory();
+  end();
+  EXPECT_EQ(read(1), 'a');
+  file_.pages->set_size_bytes(20 * kPage);
+  ASSERT_FALSE(file_.write(15, 'w'));
+  begin();
+  EXPECT_EQ(file_.pages->memory(), memory);
+  EXPECT_EQ(memory_pages(), 20u);
+  EXPECT_EQ(load(2), 'b');
+  EXPECT_FALSE(views_->answer_load(1)) << "in its frame";
+  store(1, 'c');
+  store(15, 'x', 5);
+  EXPECT_EQ(read(1), 'c');
+  EXPECT_EQ(read(15), 'w');
+  EXPECT_EQ(read(15, 5), 'x');
+  EXPECT_TRUE(file_.value(15).in_file()) << "read, but mapped";
+  end();
+  for (const std::uint64_t page : {1, 2, 15}) (void)read(page);
+  EXPECT_FALSE(file_.pages->has_memory());
+
+  // And once more, in memory of its own.
+  begin();
+  store(2, 'd');
+  EXPECT_EQ(pages_in_memory(), 1u);
+  end();
+  EXPECT_EQ(read(2), 'd');
+  EXPECT_FALSE(file_.pages->has_memory());
+}
+
+// The file is cut while its pages are on their way. Fails if the memory does not shrink with the file that nobody maps.
+TEST_F(MappedMode, AFileThatNobodyMapsAnyMoreIsCut) {
+  begin();
+  for (std::uint64_t page = 0; page < 8; ++page) store(page, 's', 99);
+  end();
+  {
+    SealedRange sealed(*file_.pages);
+    ASSERT_FALSE(sealed.seal(2, 7, {}));
+    sealed.zero_tail_of(2, 100);
+    file_.pages->set_size_bytes(2 * kPage + 100);
+    EXPECT_EQ(memory_pages(), 3u);
+    sealed.drop_from(3);
+  }
+  EXPECT_EQ(pages_in_memory(), 3u);
+  EXPECT_EQ(read(2, 99), 's');
+  EXPECT_EQ(read(2, 100), '$');
+  EXPECT_EQ(pages_in_memory(), 2u);
+}
+
+// A read that was under way when the file was unmapped ends where it began. Fails if the memory goes while a page of it is
+// being filled.
+TEST_F(MappedMode, AReadThatEndsAfterTheLastMapping) {
+  begin();
+  file_.store->set_hook(when(StoreOp::kRead, held()));
+  sync::Thread reader = start_thread("reader", [&] { EXPECT_EQ(read(3), 'i'); });
+  until([&] { return file_.store->held() == 1; });
+  EXPECT_TRUE(file_.value(3).in_file());
+  end();
+  EXPECT_TRUE(file_.pages->has_memory());
+  file_.store->set_hook({});
+  file_.store->release_held();
+  reader.join();
+  EXPECT_EQ(read(3), 'i');
+  EXPECT_FALSE(file_.pages->has_memory());
+}
+
+// Of the kernel's mapping that the address is in.
+std::string flags_of_mapping(const void* address) {
+  std::ifstream all("/proc/self/smaps");
+  const auto wanted = reinterpret_cast<std::uintptr_t>(address);
+  bool here = false;
+  for (std::string line; std::getline(all, line);) {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2) {
+      here = begin <= wanted && wanted < end;
+    } else if (here && line.starts_with("VmFlags:")) {
+      return line + " ";
+    }
+  }
+  return {};
+}
+
+// As long as a frame is lent the kernel must not fill its place by making a huge page of what is around it. Fails if
+// take_back() leaves it so for ever, or lend() does not say so again.
+TEST_F(MappedMode, TheSlabHasHugePagesAgainWhenNoFrameIsLent) {
+  const std::byte* const slab = file_.cache->memory().pool().bytes(0);
+  if (flags_of_mapping(slab).find(" hg ") == std::string::npos) {
+    GTEST_SKIP() << "this kernel has no huge pages";
+  }
+  for (int i = 0; i < 2; ++i) {
+    begin();
+    EXPECT_NE(flags_of_mapping(slab).find(" hg "), std::string::npos);
+    store(1, 'a');
+    store(2, 'b');
+    EXPECT_NE(flags_of_mapping(slab).find(" nh "), std::string::npos);
+    end();
+    EXPECT_EQ(read(1), 'a');
+    EXPECT_NE(flags_of_mapping(slab).find(" nh "), std::string::npos);
+    EXPECT_EQ(read(2), 'b');
+    EXPECT_NE(flags_of_mapping(slab).find(" hg "), std::string::npos);
+  }
+}
+
+// What a store of a program takes hold of at once. Fails if try_begin() takes a page with a reader, or one whose bytes are
+// elsewhere; if it leaves one `writing` that it did not get.
+TEST_F(MappedMode, TryBeginTakesWhatNobodyIsAt) {
+  EXPECT_EQ(read(1), 'i');
+  begin();
+  sync::SleepingWaker nobody;
+  ParkedWrite held(*file_.pages, nobody);
+  const auto word = [&](std::uint64_t index) { return file_.pages->find(index); };
+  EXPECT_FALSE(held.try_begin(1)) << "in a frame";
+  EXPECT_FALSE(held.try_begin(3)) << "absent";
+  EXPECT_EQ(read(3), 'i');
+  PageValue seen = word(3)->load();
+  ASSERT_TRUE(seen.in_file() && word(3)->try_pin(seen));
+  EXPECT_FALSE(held.try_begin(3)) << "pinned";
+  EXPECT_FALSE(word(3)->load().writing());
+  word(3)->unpin();
+  {
+    const Hazards::Guard reader(Hazards::slot_of_thread(), file_.pages->key(3));
+    EXPECT_FALSE(held.try_begin(3)) << "being copied";
+    EXPECT_FALSE(word(3)->load().writing());
+  }
+  EXPECT_FALSE(held.held());
+  ASSERT_TRUE(held.try_begin(3));
+  EXPECT_TRUE(held.held() && word(3)->load().writing());
+  ParkedWrite other(*file_.pages, nobody);
+  EXPECT_FALSE(other.try_begin(3)) << "held by another";
+  held.release();
+  EXPECT_FALSE(word(3)->load().writing() || word(3)->load().dirty());
 }
 
 }  // namespace

@@ -21,7 +21,10 @@ void FrameSet::shrink(std::size_t keep) noexcept {
 }
 
 void* FrameSet::allocate() noexcept {
-  return count_ == 0 ? nullptr : memory_.bytes(take());
+  if (count_ == 0) return nullptr;
+  const FrameNumber frame = take();
+  memory_.pool().note_used(frame);
+  return memory_.bytes(frame);
 }
 
 void FrameSet::deallocate(void* node) noexcept {
@@ -193,13 +196,55 @@ Memory::Reclaimed Memory::reclaim(std::size_t want) noexcept {
   return result;
 }
 
+class Memory::Run {
+ public:
+  explicit Run(Memory& memory) : memory_(memory) {}
+  ~Run() { end(); }
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+
+  // A sealed page in its file's memory.
+  void add(FilePages& pages, std::uint64_t index, PageWord& word, FrameNumber frame) noexcept {
+    if (&pages != pages_ || index != first_ + count_ || count_ == kPagesMax) end();
+    if (count_ == 0) {
+      pages_ = &pages;
+      first_ = index;
+    }
+    victims_[count_++] = {&word, frame};
+  }
+
+ private:
+  static constexpr std::size_t kPagesMax = 64;
+  struct Victim {
+    PageWord* word;
+    FrameNumber frame;
+  };
+
+  void end() noexcept {
+    if (count_ == 0) return;
+    pages_->punch(first_, count_);
+    for (std::size_t i = 0; i < count_; ++i) {
+      pages_->leave_memory(victims_[i].frame);
+      memory_.end_eviction(*pages_, first_ + i, *victims_[i].word, victims_[i].frame);
+    }
+    count_ = 0;
+  }
+
+  Memory& memory_;
+  FilePages* pages_ = nullptr;
+  std::uint64_t first_ = 0;
+  std::size_t count_ = 0;
+  std::array<Victim, kPagesMax> victims_;
+};
+
 std::size_t Memory::evict(std::size_t want, bool& passing) noexcept {
   const std::size_t scan_max = (S3Fifo::kUsesMax + 2) * policy_.size() + want;
+  Run run(*this);
   return policy_.evict(want, scan_max,
-                       [&](FrameNumber frame) { return try_evict(frame, passing); });
+                       [&](FrameNumber frame) { return try_evict(frame, run, passing); });
 }
 
-Eviction Memory::try_evict(FrameNumber frame, bool& passing) noexcept {
+Eviction Memory::try_evict(FrameNumber frame, Run& run, bool& passing) noexcept {
   FrameDescriptor& d = pool_->descriptor(frame);
   FilePages& pages = *d.owner.load();
   const std::uint64_t index = d.index.load();
@@ -216,14 +261,21 @@ Eviction Memory::try_evict(FrameNumber frame, bool& passing) noexcept {
     passing = true;
     return Eviction::kBusy;
   }
-  pages.release_bytes(index, value);
-  const PageValue before = word->drop();
-  pages.wake(index, before);
-  const bool leaf_unused = pages.leave_leaf(*word);
+  if (value.in_file()) {
+    run.add(pages, index, *word, frame);
+  } else {
+    end_eviction(pages, index, *word, frame);
+  }
+  return Eviction::kEvicted;
+}
+
+void Memory::end_eviction(FilePages& pages, std::uint64_t index, PageWord& word,
+                          FrameNumber frame) noexcept {
+  pages.wake(index, word.drop());
+  const bool leaf_unused = pages.leave_leaf(word);
   pool_->free(frame);
   evicted_.fetch_add(1);
   if (leaf_unused && pages.prune(index) == 0) unused_leaves_.fetch_add(1);
-  return Eviction::kEvicted;
 }
 
 std::size_t Memory::free_unused_leaves() noexcept {

@@ -136,8 +136,13 @@ class Memory {
   // Pulls from the pool, evicting where it is dry. True when the set has `need`.
   bool collect(FrameSet& set, std::size_t need, bool& passing) noexcept;
   Reclaimed reclaim(std::size_t want) noexcept;
+  // What is evicted and side by side in memory that programs may have in sight leaves it by one system call.
+  class Run;
   std::size_t evict(std::size_t want, bool& passing) noexcept;
-  Eviction try_evict(FrameNumber frame, bool& passing) noexcept;
+  Eviction try_evict(FrameNumber frame, Run& run, bool& passing) noexcept;
+  // The page is sealed, its bytes are gone.
+  void end_eviction(FilePages& pages, std::uint64_t index, PageWord& word,
+                    FrameNumber frame) noexcept;
   std::size_t free_unused_leaves() noexcept;
 
   enum class Found : std::uint8_t {

@@ -17,6 +17,7 @@ PageCopy copy_page_pinned(FilePages& pages, std::uint64_t offset,
   pages.cache().memory().touch(value.frame());
   pages.wake(index, word->unpin());
   pages.cache().memory().note_evictable();
+  if (value.in_file()) pages.come_back(index);
   return copy;
 }
 

@@ -51,7 +51,7 @@ inline PageCopy copy_in_file(FilePages& pages, const std::byte* bytes, std::uint
 inline PageCopy copy_page(FilePages& pages, std::uint32_t slot, std::uint64_t offset,
                           std::span<std::byte> out) noexcept {
   const std::uint64_t index = page_index(offset);
-  const Hazards::Guard guard(slot, pages.key(index));
+  Hazards::Guard guard(slot, pages.key(index));
   const PageWord* const word = pages.find(index);
   if (word == nullptr) return {};
   const PageValue value = word->load();
@@ -62,7 +62,12 @@ inline PageCopy copy_page(FilePages& pages, std::uint32_t slot, std::uint64_t of
   if (value.marker()) [[unlikely]]
     return {PageLook::kMarked, 0};
   pages.cache().memory().touch(value.frame());
-  return copy_in_file(pages, pages.bytes(index, value), offset, out);
+  const PageCopy copy = copy_in_file(pages, pages.bytes(index, value), offset, out);
+  if (value.in_file() && !pages.maps()) [[unlikely]] {
+    guard.clear();
+    pages.come_back(index);
+  }
+  return copy;
 }
 
 // The same for a thread without a hazard slot, by a pin counted in the page word.

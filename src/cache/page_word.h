@@ -59,6 +59,7 @@
 //   - sealed                      unseal           the sealer
 //   dirty -> clean (sealed)        end_sealed_write the sealer, whose request to the store succeeded
 //   clean, dirty -> absent        drop             the sealer
+//   + sealed (clean, dirty, unused) begin_move      for an instant, by who moves the page into its frame
 //   + watched (+ quiet, if clean)  begin_watch      the holder of `writing`: a view that watches is about to show it
 //   clean -> dirty, as end_write   end_watch        the same, which clears `writing`
 //   writeback -> rewritten, quiet  keep_watching    the flush, which holds a pin: views were asked, and go on
@@ -66,6 +67,7 @@
 //                                                   `writing`: the page is out of their sight
 //   - quiet                        note_stored      who unmaps a view
 //   + in file                      move_to_file     the sealer, or the holder of `writing`, who has copied the bytes
+//   - in file                      move_to_frame    the same
 //   +- 1 pin                      try_pin, unpin
 //
 // Invariants:
@@ -74,15 +76,16 @@
 //  2. Bytes of a frame change only in `filling`, or under `writing` when no pin and no hazard slot
 //     is left. So every read of one page is untorn.
 //  3. The frame number changes only between absent and filling; so does `in file`, but that a page that is sealed or
-//     being written may go over to the file's memory.
+//     being written may go over to the file's memory, and back.
 //  4. `sealed` and `writing` exclude each other, and sealed pages are clean or dirty: a sealer
 //     waits for filling and writeback to end before it seals.
 //  5. Whoever clears `waiters` wakes the waiters (PageWaitLot).
 //  6. `stored` is set by end_write and end_fill_dirty and stays until the page is dropped: the frame
 //     has been the page's since the last store into it, so that its bytes are what was stored, whatever
 //     has become of them at the store since. Of a watched page who asks the views sets it, if they say so.
-//  7. A watched page is dirty, under writeback or rewritten, or `writing` for who is about to make it so. A quiet page is watched, and every store into it that no
-//     view will tell of is at the store, or in the request of its writeback.
+//  7. A watched page is dirty, under writeback or rewritten, or `writing` for who is about to make it so. A
+//     quiet page is watched, and every store into it that no view will tell of is at the store, or in the request of
+//     its writeback.
 #ifndef QUIRE_CACHE_PAGE_WORD_H_
 #define QUIRE_CACHE_PAGE_WORD_H_
 
@@ -228,19 +231,17 @@ class PageWord {
   }
   // For a page that a program is about to load through a view that watches, instead of end_write(): begin_watch() before
   // the view shows it, since from then on it may be stored into, and the view asked and unmapped; end_watch() afterwards.
-  // `shown`: the view did not show it before, and has forgotten what was stored through it then.
+  // `stored`: what the view told of the page before it shows it, if it was watched.
   void begin_watch() noexcept {
     (void)alter([](PageValue v) {
       QUIRE_CHECK(v.writing() && v.uptodate());
       return v.with(PageValue::kWatched | (v.state() == PageState::kClean ? PageValue::kQuiet : 0));
     });
   }
-  PageValue end_watch(bool shown) noexcept {
+  PageValue end_watch(bool stored) noexcept {
     return change([&](PageValue v) {
       QUIRE_CHECK(v.writing() && v.watched());
-      const bool stays =
-          v.state() == PageState::kClean || (v.state() == PageState::kDirty && !shown);
-      if (!stays) v = v.without(PageValue::kQuiet);
+      if (stored) v = v.with(PageValue::kStored).without(PageValue::kQuiet);
       return v.with_state(after_store(v.state())).without(PageValue::kWriting);
     });
   }
@@ -312,6 +313,13 @@ class PageWord {
     }
     return false;
   }
+  // The same for a page that is to be moved, be it clean or dirty.
+  bool begin_move(PageValue& seen) noexcept {
+    while (sealable(seen) && (seen.bits & (PageValue::kWaiters | PageValue::kPinMask)) == 0) {
+      if (word_.compare_exchange_weak(seen.bits, seen.with(PageValue::kSealed).bits)) return true;
+    }
+    return false;
+  }
   // dirty -> clean of a sealed page: its bytes, which nobody could change, are at the store.
   PageValue end_sealed_write() noexcept {
     return change([](PageValue v) {
@@ -323,6 +331,11 @@ class PageWord {
   void move_to_file() noexcept {
     const PageValue before{word_.fetch_or(PageValue::kInFile)};
     QUIRE_CHECK(before.sealed() != before.writing() && !before.in_file());
+  }
+  // They are in the frame.
+  void move_to_frame() noexcept {
+    const PageValue before{word_.fetch_and(~PageValue::kInFile)};
+    QUIRE_CHECK(before.sealed() != before.writing() && before.in_file());
   }
   PageValue unseal() noexcept {
     return change([](PageValue v) {

@@ -181,27 +181,28 @@ void hold(PageWord& word, PageState state) {
   ASSERT_TRUE(word.begin_write(seen));
 }
 
-// A page that a program loads through a view that watches is quiet only if it was clean, or is already in that view's
-// sight.
+// A page that a program loads through a view that watches is quiet only if it was clean, or is so already and the view
+// tells of no store.
 TEST(PageWord, OnlyACleanPageIsQuietWhenItComesIntoSight) {
-  for (const bool shown : {false, true}) {
+  for (const bool stored : {false, true}) {
     PageWord word;
     hold(word, PageState::kClean);
     word.begin_watch();
-    (void)word.end_watch(shown);
+    (void)word.end_watch(false);
     EXPECT_EQ(word.load().state(), PageState::kDirty);
     EXPECT_TRUE(word.load().watched() && word.load().quiet() && !word.load().stored());
     PageValue seen = word.load();
     ASSERT_TRUE(word.begin_write(seen));
     word.begin_watch();
-    (void)word.end_watch(shown);
-    EXPECT_EQ(word.load().quiet(), !shown);
+    (void)word.end_watch(stored);
+    EXPECT_EQ(word.load().quiet(), !stored);
+    EXPECT_EQ(word.load().stored(), stored);
   }
   for (const PageState state : {PageState::kDirty, PageState::kWriteback}) {
     PageWord word;
     hold(word, state);
     word.begin_watch();
-    (void)word.end_watch(true);
+    (void)word.end_watch(false);
     EXPECT_TRUE(word.load().watched() && !word.load().quiet());
     EXPECT_EQ(word.load().state(),
               state == PageState::kDirty ? PageState::kDirty : PageState::kRewritten);
@@ -215,7 +216,7 @@ TEST(PageWord, AViewMayGoBeforeThePageIsLetGo) {
   hold(word, PageState::kClean);
   word.begin_watch();
   word.note_stored();
-  (void)word.end_watch(true);
+  (void)word.end_watch(false);
   EXPECT_TRUE(word.load().watched() && !word.load().quiet());
   PageWord other;
   in_state(other, PageState::kWriteback);
@@ -223,7 +224,7 @@ TEST(PageWord, AViewMayGoBeforeThePageIsLetGo) {
   ASSERT_TRUE(other.begin_write(seen));
   other.begin_watch();
   (void)other.end_writeback(true);
-  (void)other.end_watch(true);
+  (void)other.end_watch(false);
   EXPECT_EQ(other.load().state(), PageState::kDirty);
   EXPECT_TRUE(other.load().watched() && !other.load().quiet());
 }
@@ -232,7 +233,7 @@ TEST(PageWord, AStoreMakesAPageNotQuiet) {
   PageWord word;
   hold(word, PageState::kClean);
   word.begin_watch();
-  (void)word.end_watch(true);
+  (void)word.end_watch(false);
   PageValue seen = word.load();
   ASSERT_TRUE(word.begin_write(seen));
   (void)word.end_write();
@@ -248,7 +249,7 @@ TEST(PageWord, AWatchedPageIsWrittenUnlessItIsQuietAndNothingWasStored) {
           PageWord word;
           hold(word, PageState::kClean);
           if (quiet) word.begin_watch();
-          (void)(quiet ? word.end_watch(true) : word.end_write(PageValue::kWatched));
+          (void)(quiet ? word.end_watch(false) : word.end_write(PageValue::kWatched));
           ASSERT_TRUE(word.begin_writeback());
           PageValue seen = word.load();
           ASSERT_TRUE(word.try_pin(seen));
@@ -271,7 +272,7 @@ TEST(PageWord, APageThatWasNotAskedAboutStaysQuiet) {
   PageWord word;
   hold(word, PageState::kClean);
   word.begin_watch();
-  (void)word.end_watch(true);
+  (void)word.end_watch(false);
   ASSERT_TRUE(word.begin_writeback());
   (void)word.end_writeback(false);
   EXPECT_EQ(word.load().state(), PageState::kDirty);
@@ -284,7 +285,7 @@ TEST(PageWord, WhatHappensDuringWritebackIsNotForgotten) {
     PageWord word;
     hold(word, PageState::kClean);
     word.begin_watch();
-    (void)word.end_watch(true);
+    (void)word.end_watch(false);
     ASSERT_TRUE(word.begin_writeback());
     PageValue seen = word.load();
     ASSERT_TRUE(word.try_pin(seen));
@@ -319,7 +320,7 @@ TEST(PageWordDeathTest, IllegalTransitionsDie) {
   dies(PageState::kClean, [](PageWord& w) { (void)w.unseal(); });
   dies(PageState::kDirty, [](PageWord& w) { (void)w.drop(); });
   dies(PageState::kDirty, [](PageWord& w) { w.begin_watch(); });
-  dies(PageState::kDirty, [](PageWord& w) { (void)w.end_watch(true); });
+  dies(PageState::kDirty, [](PageWord& w) { (void)w.end_watch(false); });
   dies(PageState::kWriteback, [](PageWord& w) { (void)w.keep_watching(true); });
 }
 

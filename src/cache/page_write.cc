@@ -77,7 +77,11 @@ std::error_code PageWrite::hold_cached(std::uint64_t index, const sync::WaitLimi
     if (!there) return {};
     if (hold_ == Hold::kCached) {
       sync::lock_rank::acquired(sync::Rank::kPage, word_);
-      return wait_readers(limit);
+      const std::error_code error = wait_readers(limit);
+      const bool in_file = !error && word_->load().in_file();
+      if (in_file && !pages_.maps()) [[unlikely]]
+        pages_.move_to_frame(index_, *word_);
+      return error;
     }
     const sync::WaitStatus status = pages_.wait_unreadable(index, limit);
     if (status != sync::WaitStatus::kReady) return sync::to_error(status);
@@ -119,7 +123,7 @@ std::error_code PageWrite::add_new(std::uint64_t index, std::size_t from, std::s
   index_ = index;
   word_ = pages_.find(index);
   sync::lock_rank::acquired(sync::Rank::kPage, word_);
-  if (word_->load().in_file()) memory.pool().lend(frame_);
+  if (word_->load().in_file()) memory.pool().lend_unused(frame_);
   memory.insert({&frame_, 1}, pages_.serial());
   // Somebody may have appended to this page, and it may have been written back and evicted, all since
   // the size was looked at. From here on nobody can: the page is ours.

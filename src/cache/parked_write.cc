@@ -8,10 +8,23 @@
 namespace quire::cache {
 
 bool ParkedWrite::begin(std::uint64_t index) noexcept {
+  QUIRE_DCHECK(step_ == Step::kIdle && pages_.has_memory());
+  index_ = index;
+  error_ = {};
+  past_end_ = false;
+  return look();
+}
+
+bool ParkedWrite::try_begin(std::uint64_t index) noexcept {
   QUIRE_DCHECK(step_ == Step::kIdle && pages_.memory() != nullptr);
   index_ = index;
   error_ = {};
-  return look();
+  if (try_hold() != Look::kOurs) return false;
+  step_ = Step::kHeld;
+  const PageValue value = word_->load();
+  if (value.in_file() && value.pins() == 0 && !Hazards::named(pages_.key(index_))) return true;
+  release();
+  return false;
 }
 
 bool ParkedWrite::resume() noexcept {
@@ -43,9 +56,7 @@ bool ParkedWrite::look() noexcept {
         if (pages_.enqueue_unreadable(index_, at_page_)) return false;
         break;
       case Look::kAbsent:
-        if (index_ >= pages_of(pages_.size_bytes())) {
-          return end(std::make_error_code(std::errc::bad_address));
-        }
+        if (index_ >= pages_of(pages_.size_bytes())) return end_past_end();
         step_ = Step::kFill;
         fill_.emplace(pages_, waker_);
         if (!fill_->begin(index_, 1)) return false;
@@ -91,9 +102,13 @@ bool ParkedWrite::wait_pins() noexcept {
 bool ParkedWrite::move() noexcept {
   if (pages_.move_to_memory(index_, *word_)) return true;
   release();
-  return end(std::make_error_code(index_ >= pages_of(pages_.size_bytes())
-                                      ? std::errc::bad_address
-                                      : std::errc::not_enough_memory));
+  if (index_ >= pages_of(pages_.size_bytes())) return end_past_end();
+  return end(std::make_error_code(std::errc::not_enough_memory));
+}
+
+bool ParkedWrite::end_past_end() noexcept {
+  past_end_ = true;
+  return end(std::make_error_code(std::errc::bad_address));
 }
 
 bool ParkedWrite::end(std::error_code error) noexcept {
@@ -119,10 +134,10 @@ void ParkedWrite::admit_unheard() noexcept {
   word_->begin_watch();
 }
 
-void ParkedWrite::finish_unheard(bool shown) noexcept {
+void ParkedWrite::finish_unheard(bool stored) noexcept {
   QUIRE_DCHECK(held());
   step_ = Step::kIdle;
-  const PageValue before = std::exchange(word_, nullptr)->end_watch(shown);
+  const PageValue before = std::exchange(word_, nullptr)->end_watch(stored);
   pages_.wake(index_, before);
   if (before.dirty()) pages_.cache().dirty().give(1);
 }

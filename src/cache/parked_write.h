@@ -12,8 +12,8 @@
 //
 //   each arrow is gone at once where nothing stands in the way; else resume() goes on from there, once woken
 //
-// Who calls: faults of views, on the thread that answers them, with nothing held but an Operation. Holds no write
-// range: nobody cuts a page that is held. Used by one thread at a time, and stays where it is.
+// Who calls: faults of views, on the thread that answers them (try_begin() on that of the access too), with nothing held
+// but an Operation. Holds no write range: nobody cuts a page that is held. Used by one thread at a time, and stays where it is.
 //
 // Invariants:
 //  1. Held, the page is in the file's memory, and nobody else reads it, stores into it by the engine, writes it
@@ -46,13 +46,19 @@ class ParkedWrite {
   ParkedWrite& operator=(const ParkedWrite&) = delete;
 
   // True: it has ended: the page is held, or see error(). False: it waits; woken, call resume(), and again as long
-  // as it says false. REQUIRES: nothing is held; FilePages::begin_mapped() has succeeded.
+  // as it says false. REQUIRES: nothing is held; there is a
+  // FilePages::Mapped for as long as the page is wanted or held.
   bool begin(std::uint64_t index) noexcept;
   bool resume() noexcept;
+  // Holds the page if it is in the file's memory already and nobody is at it (true); else nothing has happened. Waits
+  // for nothing, and takes no memory.
+  bool try_begin(std::uint64_t index) noexcept;
 
   // Once ended. Errors: the store's; EFAULT where the page is beyond the end of the file; ENOMEM where it cannot be
   // in the file's memory.
   std::error_code error() const noexcept { return error_; }
+  // Why there is EFAULT: the file ended before the page. (A store may have said EFAULT too.)
+  bool past_end() const noexcept { return past_end_; }
   bool held() const noexcept { return step_ == Step::kHeld; }
 
   // The program may store into the page from here on: who syncs the file afterwards waits for it. finish() follows.
@@ -61,9 +67,11 @@ class ParkedWrite {
   // The page is dirty, and let go. Takes over one dirty credit. `watched`: a view shows it that watches.
   void finish(bool watched = false) noexcept;
   // Instead of both, where the program only loads, but through a view that watches: the page counts as dirty from here
-  // on. `shown`: the view did not show it before.
+  // on. `stored`: the view was asked in between, and told of a store.
   void admit_unheard() noexcept;
-  void finish_unheard(bool shown) noexcept;
+  void finish_unheard(bool stored) noexcept;
+  // Views that watch may show it, and have something to tell. REQUIRES: held().
+  bool watched() const noexcept { return word_->load().watched(); }
   // Lets go of what is held, with the page as it was.
   void release() noexcept;
 
@@ -77,6 +85,7 @@ class ParkedWrite {
   bool wait_pins() noexcept;
   bool move() noexcept;
   bool end(std::error_code error) noexcept;
+  bool end_past_end() noexcept;
 
   FilePages& pages_;
   Step step_ = Step::kIdle;
@@ -87,6 +96,7 @@ class ParkedWrite {
   Hazards::Waiter at_slots_;
   sync::Waker& waker_;
   std::error_code error_;
+  bool past_end_ = false;
 };
 
 }  // namespace quire::cache

@@ -86,7 +86,9 @@ class Mapped : public OneFile {
   }
   void begin() {
     views = std::make_shared<TestViews>(kPages);
-    ASSERT_FALSE(pages->begin_mapped(views));
+    auto begun = pages->begin_mapped(views);
+    ASSERT_TRUE(begun.ok());
+    mapped = std::move(*begun);
     views->map(*pages);
   }
   void read_in(std::uint64_t page) {
@@ -105,6 +107,7 @@ class Mapped : public OneFile {
   }
 
   std::shared_ptr<TestViews> views;
+  FilePages::Mapped mapped;
 };
 
 void give_way() {

@@ -43,14 +43,14 @@ void unseal_page(FilePages& pages, std::uint64_t index, PageWord& word) noexcept
 }
 
 // Drops a sealed page that nobody uses. Returns the dirty credits it had.
-enum class Bytes : std::uint8_t { kThere, kGone };
+using Bytes = FilePages::Bytes;
 std::uint64_t drop_page(FilePages& pages, std::uint64_t index, PageWord& word,
                         Bytes bytes = Bytes::kThere) noexcept {
   const PageValue value = word.load();
   const bool dirty = value.state() == PageState::kDirty;
   if (dirty) pages.dirty().remove(value.frame());
   pages.cache().memory().remove(value.frame());
-  if (bytes == Bytes::kThere) pages.release_bytes(index, value);
+  pages.release_bytes(index, value, bytes);
   const PageValue before = word.drop();
   pages.forget_page(index, word, value.frame());
   pages.wake(index, before);
@@ -90,18 +90,15 @@ std::error_code SealedRange::seal(std::uint64_t first, std::uint64_t last,
     return error;
   }
   const bool hides = !fault::planted(fault::Planted::kSealHidesNothing);
-  if (hides && pages_.memory() != nullptr && first_ < end_in_memory()) {
-    pages_.hide(first_, end_in_memory() - first_);
+  if (const MappedMode::Use memory = pages_.use_memory(); memory && hides) {
+    const std::uint64_t end = std::min(end_, memory->size_pages());
+    if (first_ < end) pages_.hide(first_, end - first_);
   }
   return error;
 }
 
-std::uint64_t SealedRange::end_in_memory() const noexcept {
-  return std::min(end_, pages_.memory()->size_pages());
-}
-
 void SealedRange::move_to_file() noexcept {
-  if (pages_.memory() == nullptr || first_ == end_) return;
+  if (first_ == end_) return;
   pages_.tree().for_each(first_, end_ - 1, [&](std::uint64_t index, PageWord& word) {
     if (!word.load().absent()) (void)pages_.move_to_memory(index, word);
     return true;
@@ -112,8 +109,9 @@ void SealedRange::drop_from(std::uint64_t first) noexcept {
   if (first >= end_) return;
   // In one call what would be one for each page.
   const bool punches = !fault::planted(fault::Planted::kSkipPunch);
-  if (punches && pages_.memory() != nullptr) pages_.memory()->punch(first, end_ - first);
-  const Bytes bytes = pages_.memory() != nullptr ? Bytes::kGone : Bytes::kThere;
+  const MappedMode::Use memory = pages_.use_memory();
+  if (memory && punches) memory->punch(first, end_ - first);
+  const Bytes bytes = memory ? Bytes::kGone : Bytes::kThere;
   std::uint64_t credits = 0;
   pages_.tree().for_each(first, end_ - 1, [&](std::uint64_t index, PageWord& word) {
     if (!word.load().absent()) credits += drop_page(pages_, index, word, bytes);
@@ -169,13 +167,13 @@ class DropRun {
   }
   void drop() noexcept {
     if (count_ == 0) return;
-    FileMemory* const memory = pages_.memory();
-    if (memory != nullptr && first_ < memory->size_pages()) {
+    const MappedMode::Use memory = pages_.use_memory();
+    if (memory && first_ < memory->size_pages()) {
       // One page alone the punch takes out of sight.
       if (count_ > 1) pages_.views().hide(first_, count_);
       memory->punch(first_, count_);
     }
-    const Bytes bytes = memory != nullptr ? Bytes::kGone : Bytes::kThere;
+    const Bytes bytes = memory ? Bytes::kGone : Bytes::kThere;
     pages_.tree().for_each(first_, first_ + count_ - 1, [&](std::uint64_t index, PageWord& word) {
       (void)drop_page(pages_, index, word, bytes);
       return true;

@@ -39,16 +39,13 @@ class SealedRange {
   void drop_clean() noexcept;
   // Zeroes bytes [from, page end) of page `index` if it is cached. REQUIRES: it is sealed or absent.
   void zero_tail_of(std::uint64_t index, std::size_t from) noexcept;
-  // Moves those of the sealed pages that are in frames into the file's memory (FilePages::begin_mapped), as far as
-  // it reaches. Waits for nothing.
+  // Moves those of the sealed pages that are in frames into the file's memory, as far as it reaches. Waits for nothing.
+  // REQUIRES: a FilePages::Mapped.
   void move_to_file() noexcept;
   // Gives the rest back to readers and writers.
   void unseal() noexcept;
 
  private:
-  // [first_, end_) without what lies beyond the end of the file's memory: where it ends, at most.
-  std::uint64_t end_in_memory() const noexcept;
-
   FilePages& pages_;
   const FilePages::Walker walker_;
   // Pages in [first_, end_) that are not absent are sealed by us.

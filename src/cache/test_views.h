@@ -35,10 +35,10 @@ class TestViews final : public Views {
     QUIRE_CHECK(pagemap_ >= 0);
   }
   ~TestViews() override {
-    if (base_ != nullptr) ::munmap(base_, pages_max_ * limits::kPageBytes);
+    unmap();
     ::close(pagemap_);
   }
-  // REQUIRES: begin_mapped() with these views.
+  // REQUIRES: a FilePages::Mapped of a file that has these views. Not mapped, or not any more.
   void map(FilePages& pages) {
     void* const base = ::mmap(nullptr, pages_max_ * limits::kPageBytes, PROT_READ | PROT_WRITE,
                               MAP_SHARED, pages.memory()->fd(), 0);
@@ -47,15 +47,22 @@ class TestViews final : public Views {
     pages_ = &pages;
   }
 
+  // As a program does, with what is dirty there.
+  void unmap() {
+    if (base_ != nullptr) ::munmap(base_, pages_max_ * limits::kPageBytes);
+    base_ = nullptr;
+    storable_.clear();
+  }
+
   void protect(std::uint64_t first, std::uint64_t count) noexcept override {
     if (const auto once = std::exchange(on_protect, nullptr)) once(first, count);
     ++protects;
     storable_.erase(storable_.lower_bound(first), storable_.lower_bound(first + count));
   }
   void hide(std::uint64_t first, std::uint64_t count) noexcept override {
-    if (const auto once = std::exchange(on_hide, nullptr)) once();
+    if (const auto once = std::exchange(on_hide, nullptr)) once(first, count);
     ++hides;
-    if (first >= pages_max_) return;
+    if (base_ == nullptr || first >= pages_max_) return;
     count = std::min(count, pages_max_ - first);
     storable_.erase(storable_.lower_bound(first), storable_.lower_bound(first + count));
     QUIRE_CHECK(::madvise(at(first), count * limits::kPageBytes, MADV_DONTNEED) == 0);
@@ -70,6 +77,7 @@ class TestViews final : public Views {
 
   // The processor can load from the page, or store into it, without a fault.
   bool loads(std::uint64_t index) const {
+    if (base_ == nullptr) return false;
     std::uint64_t entry = 0;
     const std::uint64_t address = reinterpret_cast<std::uintptr_t>(at(index));
     QUIRE_CHECK(::pread(pagemap_, &entry, sizeof(entry),
@@ -138,7 +146,7 @@ class TestViews final : public Views {
     QUIRE_CHECK(page.begin(index) && page.held());
     page.admit_unheard();
     show(index);
-    page.finish_unheard(true);
+    page.finish_unheard(false);
   }
   void store_unheard(std::uint64_t index, char with) {
     QUIRE_CHECK(loads(index));
@@ -146,11 +154,11 @@ class TestViews final : public Views {
     unheard_.insert(index);
   }
 
-  // Called by the next hide(), before anything is hidden; and by the next ask(), when it has told.
-  std::function<void()> on_hide;
+  // Called by the next ask(), when it has told.
   std::function<void()> after_ask;
-  // Called by the next protect(), before anything is protected.
+  // Called by the next protect(), before anything is protected; and by the next hide(), before anything is hidden.
   std::function<void(std::uint64_t first, std::uint64_t count)> on_protect;
+  std::function<void(std::uint64_t first, std::uint64_t count)> on_hide;
   int protects = 0;
   int hides = 0;
 

@@ -143,7 +143,7 @@ class Run final : public Views::Told {
       : job_(std::move(job)),
         buffer_(std::move(buffer)),
         sight_(sight),
-        mapped_(job_->pages().memory() != nullptr) {
+        mapped_(job_->pages().has_memory()) {
     pages_.reserve(job_->pages().cache().snapshots().buffer_bytes() / limits::kPageBytes);
   }
 

@@ -84,6 +84,12 @@ enum class Planted : std::uint8_t {
   kSnapshotUnpinned,
   kSealHidesNothing,
   kSkipPunch,
+  kComeBackInSight,
+  kComeBackWithTail,
+  kComeBackWhileRead,
+  kAroundOverBlock,
+  kLoseAFaultsWake,
+  kLoseAPagesWake,
   kNone,
 };
 
@@ -95,10 +101,16 @@ inline void plant(Planted fault) noexcept {
 inline bool planted(Planted fault) noexcept {
   return planted_fault == fault;
 }
+// What a test does between two steps of the engine that no store comes between.
+inline void (*between)() noexcept = nullptr;
+inline void meet_between() noexcept {
+  if (between != nullptr) between();
+}
 #else
 constexpr bool planted(Planted /*fault*/) noexcept {
   return false;
 }
+constexpr void meet_between() noexcept {}
 static_assert(!planted(Planted::kSkipTailZeroing), "no fault is planted in a normal build");
 #endif
 

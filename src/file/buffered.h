@@ -82,9 +82,10 @@ constexpr std::uint64_t given_offset(std::uint64_t offset) {
 enum class Space : std::uint8_t { kNeeded, kWelcome };
 
 // Writes `bytes` bytes at `*offset`, or at the end of the file where that is kAtEnd, and sets it to
-// where they went. Excludes every other operation on the range; readers see each page whole.
+// where they went. Excludes every other operation on the range; readers see each page whole. `cuts`: see WriteLocks.
 Transfer write_at(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t* offset,
-                  const sync::WaitLimit& limit, Space space = Space::kNeeded);
+                  const sync::WaitLimit& limit, Space space = Space::kNeeded,
+                  const std::uint64_t* cuts = nullptr);
 // The same for who holds the locks of the write already, handed over, at least of whole pages; space for them
 // is reserved first.
 Transfer write_reserving(const std::shared_ptr<HeldWrite>& held, Gather& from, std::size_t bytes,

@@ -121,11 +121,12 @@ bool has_space(Inode& inode, std::uint64_t offset, std::size_t bytes) {
 }  // namespace
 
 Transfer write_at(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t* offset,
-                  const sync::WaitLimit& limit, Space space) {
+                  const sync::WaitLimit& limit, Space space, const std::uint64_t* cuts) {
   const std::uint64_t asked = *offset;
   {
     WriteLocks locks(inode);
-    const std::error_code error = locks.lock(offset, bytes, WriteLocks::Extent::kBytes, limit);
+    const std::error_code error =
+        locks.lock(offset, bytes, WriteLocks::Extent::kBytes, limit, cuts);
     if (error) return {0, error};
     if (has_space(inode, *offset, bytes)) {
       return store_bytes(inode, nullptr, from, bytes, *offset, limit);
@@ -135,7 +136,8 @@ Transfer write_at(Inode& inode, Gather& from, std::size_t bytes, std::uint64_t* 
   *offset = asked;
   const auto held =
       std::make_shared<HeldWrite>(std::static_pointer_cast<Inode>(inode.shared_from_this()));
-  const std::error_code error = held->locks.lock(offset, bytes, WriteLocks::Extent::kChunks, limit);
+  const std::error_code error =
+      held->locks.lock(offset, bytes, WriteLocks::Extent::kChunks, limit, cuts);
   if (error) return {0, error};
   held->locks.hand_over();
   return store_bytes(inode, held, from, bytes, *offset, limit, space);

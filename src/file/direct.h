@@ -64,10 +64,11 @@ Transfer direct_read(const std::shared_ptr<Inode>& inode,
 
 // Writes the first `bytes` bytes of `buffers` at `*offset`, or at the end of the file where that is kAtEnd,
 // and sets it to where they went. Errors: EINVAL where the end of the file is not aligned; EFBIG, the
-// store's, Errc::kTimedOut, Errc::kInterrupted. REQUIRES: aligned, bytes > 0.
+// store's, Errc::kTimedOut, Errc::kInterrupted. `cuts`: see WriteLocks. REQUIRES: aligned, bytes > 0.
 Transfer direct_write(const std::shared_ptr<Inode>& inode,
                       std::span<const std::span<const std::byte>> buffers, std::size_t bytes,
-                      std::uint64_t* offset, const sync::WaitLimit& limit);
+                      std::uint64_t* offset, const sync::WaitLimit& limit,
+                      const std::uint64_t* cuts = nullptr);
 
 }  // namespace quire::file
 

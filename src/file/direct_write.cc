@@ -205,7 +205,8 @@ Transfer write_through_cache(const std::shared_ptr<HeldWrite>& held,
 
 Transfer direct_write(const std::shared_ptr<Inode>& inode,
                       std::span<const std::span<const std::byte>> buffers, std::size_t bytes,
-                      std::uint64_t* offset, const sync::WaitLimit& limit) {
+                      std::uint64_t* offset, const sync::WaitLimit& limit,
+                      const std::uint64_t* cuts) {
   QUIRE_DCHECK(!MappingTable::of_process().meets(buffers));
   Transfer moved;
   // What a failed sync is about must be written again while it is known.
@@ -213,7 +214,7 @@ Transfer direct_write(const std::shared_ptr<Inode>& inode,
   if (moved.error) return moved;
   {
     const auto write = std::make_shared<HeldWrite>(inode);
-    moved.error = write->locks.lock(offset, bytes, WriteLocks::Extent::kPages, limit);
+    moved.error = write->locks.lock(offset, bytes, WriteLocks::Extent::kPages, limit, cuts);
     if (moved.error) return moved;
     write->locks.hand_over();
     const std::uint64_t alignment_mask = inode->cache().traits().io_alignment_bytes - 1;

@@ -136,10 +136,15 @@ SIM_TEST(EngineSim, ReadersSeeWholePagesOfWritesThatSomeOrderExplains) {
       }
     }
   };
-  // Maps the file, if it is not, has pages go over to the memory that is mapped, and loads and stores there.
+  // Maps the file, if it is not, has pages go over to the memory that is mapped, and loads and stores there; now and then
+  // it unmaps the file, so that others have pages come back.
   const auto map_some = [&] {
-    if (engine.views == nullptr) engine.map();
-    for (int i = 0; i < 8; ++i) {
+    for (int i = 0; i < 10; ++i) {
+      if (engine.mapped && below(4) == 0) engine.unmap();
+      if (!engine.mapped) {
+        if (below(2) == 0) continue;
+        engine.map();
+      }
       const std::uint64_t page = below(kPages);
       if (below(3) == 0) {
         ShotDown sealed(engine.inode);

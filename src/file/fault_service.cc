@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <memory>
 #include <new>
 #include <span>
 #include <utility>
@@ -21,16 +22,24 @@ struct OfWay {
   FaultService* service = nullptr;
   std::size_t uses = 0;
 };
+// A fork may leave the mutex locked for ever: who was in it is not in the child, which has a Process of its own.
 struct Process {
+  explicit Process(unsigned of) : generation(of) {}
+
+  const unsigned generation;
   sync::Mutex mutex;
   std::array<OfWay, FaultWay::kCount> ways GUARDED_BY(mutex);
-  unsigned generation GUARDED_BY(mutex) = 0;
   map::FeatureSet refused GUARDED_BY(mutex);
 };
-// Outlives the process's other statics: a mapping may be one of them.
+// Never freed: a mapping may be one of the program's statics, and what a parent had is used by nobody.
+constinit sync::Atomic<Process*> current{nullptr};
 Process& process() {
-  static auto* const process = new Process;
-  return *process;
+  Process* here = current.load();
+  while (here == nullptr || here->generation != fork_generation()) {
+    auto made = std::make_unique<Process>(fork_generation());
+    if (current.compare_exchange_strong(here, made.get())) return *made.release();
+  }
+  return *here;
 }
 
 }  // namespace
@@ -39,13 +48,13 @@ FaultService::Use::~Use() {
   if (service_ != nullptr) service_->leave();
 }
 
+sync::Mutex& FaultService::mutex_of_process() noexcept {
+  return process().mutex;
+}
+
 Result<FaultService::Use> FaultService::of_process(FaultWay way) {
   Process& here = process();
   sync::MutexLock lock(here.mutex);
-  if (here.generation != fork_generation()) {
-    here.ways = {};
-    here.generation = fork_generation();
-  }
   OfWay& of_way = here.ways[way.index()];
   if (of_way.service == nullptr) {
     Result<std::unique_ptr<map::Userfault>> opened = map::Userfault::open(
@@ -67,13 +76,17 @@ Result<FaultService::Use> FaultService::of_process(FaultWay way) {
 }
 
 void FaultService::leave() noexcept {
-  Process& here = process();
-  sync::MutexLock lock(here.mutex);
-  if (here.generation != fork_generation()) return;
-  OfWay& of_way = here.ways[way_.index()];
-  --of_way.uses;
-  if (of_way.uses > 0 || thread_->is_here()) return;
-  of_way.service = nullptr;
+  if (generation_ != fork_generation()) return;
+  {
+    Process& here = process();
+    sync::MutexLock lock(here.mutex);
+    OfWay& of_way = here.ways[way_.index()];
+    --of_way.uses;
+    if (of_way.uses > 0 || thread_->is_here()) return;
+    of_way.service = nullptr;
+  }
+  // Not under the mutex: the last that the thread does may be to let go of a mapping of another service, at an address
+  // that was one of ours, and so to come here.
   thread_->stop();
   delete this;
 }
@@ -81,20 +94,25 @@ void FaultService::leave() noexcept {
 void FaultService::refuse(map::FeatureSet features) noexcept {
   Process& here = process();
   for (;;) {
+    std::array<OfWay, FaultWay::kCount> ended;
+    bool ends = false;
     {
       sync::MutexLock lock(here.mutex);
       const bool used = std::any_of(here.ways.begin(), here.ways.end(),
                                     [](const OfWay& of_way) { return of_way.uses > 0; });
-      if (!used) {
+      ends = !used;
+      if (ends) {
         here.refused = features;
-        for (OfWay& of_way : here.ways) {
-          FaultService* const service = std::exchange(of_way.service, nullptr);
-          if (service == nullptr) continue;
-          service->thread_->stop();
-          delete service;
-        }
-        return;
+        ended = std::exchange(here.ways, {});
       }
+    }
+    if (ends) {
+      for (const OfWay& of_way : ended) {
+        if (of_way.service == nullptr) continue;
+        of_way.service->thread_->stop();
+        delete of_way.service;
+      }
+      return;
     }
     // A fault that was answered is ending.
     sync::yield_thread();
@@ -103,8 +121,8 @@ void FaultService::refuse(map::FeatureSet features) noexcept {
 
 void FaultService::fault(const map::Fault& fault) noexcept {
   const std::span<std::byte> page(fault.page, limits::kPageBytes);
-  const MappedRange range = MappingTable::of_process().head(page);
-  const auto view = std::dynamic_pointer_cast<FileView>(range.memory);
+  MappedRange range = MappingTable::of_process().head(page);
+  const auto view = std::dynamic_pointer_cast<FileView>(std::move(range.memory));
   if (view == nullptr) {
     // It is being unmapped: the access is repeated, into whatever is there by then.
     userfault_->wake(page);

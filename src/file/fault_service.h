@@ -9,7 +9,7 @@
 // Invariants:
 //  1. The service is there while a FileView is. It is ended by the thread that destroys the last one, unless that is
 //     the service's own: then it stays for the next.
-//  2. Nothing that is called on its thread waits for anything.
+//  2. Nothing that is called on its thread waits for anything but a mutex, and nobody waits for the thread under one.
 //  3. The child of a fork has its own, if any: its parent's is neither used nor freed there.
 #ifndef QUIRE_FILE_FAULT_SERVICE_H_
 #define QUIRE_FILE_FAULT_SERVICE_H_
@@ -19,11 +19,13 @@
 #include <memory>
 #include <utility>
 
+#include "file/fork_guard.h"
 #include "map/fault_thread.h"
 #include "map/userfault.h"
 #include "quire/result.h"
 #include "sync/atomic.h"
 #include "sync/clock.h"
+#include "sync/mutex.h"
 
 namespace quire::file {
 
@@ -64,6 +66,7 @@ class FaultService final : public map::FaultSink {
   // For tests: what services treat as lacking from now on. REQUIRES: nothing is mapped.
   static void refuse(map::FeatureSet features) noexcept;
 
+  FaultWay way() const noexcept { return way_; }
   map::Userfault& userfault() noexcept { return *userfault_; }
   // Accesses that wait for an answer, and what is wanted ahead of them.
   std::size_t under_way() const noexcept { return under_way_.load(); }
@@ -80,11 +83,15 @@ class FaultService final : public map::FaultSink {
   sync::Clock::time_point tick() noexcept override;
 
  private:
+  friend struct FaultServicePeer;  // lets the tests hold the mutex of all services of this process
+
+  static sync::Mutex& mutex_of_process() noexcept;
   explicit FaultService(FaultWay way) : way_(way) {}
   ~FaultService() override = default;
   void leave() noexcept;
 
   const FaultWay way_;
+  const unsigned generation_ = fork_generation();  // of the process that has the thread
   std::unique_ptr<map::Userfault> userfault_;
   // Of the service's thread.
   std::map<const FileView*, std::weak_ptr<FileView>> failed_;

@@ -2,59 +2,207 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "fault/planted.h"
+#include "file/file_views.h"
 #include "file/page_fault.h"
 #include "quire/limits.h"
 #include "sync/check.h"
 
 namespace quire::file {
 
-FileView::Shown FileView::show(std::uint64_t first, std::size_t pages_max) noexcept {
-  QUIRE_DCHECK(shows(first));
-  constexpr std::size_t run_max = limits::kShowPagesMax;
-  pages_max =
-      static_cast<std::size_t>(std::min<std::uint64_t>({pages_max, run_max, end_page() - first}));
-  std::array<cache::PageWord*, run_max> words;
-  std::size_t count = 0;
-  std::optional<std::uint64_t> marked;
-  {
-    const cache::FilePages::Walker walker(*inode_);
-    while (count < pages_max) {
-      cache::PageWord* const word = inode_->find(first + count);
-      if (word == nullptr) break;
-      cache::PageValue value = word->load();
-      if (!value.in_file() || !word->try_pin(value)) break;
-      inode_->cache().memory().touch(value.frame());
-      if (value.marker()) marked = first + count;
-      words[count++] = word;
-    }
-  }
-  if (count == 0) return {};
-  const bool unpinned = fault::planted(fault::Planted::kShowUnpinned);
-  const auto unpin = [&] {
-    for (std::size_t i = 0; i < count; ++i) inode_->wake(first + i, words[i]->unpin());
-    inode_->cache().memory().note_evictable();
-  };
-  if (unpinned) unpin();
-  // Never for stores: a page that is dirty now may be under writeback before this has happened.
-  const map::Done done = view_->resolve(place(first), count, map::Grant::kLoads);
-  if (!unpinned) unpin();
-  const std::size_t shown = done.bytes / limits::kPageBytes;
-  return {true, shown, shown > 0 ? map::Stop::kNothing : done.stop, marked};
+namespace {
+
+// Where the block of pages begins that are shown together.
+std::uint64_t block_of(std::uint64_t page) noexcept {
+  return page / limits::kFaultAroundPages * limits::kFaultAroundPages;
 }
 
-std::size_t FileView::pages_ahead(std::uint64_t page, std::uint64_t end) noexcept {
-  // Several threads at once may take each other's place. It is a guess anyway.
-  if (next_.load() != page) {
-    ahead_.store(0);
-    return 0;
+}  // namespace
+
+class FileView::Pinned {
+ public:
+  // Of [from, to) what can be: `page`, what follows on it, and what leads up to it.
+  Pinned(FileView& view, std::uint64_t from, std::uint64_t page, std::uint64_t to) noexcept
+      : inode_(view.inode()), from_(from), first_(page), end_(page) {
+    QUIRE_DCHECK(from <= page && page < to && to - from <= words_.size());
+    const cache::FilePages::Walker walker(inode_);
+    while (end_ < to && pin(end_)) ++end_;
+    if (end_ == page) return;
+    while (first_ > from && pin(first_ - 1)) --first_;
   }
-  const std::size_t pages =
-      std::clamp(2 * ahead_.load(), limits::kFaultAroundPages, limits::kFaultAheadPagesMax);
-  ahead_.store(pages);
-  return static_cast<std::size_t>(std::min<std::uint64_t>(pages, end_page() - end));
+  ~Pinned() { unpin(); }
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+
+  bool none() const noexcept { return first_ == end_; }
+  std::uint64_t first() const noexcept { return first_; }
+  std::uint64_t end() const noexcept { return end_; }
+  // The last of them that starts a readahead.
+  std::optional<std::uint64_t> marked() const noexcept { return marked_; }
+
+  void unpin() noexcept {
+    if (unpinned_ || none()) return;
+    unpinned_ = true;
+    for (std::uint64_t page = first_; page < end_; ++page) {
+      inode_.wake(page, words_[page - from_]->unpin());
+    }
+    inode_.cache().memory().note_evictable();
+  }
+
+ private:
+  bool pin(std::uint64_t page) noexcept {
+    cache::PageWord* const word = inode_.find(page);
+    if (word == nullptr) return false;
+    cache::PageValue value = word->load();
+    if (!value.in_file() || !word->try_pin(value)) return false;
+    inode_.cache().memory().touch(value.frame());
+    if (value.marker()) marked_ = std::max(marked_.value_or(page), page);
+    words_[page - from_] = word;
+    return true;
+  }
+
+  Inode& inode_;
+  const std::uint64_t from_;
+  std::uint64_t first_;
+  std::uint64_t end_;
+  bool unpinned_ = false;
+  std::optional<std::uint64_t> marked_;
+  std::array<cache::PageWord*, limits::kShowPagesMax> words_;
+};
+
+FileView::Shown FileView::show(const Pinned& pinned, std::uint64_t page) noexcept {
+  // Never for stores: a page that is dirty now may be under writeback before this has happened.
+  const auto resolve = [&](std::uint64_t first) {
+    return view_->resolve(place(first), static_cast<std::size_t>(pinned.end() - first),
+                          map::Grant::kLoads);
+  };
+  std::uint64_t first = pinned.first();
+  map::Done done = resolve(first);
+  if (first + done.bytes / limits::kPageBytes <= page && first < page) {
+    // Something in front of the page stops it; most often that it is in sight.
+    first = page;
+    done = resolve(first);
+  }
+  const std::uint64_t end = first + done.bytes / limits::kPageBytes;
+  const std::size_t shown = end > page ? static_cast<std::size_t>(end - page) : 0;
+  return {true, shown, shown > 0 ? map::Stop::kNothing : done.stop, pinned.marked()};
+}
+
+FileView::Shown FileView::show(std::uint64_t first, std::size_t pages_max) noexcept {
+  QUIRE_DCHECK(shows(first));
+  const std::uint64_t to =
+      std::min<std::uint64_t>({end_page(), first + pages_max, first + limits::kShowPagesMax});
+  Pinned pinned(*this, first, first, to);
+  if (pinned.none()) return {};
+  if (fault::planted(fault::Planted::kShowUnpinned)) pinned.unpin();
+  return show(pinned, first);
+}
+
+FileView::Shown FileView::show_around(std::uint64_t page) noexcept {
+  QUIRE_DCHECK(shows(page));
+  const bool alone = shows_alone();
+  Shown shown;
+  {
+    const std::uint64_t from = alone ? page : std::max(block_of(page), first_page_);
+    const std::uint64_t to =
+        alone ? page + 1 : std::min(block_of(page) + limits::kFaultAroundPages, end_page());
+    Pinned pinned(*this, from, page, to);
+    if (pinned.none()) return {};
+    if (fault::planted(fault::Planted::kShowUnpinned)) pinned.unpin();
+    shown = show(pinned, page);
+  }
+  note_marked(shown);
+  if (shown.pages > 0 && !alone) show_ahead(page, page + shown.pages);
+  return shown;
+}
+
+void FileView::note_marked(const Shown& shown) noexcept {
+  if (shown.pages == 0 || !shown.marked) return;
+  if (in_thread()) {
+    ahead_.begin(*shown.marked);
+  } else {
+    ahead_of_marker(*inode_, readahead_, *shown.marked);
+  }
+}
+
+void FileView::show_ahead(std::uint64_t page, std::uint64_t end) noexcept {
+  // Several threads at once may take each other's place. It is a guess anyway.
+  const bool follows = expected_.load() == page;
+  const std::size_t wanted = follows
+                                 ? std::clamp(2 * shown_ahead_.load(), limits::kFaultAroundPages,
+                                              limits::kFaultAheadPagesMax)
+                                 : 0;
+  shown_ahead_.store(wanted);
+  const std::uint64_t to = std::min<std::uint64_t>(end + wanted, end_page());
+  // The program goes on while its next pages are shown.
+  expected_.store(to);
+  while (end < to) {
+    const Shown more = show(end, static_cast<std::size_t>(to - end));
+    note_marked(more);
+    if (more.pages == 0) break;
+    end += more.pages;
+  }
+  expected_.store(end);
+}
+
+void FileView::Ahead::begin(std::uint64_t page) noexcept {
+  page_.store(page);
+  if (posted_.exchange(true)) return;
+  self_ = view_.shared_from_this();
+  in_use_.emplace(view_.inode());
+  view_.service().post(*this);
+}
+
+void FileView::Ahead::run() noexcept {
+  // The last that keeps the view, perhaps.
+  const std::shared_ptr<FileView> self = std::move(self_);
+  ahead_of_marker(view_.inode(), view_.readahead(), page_.load());
+  in_use_.reset();
+  posted_.store(false);
+}
+
+map::Stop FileView::let_store(std::uint64_t page, bool in_sight,
+                              cache::ParkedWrite& held) noexcept {
+  inode_->stamp_change();
+  // Before anybody can store: or a sync that follows on the store could find nothing to write.
+  if (!fault::planted(fault::Planted::kStoreListedLate)) held.admit_stores();
+  map::Done done = {0, map::Stop::kMapped};
+  if (!in_sight) done = view_->resolve(place(page), 1, map::Grant::kLoadsAndStores);
+  // There is a translation, without leave to store; if the view watches, that needs none.
+  const bool watches = view_->watches();
+  if (done.stop == map::Stop::kMapped && !watches) done = view_->unprotect(place(page), 1);
+  fault::meet_between();
+  if (fault::planted(fault::Planted::kStoreListedLate)) held.admit_stores();
+  held.finish(watches);
+  if (done.stop != map::Stop::kNoMemory) inode_->cache().balance_dirty();
+  return done.stop;
+}
+
+map::Stop FileView::let_watched_load(std::uint64_t page, cache::ParkedWrite& held) noexcept {
+  // As in let_store(): who can load the page can store into it.
+  const bool watched = held.watched();
+  held.admit_unheard();
+  bool stored = false;
+  if (watched) {
+    // It is forgotten when the page is shown.
+    stored = view_->stored(place(page), 1).stored.test(0);
+    if (stored) inode_->note_heard();
+  } else {
+    static_cast<FileViews&>(inode_->views()).begin_watching(page, *view_);
+  }
+  const map::Done done = view_->resolve(place(page), 1, map::Grant::kMarkedStores);
+  held.finish_unheard(stored);
+  if (done.stop != map::Stop::kNoMemory) inode_->cache().balance_dirty();
+  return done.stop;
+}
+
+void FileView::advise(Advice advice) noexcept {
+  alone_.store(advice == Advice::kRandom, std::memory_order_relaxed);
+  sync::MutexLock lock(readahead_.mutex);
+  readahead_.state.advise(advice);
 }
 
 std::error_code FileView::bring_in(std::uint64_t* first, std::uint64_t end, Access access,
@@ -71,28 +219,64 @@ std::error_code FileView::bring_in(std::uint64_t* first, std::uint64_t end, Acce
     if (*first == end) break;
     const auto awaited = std::make_shared<PageFault::Awaited>();
     std::error_code error = PageFault::want(service(), shared_from_this(), *first, stores, awaited);
-    if (error) return error;
     // If it is left it goes on alone, and brings the page in for nobody.
-    error = sync::to_error(awaited->waker.park(limit));
-    if (!error) error = awaited->error;
+    if (!error) error = awaited->wait(limit);
     if (error) return error;
   }
   return {};
 }
 
-MappedMemory::Ready FileView::prepare(std::span<const std::byte> part, Access access,
-                                      const sync::WaitLimit& limit) {
+template <class Copy>
+MappedMemory::Copied FileView::for_each_page(std::span<const std::byte> part, Copy&& copy) {
   const std::optional<std::size_t> place = view_->page_of(part.data());
   QUIRE_CHECK(place && !part.empty());
-  const std::size_t in_page =
+  std::uint64_t page = first_page_ + *place;
+  auto in_page =
       static_cast<std::size_t>(part.data() - view_->memory().data()) % limits::kPageBytes;
-  const std::uint64_t begin = first_page_ + *place;
-  std::uint64_t first = begin;
-  const std::error_code error =
-      bring_in(&first, begin + cache::pages_of(in_page + part.size()), access, limit);
-  if (!error) return {part.size(), {}};
-  const std::uint64_t had = cache::page_offset(first - begin);
-  return {had > in_page ? static_cast<std::size_t>(had - in_page) : 0, error};
+  Copied copied;
+  while (copied.bytes < part.size()) {
+    const std::size_t bytes = std::min(limits::kPageBytes - in_page, part.size() - copied.bytes);
+    copied.error = copy(page, in_page, copied.bytes, bytes);
+    if (copied.error) break;
+    copied.bytes += bytes;
+    in_page = 0;
+    ++page;
+  }
+  return copied;
+}
+
+MappedMemory::Copied FileView::load(std::span<const std::byte> part, std::span<std::byte> to,
+                                    const sync::WaitLimit& limit) {
+  return for_each_page(part,
+                       [&](std::uint64_t page, std::size_t in_page, std::size_t at,
+                           std::size_t bytes) -> std::error_code {
+                         const std::span<std::byte> here = to.subspan(at, bytes);
+                         const bool in_file =
+                             page < cache::pages_of(inode_->size_bytes()) && !inode_->broken();
+                         const auto copy = [&](const std::byte* of_page) {
+                           std::memcpy(here.data(), of_page + in_page, here.size());
+                         };
+                         if (in_file && load_cached(page, copy)) return {};
+                         const auto awaited = std::make_shared<PageFault::Awaited>(in_page, here);
+                         const std::error_code error =
+                             PageFault::want(service(), shared_from_this(), page, false, awaited);
+                         return error ? error : awaited->wait(limit);
+                       });
+}
+
+MappedMemory::Copied FileView::store(std::span<std::byte> part, std::span<const std::byte> from,
+                                     const sync::WaitLimit& limit) {
+  return for_each_page(
+      part,
+      [&](std::uint64_t page, std::size_t in_page, std::size_t at,
+          std::size_t bytes) -> std::error_code {
+        if (!view_->lets_store(place(page))) return std::make_error_code(std::errc::bad_address);
+        const auto awaited = std::make_shared<PageFault::Awaited>(in_page, from.subspan(at, bytes));
+        std::error_code error = PageFault::want(service(), shared_from_this(), page, true, awaited);
+        if (!error) error = awaited->wait(limit);
+        if (!error) note_had(page);
+        return error;
+      });
 }
 
 void FileView::note_error(std::error_code error) noexcept {
@@ -114,6 +298,15 @@ void FileView::fail(std::uint64_t page, std::error_code error) noexcept {
     failed_first_ = std::min(failed_first_, page);
     failed_end_ = std::max(failed_end_, page + 1);
   }
+}
+
+void FileView::note_had(std::uint64_t page) noexcept {
+  {
+    sync::MutexLock lock(mutex_);
+    if (page < failed_first_ || page >= failed_end_) return;
+  }
+  // Without memory for that it is retried when the others are.
+  static_cast<void>(view_->clear_failed(place(page), 1));
 }
 
 std::error_code FileView::last_error() noexcept {

@@ -12,11 +12,13 @@
 #include <optional>
 #include <system_error>
 
+#include "cache/parked_write.h"
 #include "file/buffered.h"
 #include "file/fault_service.h"
 #include "file/inode.h"
 #include "file/mapping_table.h"
 #include "map/view.h"
+#include "quire/file.h"
 #include "sync/atomic.h"
 #include "sync/clock.h"
 #include "sync/mutex.h"
@@ -25,10 +27,11 @@ namespace quire::file {
 
 class FileView final : public MappedMemory, public std::enable_shared_from_this<FileView> {
  public:
-  FileView(FaultService::Use service, std::shared_ptr<Inode> inode, std::unique_ptr<map::View> view,
-           std::uint64_t first_page)
+  FileView(FaultService::Use service, std::shared_ptr<Inode> inode, cache::FilePages::Mapped mapped,
+           std::unique_ptr<map::View> view, std::uint64_t first_page)
       : service_(std::move(service)),
         inode_(std::move(inode)),
+        mapped_(std::move(mapped)),
         view_(std::move(view)),
         first_page_(first_page),
         readahead_(inode_->cache().budget().readahead_max_pages) {}
@@ -39,6 +42,8 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   const std::shared_ptr<Inode>& shared_inode() const noexcept { return inode_; }
   map::View& view() const noexcept { return *view_; }
   FaultService& service() const noexcept { return *service_; }
+  // MapOptions::in_thread: nobody fails a page for it, and all accesses are asked about.
+  bool in_thread() const noexcept { return service_->way().in_thread; }
   SharedReadahead& readahead() noexcept { return readahead_; }
   // Of the file: what the mapping begins with, and what lies behind its end.
   std::uint64_t first_page() const noexcept { return first_page_; }
@@ -60,18 +65,30 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
     std::optional<std::uint64_t> marked;  // among them is a page that starts the next readahead
   };
   Shown show(std::uint64_t first, std::size_t pages_max) noexcept;
+  // The same for `page`, and for those around it in its block of kFaultAroundPages, by one system call where all of
+  // them are out of sight. `pages` counts from `page` on; what is in front of it is as far as it goes. Where the page
+  // follows on those that were shown last those that come next are shown too: more each time, up to
+  // limits::kFaultAheadPagesMax, while the program goes on. Under Advice::kRandom the page alone.
+  Shown show_around(std::uint64_t page) noexcept;
+  // Lets stores to `page` through, which `held` holds: it is dirty then, has a credit of the caller's, and is let go.
+  // `in_sight`: it is, for loads. What stopped it, if nothing was let through.
+  map::Stop let_store(std::uint64_t page, bool in_sight, cache::ParkedWrite& held) noexcept;
+  // The same for a load. REQUIRES: the view watches, and nobody has changed the page since it was held.
+  map::Stop let_watched_load(std::uint64_t page, cache::ParkedWrite& held) noexcept;
+  // Takes effect with the next fault.
+  void advise(Advice advice) noexcept;
+  bool shows_alone() const noexcept { return alone_.load(std::memory_order_relaxed); }
 
-  // Prefault: an access to `page` was answered by showing the pages up to `end`. How many are worth to be shown beyond
-  // that, since the program accesses page after page: more each time, up to limits::kFaultAheadPagesMax. expect() says
-  // where the program goes on if it does.
-  std::size_t pages_ahead(std::uint64_t page, std::uint64_t end) noexcept;
-  void expect(std::uint64_t page) noexcept { next_.store(page); }
-
-  // See MappedMemory. Loads of what is cached cost a system call for each kShowPagesMax; what is not, and every
-  // store, goes the way of a fault.
-  Ready prepare(std::span<const std::byte> part, Access access,
-                const sync::WaitLimit& limit) override;
-  // The same of pages [*first, end) of the file. Sets *first to the one that could not be had, or to `end`.
+  // See MappedMemory. Of the pages as the engine has them, in sight or not: loads of what is cached take no system
+  // call; what is not, and every store, goes the way of a fault, which copies.
+  Copied load(std::span<const std::byte> part, std::span<std::byte> to,
+              const sync::WaitLimit& limit) override;
+  Copied store(std::span<std::byte> part, std::span<const std::byte> from,
+               const sync::WaitLimit& limit) override;
+  // Calls copy(bytes of the page) while it is pinned. False: it is not cached, or somebody changes it.
+  template <class Copy>
+  bool load_cached(std::uint64_t page, Copy&& copy) noexcept;
+  // Brings pages [*first, end) of the file into sight. Sets *first to the one that could not be had, or to `end`.
   std::error_code bring_in(std::uint64_t* first, std::uint64_t end, Access access,
                            const sync::WaitLimit& limit);
 
@@ -79,21 +96,55 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   void note_error(std::error_code error) noexcept;
   // An access to the page cannot be had: it raises SIGBUS, and so does every access to it until retry_due().
   void fail(std::uint64_t page, std::error_code error) noexcept;
+  // The page has been had after all: accesses are asked about again, if it had failed.
+  void note_had(std::uint64_t page) noexcept;
   // Why the last one failed; zero if none did.
   std::error_code last_error() noexcept;
   // Accesses to pages that failed are asked about again, if it is time. When to ask next; kNever if none failed.
   sync::Clock::time_point retry_failed(sync::Clock::time_point now) noexcept;
 
  private:
+  // Reads ahead on the service's thread, for an access that is answered in its own (in_thread_fault.h).
+  class Ahead final : public map::Posted {
+   public:
+    explicit Ahead(FileView& view) noexcept : view_(view) {}
+    // Somebody came to that page, which has a marker. Of two at once one is enough.
+    void begin(std::uint64_t page) noexcept;
+    void run() noexcept override;
+
+   private:
+    FileView& view_;
+    sync::Atomic<std::uint64_t> page_{0};
+    sync::Atomic<bool> posted_{false};
+    // While it is posted.
+    std::shared_ptr<FileView> self_;
+    std::optional<cache::FilePages::InUse> in_use_;
+  };
+  // Pages [first, end) of the file, all pinned, and `page` among them; none if that cannot be shown. Those around it
+  // only as far as they can be.
+  class Pinned;
+  Shown show(const Pinned& pinned, std::uint64_t page) noexcept;
+  // An access to `page` was answered, and the pages up to `end` are in sight.
+  void show_ahead(std::uint64_t page, std::uint64_t end) noexcept;
+  // What was shown may start a readahead.
+  void note_marked(const Shown& shown) noexcept;
+  // Calls copy(page, in_page, at, bytes) for each page of `part`, until one gives an error.
+  template <class Copy>
+  Copied for_each_page(std::span<const std::byte> part, Copy&& copy);
+
   // First, so that it goes last: the view is one of its userfaultfd's.
   const FaultService::Use service_;
   const std::shared_ptr<Inode> inode_;
+  // Longer than the view: until nobody can ask for a page of it any more.
+  const cache::FilePages::Mapped mapped_;
   const std::unique_ptr<map::View> view_;
   const std::uint64_t first_page_;
   SharedReadahead readahead_;
+  Ahead ahead_{*this};
+  sync::Atomic<bool> alone_{false};  // a fault reads and shows its page alone
   // Where the access is that follows on those before, and how many pages were shown ahead of the last.
-  sync::Atomic<std::uint64_t> next_{~std::uint64_t{0}};
-  sync::Atomic<std::size_t> ahead_{0};
+  sync::Atomic<std::uint64_t> expected_{~std::uint64_t{0}};
+  sync::Atomic<std::size_t> shown_ahead_{0};
 
   sync::Mutex mutex_;
   std::error_code error_ GUARDED_BY(mutex_);
@@ -102,6 +153,25 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   std::uint64_t failed_end_ GUARDED_BY(mutex_) = 0;
   sync::Clock::time_point retry_at_ GUARDED_BY(mutex_) = sync::Clock::kNever;
 };
+
+template <class Copy>
+bool FileView::load_cached(std::uint64_t page, Copy&& copy) noexcept {
+  cache::PageWord* word = nullptr;
+  cache::PageValue value;
+  {
+    const cache::FilePages::Walker walker(*inode_);
+    word = inode_->find(page);
+    if (word == nullptr) return false;
+    value = word->load();
+    if (!word->try_pin(value)) return false;
+  }
+  inode_->cache().memory().touch(value.frame());
+  copy(static_cast<const std::byte*>(inode_->bytes(page, value)));
+  inode_->wake(page, word->unpin());
+  inode_->cache().memory().note_evictable();
+  if (value.marker()) ahead_of_marker(*inode_, readahead_, page);
+  return true;
+}
 
 }  // namespace quire::file
 

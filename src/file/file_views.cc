@@ -27,13 +27,24 @@ class Holding {
 
 }  // namespace
 
-bool FileViews::add(map::View& view, std::uint64_t first_page) noexcept {
+bool FileViews::add(map::View& view, std::uint64_t first_page, cache::FilePages& pages) noexcept {
   const Holding lock(lock_, sync::RwMode::kWrite);
   try {
     views_.push_back({&view, first_page});
   } catch (const std::bad_alloc&) {
     return false;
   }
+  if (!view.watches()) return true;
+  pages.for_each_watched(first_page, first_page + view.pages() - 1,
+                         [&](std::uint64_t begin, std::uint64_t run) {
+                           for (const std::uint64_t end = begin + run; begin < end;) {
+                             const std::uint64_t here = std::min(end - begin, kAskedAtOnce);
+                             // The question leaves the mark.
+                             (void)view.stored(static_cast<std::size_t>(begin - first_page),
+                                               static_cast<std::size_t>(here));
+                             begin += here;
+                           }
+                         });
   return true;
 }
 
@@ -54,12 +65,11 @@ void FileViews::for_each(std::uint64_t first, std::uint64_t count, const Act& ac
   }
 }
 
-Status FileViews::unmap(map::View& view, std::size_t first, std::size_t count,
-                        cache::FilePages& pages, std::uint64_t page) noexcept {
-  if (!view.watches()) return view.unmap(first, count);
+void FileViews::hear(map::View& view, std::size_t first, std::size_t count, cache::FilePages& pages,
+                     std::uint64_t page) noexcept {
+  if (!view.watches()) return;
   bool heard = false;
-  const Holding lock(lock_, sync::RwMode::kWrite);
-  // Out of sight first: a store between the answer and the end would be lost.
+  // Out of sight first, where it is not closed off: a store between the answer and the end would be lost.
   view.zap(first, count);
   pages.for_each_watched(page, page + count - 1, [&](std::uint64_t begin, std::uint64_t run) {
     for (const std::uint64_t end = begin + run; begin < end; begin += kAskedAtOnce) {
@@ -73,7 +83,28 @@ Status FileViews::unmap(map::View& view, std::size_t first, std::size_t count,
     }
   });
   if (heard) pages.note_heard();
+}
+
+Status FileViews::unmap(map::View& view, std::size_t first, std::size_t count,
+                        cache::FilePages& pages, std::uint64_t page) noexcept {
+  if (!view.watches()) return view.unmap(first, count);
+  const Holding lock(lock_, sync::RwMode::kWrite);
+  hear(view, first, count, pages, page);
   return view.unmap(first, count);
+}
+
+void FileViews::hear_last(map::View& view, std::size_t first, std::size_t count,
+                          cache::FilePages& pages, std::uint64_t page) noexcept {
+  if (!view.watches()) return;
+  const Holding lock(lock_, sync::RwMode::kWrite);
+  hear(view, first, count, pages, page);
+}
+
+void FileViews::begin_watching(std::uint64_t page, const map::View& by) noexcept {
+  const Holding lock(lock_, sync::RwMode::kRead);
+  for_each(page, 1, [&](map::View& view, std::size_t at, std::size_t pages, std::uint64_t) {
+    if (&view != &by && view.watches()) (void)view.stored(at, pages);
+  });
 }
 
 void FileViews::protect(std::uint64_t first, std::uint64_t count) noexcept {

@@ -177,6 +177,7 @@ std::optional<ObjectStat> Inode::look_behind() {
 }
 
 void Inode::adopt(const ObjectStat& stat) {
+  note_cut();
   if (space_) space_->forget();
   sync::MutexLock lock(mutex_);
   stamps_ = {stat.atime, stat.mtime, stat.ctime};
@@ -195,6 +196,7 @@ void Inode::set_stale(const ObjectStat& stat) {
 }
 
 void Inode::mended(const ObjectStat& stat) {
+  note_cut();
   if (space_) space_->forget();
   sync::MutexLock lock(mutex_);
   seen_ = stat;

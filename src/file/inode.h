@@ -106,6 +106,11 @@ class Inode final : public cache::FilePages {
   void end_attribute_change(std::uint64_t looks_before, const ObjectStat* now, Attribute what);
   // The last name of the object is gone: its pages are of no use once it is closed.
   bool nameless() const noexcept { return nameless_.load(); }
+  // How often what lies up to the end of the file was moved or taken away: by truncates to less, shifts, and changes
+  // behind our back. Changes under the write range of those bytes: so whoever holds some, and finds it as it was, knows
+  // that they have been in their place.
+  std::uint64_t cuts() const noexcept { return cuts_.load(); }
+  void note_cut() noexcept { cuts_.fetch_add(1); }
   // Everything that the store has not been told is of no interest any more. REQUIRES: no page is dirty.
   void forget_changes();
 
@@ -146,6 +151,7 @@ class Inode final : public cache::FilePages {
 
   sync::Atomic<bool> broken_{false};
   sync::Atomic<bool> nameless_{false};
+  sync::Atomic<std::uint64_t> cuts_{0};
   sync::Atomic<bool> stamps_changed_{false};  // since push_times() looked at them
   sync::Atomic<bool> store_changed_{false};   // by requests of ours, since push_times() began
   sync::Mutex push_mutex_;

@@ -1,5 +1,8 @@
 #include "file/mapped_io.h"
 
+#include <pthread.h>
+#include <signal.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -17,7 +20,7 @@ namespace quire::file {
 namespace {
 
 using cache::kInPage;
-using Access = MappedMemory::Access;
+using Copied = MappedMemory::Copied;
 
 // What one piece holds: a turn, and the bounce. They lie in it as in the file, so that what is a page there is
 // one piece of memory here.
@@ -49,26 +52,24 @@ class Piece {
   std::array<std::span<std::byte>, limits::kStoreIoMaxPieces> parts_;
 };
 
-// Goes through the next `bytes` bytes of the caller's buffers, and has `copy` move those of each part that can be
-// accessed, in turn. Ends at the first that cannot.
-template <class Byte, class Copy>
-Transfer for_each_ready(Slices<Byte>& slices, std::size_t bytes, Access access,
-                        const sync::WaitLimit& limit, Copy&& copy) {
+// Goes through the next `bytes` bytes of the caller's buffers, and through those of the bounce, and has `copy` move what
+// lies in one piece of either, and in one mapping or none. Ends at the first that cannot be had.
+template <class Ours, class Theirs, class Copy>
+Transfer for_each_part(Slices<Ours>& ours, Slices<Theirs>& theirs, std::size_t bytes, Copy&& copy) {
   // What copying may wait for is not to be held here, nor what they hold who are waited for.
   sync::lock_rank::assert_none_held();
   Transfer moved;
   while (moved.bytes < bytes) {
-    std::span<Byte> slice = slices.next(bytes - moved.bytes);
+    std::span<Theirs> slice = theirs.next(bytes - moved.bytes);
     while (!slice.empty()) {
-      const MappedRange part = MappingTable::of_process().head(slice);
-      MappedMemory::Ready ready{part.bytes.size(), {}};
-      if (part.memory != nullptr) ready = part.memory->prepare(part.bytes, access, limit);
-      QUIRE_CHECK(ready.error ? ready.bytes < part.bytes.size() : ready.bytes == part.bytes.size());
-      copy(slice.first(ready.bytes));
-      moved.bytes += ready.bytes;
-      moved.error = ready.error;
+      const MappedRange range = MappingTable::of_process().head(slice);
+      const std::span<Ours> own = ours.next(range.bytes.size());
+      const Copied copied = copy(own, slice.first(own.size()), range.memory.get());
+      QUIRE_CHECK(copied.error ? copied.bytes < own.size() : copied.bytes == own.size());
+      moved.bytes += copied.bytes;
+      moved.error = copied.error;
       if (moved.error) return moved;
-      slice = slice.subspan(ready.bytes);
+      slice = slice.subspan(own.size());
     }
   }
   return moved;
@@ -77,24 +78,25 @@ Transfer for_each_ready(Slices<Byte>& slices, std::size_t bytes, Access access,
 Transfer copy_to_caller(Slices<std::byte>& to, const Piece& piece, std::size_t bytes,
                         const sync::WaitLimit& limit) {
   Slices<std::byte> from(piece.memory());
-  return for_each_ready(to, bytes, Access::kStore, limit, [&](std::span<std::byte> out) {
-    from.for_each(out.size(), [&](std::span<std::byte> in) {
-      std::memcpy(out.data(), in.data(), in.size());
-      out = out.subspan(in.size());
-    });
-  });
+  return for_each_part(
+      from, to, bytes,
+      [&](std::span<std::byte> ours, std::span<std::byte> theirs, MappedMemory* memory) -> Copied {
+        if (memory != nullptr) return memory->store(theirs, ours, limit);
+        std::memcpy(theirs.data(), ours.data(), ours.size());
+        return {ours.size(), {}};
+      });
 }
 
 Transfer copy_from_caller(Slices<const std::byte>& from, const Piece& piece,
                           const sync::WaitLimit& limit) {
   Slices<std::byte> to(piece.memory());
-  return for_each_ready(from, piece.bytes(), Access::kLoad, limit,
-                        [&](std::span<const std::byte> in) {
-                          to.for_each(in.size(), [&](std::span<std::byte> out) {
-                            std::memcpy(out.data(), in.data(), out.size());
-                            in = in.subspan(out.size());
-                          });
-                        });
+  return for_each_part(to, from, piece.bytes(),
+                       [&](std::span<std::byte> ours, std::span<const std::byte> theirs,
+                           MappedMemory* memory) -> Copied {
+                         if (memory != nullptr) return memory->load(theirs, ours, limit);
+                         std::memcpy(ours.data(), theirs.data(), ours.size());
+                         return {ours.size(), {}};
+                       });
 }
 
 // A strict cache gives up where direct IO would go from bytes of the file to themselves.
@@ -129,7 +131,8 @@ Transfer read_piece(const std::shared_ptr<Inode>& inode, SharedReadahead& readah
 
 // `bytes` of the piece.
 Transfer write_piece(const std::shared_ptr<Inode>& inode, IoPath path, const Piece& piece,
-                     std::size_t bytes, std::uint64_t* offset, const sync::WaitLimit& limit) {
+                     std::size_t bytes, std::uint64_t* offset, const sync::WaitLimit& limit,
+                     const std::uint64_t* cuts) {
   std::array<std::span<const std::byte>, limits::kStoreIoMaxPieces> parts;
   std::size_t count = 0;
   for (std::size_t left = bytes; left > 0; ++count) {
@@ -138,9 +141,9 @@ Transfer write_piece(const std::shared_ptr<Inode>& inode, IoPath path, const Pie
     left -= parts[count].size();
   }
   if (path == IoPath::kDirect)
-    return direct_write(inode, {parts.data(), count}, bytes, offset, limit);
+    return direct_write(inode, {parts.data(), count}, bytes, offset, limit, cuts);
   Gather from({parts.data(), count});
-  return write_at(*inode, from, bytes, offset, limit);
+  return write_at(*inode, from, bytes, offset, limit, Space::kNeeded, cuts);
 }
 
 }  // namespace
@@ -173,8 +176,9 @@ Transfer mapped_write(const std::shared_ptr<Inode>& inode, IoPath path,
   const std::size_t alignment =
       path == IoPath::kDirect ? inode->cache().traits().io_alignment_bytes : 1;
   const bool extended = *offset == kAtEnd && bytes > Bounce::bytes_max(inode->cache());
+  std::uint64_t cuts = 0;
   if (extended) {
-    moved.error = extend(inode, alignment, &bytes, offset, limit);
+    moved.error = extend(inode, alignment, &bytes, offset, &cuts, limit);
     if (moved.error) return moved;
   }
   const bool appends = *offset == kAtEnd;  // in one piece
@@ -189,14 +193,15 @@ Transfer mapped_write(const std::shared_ptr<Inode>& inode, IoPath path,
     moved.error = got.error;
     if (got.bytes == 0) break;
     std::uint64_t at = appends ? kAtEnd : *offset + moved.bytes;
-    const Transfer put = write_piece(inode, path, piece, got.bytes, &at, limit);
+    const Transfer put =
+        write_piece(inode, path, piece, got.bytes, &at, limit, extended ? &cuts : nullptr);
     if (appends) *offset = at;
     moved.bytes += put.bytes;
     if (put.error) moved.error = put.error;
     if (put.bytes < got.bytes) break;
   }
   if (extended && moved.bytes < bytes) {
-    (void)cut_back(inode, *offset + bytes, *offset + moved.bytes, limit);
+    (void)cut_back(inode, *offset + bytes, *offset + moved.bytes, cuts, limit);
   }
   return moved;
 }

@@ -1,10 +1,10 @@
 // Mapped IO: reads, writes and appends whose buffer lies, wholly or in part, in a mapping of any file of any
 // cache of this process (mapping_table.h), be it of the very bytes that are read or written. Copying to or from
 // such memory may fault, and a fault waits for gates, pages, memory and the store; so the bytes go through a
-// bounce (bounce.h), and are copied while nothing is held:
+// bounce (bounce.h), and are copied while nothing is held but the page that they are in (MappedMemory):
 //
-//   read    turn, bounce -> the read, into the bounce, from its first lock to its last -> prepare, copy
-//   write   turn, bounce -> prepare, copy -> the write, from the bounce, from its first lock to its last
+//   read    turn, bounce -> the read, into the bounce, from its first lock to its last -> copy
+//   write   turn, bounce -> copy -> the write, from the bounce, from its first lock to its last
 //
 // piece by piece, of Bounce::bytes_max() at most. Turns (cache/turns.h) bound what all pieces hold together.
 //
@@ -12,8 +12,9 @@
 //  1. Each piece is a read or a write of its own: towards others a piece is atomic as any other, but between two
 //     pieces of one write somebody else's may come. Pieces end where pages do, so each page is still seen whole.
 //  2. An append is in one place. One of more than a piece first extends the file by zeros; then its bytes are
-//     written there. If that ends early, what is missing is cut off again, unless the file has another size by
-//     then, or the limit that ended it leaves no time (docs/decisions/011-buffers-in-mappings.md).
+//     written there. It ends (ECANCELED) before a piece whose place somebody has cut away or moved meanwhile. If it
+//     ends early, what is missing is cut off again, unless the file has another size by then or was cut, or the limit
+//     that ended it leaves no time to wait (docs/decisions/011-buffers-in-mappings.md).
 //  3. A page of the buffer that cannot be had (EFAULT) ends it: what was moved before counts.
 //
 // Who calls: FileImpl, from the caller's thread or a worker's, holding nothing, if and only if the table says
@@ -44,7 +45,7 @@ bool in_mapping(std::span<const std::span<Byte>> buffers) noexcept {
 }
 
 // As read_at() and direct_read(), of the first `bytes` bytes of `buffers`. `path`: kCached or kDirect.
-// Errors: also those of MappedMemory::prepare, and EDEADLK where the cache is strict and a direct read would
+// Errors: also those of MappedMemory::store, and EDEADLK where the cache is strict and a direct read would
 // store into a mapping of what it reads.
 Transfer mapped_read(const std::shared_ptr<Inode>& inode, SharedReadahead& readahead, IoPath path,
                      std::span<const std::span<std::byte>> buffers, std::size_t bytes,

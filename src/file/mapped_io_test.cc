@@ -365,6 +365,64 @@ TEST_P(Mapped, AnAppendThatEndsEarly) {
   }
 }
 
+// The file is cut between two of its pieces, and others append where it was to go on: that stays theirs, and it ends
+// there. Fails if WriteLocks::lock() does not look at cuts(), or CutBackCall.
+TEST_P(Mapped, AnAppendWhosePlaceIsCutAway) {
+  const std::size_t bytes = 2 * piece_bytes() + kPage;
+  for (const bool shifted : {false, true}) {
+    for (const CallOptions& call : {CallOptions{}, kDirectly}) {
+      EXPECT_TRUE(file_->truncate(0, {}).ok());
+      put(*file_, 0, filled(2 * kPage, 'o'));
+      const auto mapping =
+          map(*other_, 0, bytes / kPage, [&](std::uint64_t offset, std::span<std::byte> page) {
+            std::fill(page.begin(), page.end(), std::byte{'m'});
+            if (offset == piece_bytes()) {
+              const Status cut = shifted ? file_->cut(Cut::kCollapse, 0, kPage, false, {})
+                                         : file_->truncate(kPage, {});
+              EXPECT_TRUE(cut.ok());
+              // As long as the append had made it.
+              const std::size_t missing = 2 * kPage + bytes - file_->size_bytes();
+              EXPECT_TRUE(file_->append(filled(missing, 'x'), {}).ok());
+            }
+            return std::error_code{};
+          });
+      EXPECT_EQ(file_->append(mapping->bytes(), call).code(), std::errc::operation_canceled);
+      auto expected = filled(kPage, 'o');
+      if (shifted) {
+        expected.insert(expected.end(), piece_bytes(), std::byte{'m'});
+        expected.insert(expected.end(), bytes - piece_bytes(), std::byte{0});
+      }
+      expected.resize(2 * kPage + bytes, std::byte{'x'});
+      EXPECT_TRUE(get(*file_) == expected) << shifted;
+    }
+  }
+}
+
+// One that is left in the middle takes it back too, if nobody is in the way. Fails if cut_back() waits for what it could
+// have at once: it has no time to.
+TEST_P(Mapped, AnAppendThatIsLeft) {
+  const std::size_t bytes = 2 * piece_bytes();
+  for (const IoPath path : {IoPath::kCached, IoPath::kDirect}) {
+    EXPECT_TRUE(file_->truncate(0, {}).ok());
+    put(*file_, 0, filled(512, 'o'));
+    std::stop_source stop;
+    const auto mapping =
+        map(*other_, 0, bytes / kPage, [&](std::uint64_t offset, std::span<std::byte> page) {
+          std::fill(page.begin(), page.end(), std::byte{'m'});
+          if (offset < piece_bytes()) return std::error_code{};
+          stop.request_stop();
+          return make_error_code(Errc::kInterrupted);
+        });
+    const auto appended = file_->append(mapping->bytes(), {.stop = stop.get_token(), .path = path});
+    EXPECT_EQ(appended.code(), Errc::kInterrupted);
+    const std::vector<std::byte> now = get(*file_);
+    EXPECT_LT(now.size(), 512 + bytes);
+    auto expected = filled(now.size(), 'm');
+    std::fill_n(expected.begin(), 512, std::byte{'o'});
+    EXPECT_TRUE(now == expected);
+  }
+}
+
 // An append past the largest size is cut there, and one whose end the store does not take is refused, before room
 // is made. Fails if extend() does not look at either.
 TEST_P(Mapped, LimitsOfAppends) {

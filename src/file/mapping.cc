@@ -3,14 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <new>
+#include <optional>
 #include <utility>
 
+#include "file/bus_handler.h"
 #include "file/cache_impl.h"
 #include "file/fault_service.h"
 #include "file/file_view.h"
 #include "file/file_views.h"
+#include "file/in_thread_fault.h"
 #include "file/mapping_table.h"
+#include "map/bus_access.h"
 #include "map/view.h"
 #include "sync/range_lock.h"
 
@@ -34,6 +39,9 @@ std::error_code check(std::uint64_t offset, std::uint64_t length, const MapOptio
   }
   if (!options.shared && options.access != MapAccess::kRead) {
     return std::make_error_code(std::errc::not_supported);
+  }
+  if (options.in_thread && !map::kBusAccessKnown) {
+    return std::make_error_code(std::errc::function_not_supported);
   }
   return {};
 }
@@ -64,37 +72,33 @@ class MappingImpl {
   Result<Part> part(std::size_t offset, std::size_t length) const;
   std::uint64_t page(std::size_t place) const noexcept { return view_->first_page() + place; }
   Status unmap(Part part);
+  // All of it, whatever the kernel says to that.
+  Status unmap_all();
   // The child of a fork has nothing to unmap.
   bool forked() const noexcept { return file_->usable(OpenFlags{}) == Errc::kForked; }
 
  private:
-  MappingImpl(std::unique_ptr<FileImpl> file, std::shared_ptr<file::FileView> view, MapAccess most)
-      : file_(std::move(file)), view_(std::move(view)), most_(most) {}
+  std::span<std::byte> bytes(Part part) const noexcept {
+    return memory().subspan(part.first * limits::kPageBytes, part.count * limits::kPageBytes);
+  }
+  MappingImpl(std::shared_ptr<file::FileView> view, MapAccess most)
+      : view_(std::move(view)), most_(most) {}
 
-  const std::unique_ptr<FileImpl> file_;
+  std::unique_ptr<FileImpl> file_;  // set by make(), and not changed
   const std::shared_ptr<file::FileView> view_;
   const MapAccess most_;  // that the file was open for
 };
 
 namespace {
 
-// From now on the file's pages can be mapped. The views that see to it.
-Result<file::FileViews*> begin_mapped(file::Inode& inode, const sync::WaitLimit& limit) {
-  const auto failed = [&](std::error_code code) {
-    return Error(code, fmt::format("mapping {}", inode.path()));
-  };
-  if (inode.memory() == nullptr) {
-    sync::RangeLock::Hold range;
-    const sync::WaitStatus status = inode.lock_range(range, 0, ~std::uint64_t{0}, limit);
-    if (status != sync::WaitStatus::kReady) return failed(sync::to_error(status));
-    const sync::RangeGuard guard(inode.ranges(), range);
-    if (inode.memory() == nullptr) {
-      const std::error_code error = inode.begin_mapped(std::make_shared<file::FileViews>());
-      if (error) return failed(error);
-    }
-  }
-  // Nobody else begins it.
-  return static_cast<file::FileViews*>(&inode.views());
+// From now on the file's pages can be mapped.
+Result<cache::FilePages::Mapped> begin_mapped(file::Inode& inode, const sync::WaitLimit& limit) {
+  if (cache::FilePages::Mapped joined = inode.join_mapped()) return joined;
+  sync::RangeLock::Hold range;
+  const sync::WaitStatus status = inode.lock_range(range, 0, ~std::uint64_t{0}, limit);
+  if (status != sync::WaitStatus::kReady) return Error(sync::to_error(status), {});
+  const sync::RangeGuard guard(inode.ranges(), range);
+  return inode.begin_mapped(std::make_shared<file::FileViews>());
 }
 
 }  // namespace
@@ -107,46 +111,55 @@ Result<std::unique_ptr<MappingImpl>> MappingImpl::make(FileImpl& file, std::uint
       file.reopen(has(file.flags(), OpenFlags::kWrite) ? OpenFlags::kReadWrite : OpenFlags::kRead);
   if (!opened) return std::move(opened).error();
   std::unique_ptr<FileImpl> own = std::move(*opened);
+  const std::shared_ptr<file::Inode> inode = own->inode();
   const auto give_up = [&](Error error) {
     own->close_and_log();
-    return error;
+    return Error(error.code, fmt::format("mapping {}{}{}", inode->path(),
+                                         error.context.empty() ? "" : ": ", error.context));
   };
-  const std::shared_ptr<file::Inode>& inode = own->inode();
   const bool stores = has(own->flags(), OpenFlags::kWrite) && options.shared;
   const bool watches = options.async_stores && stores;
   if (watches && inode->space() != nullptr) {
     return give_up(Error(
         std::errc::not_supported,
-        fmt::format("mapping {} with async_stores: space is taken before a page is stored into, "
-                    "and of such stores nobody hears in time; map without async_stores, or make "
-                    "the cache with CacheOptions::reserve_space = false",
-                    inode->path())));
+        "async_stores: space is taken before a page is stored into, and of such stores nobody "
+        "hears in time; map without async_stores, or make the cache with "
+        "CacheOptions::reserve_space = false"));
   }
-  Result<file::FaultService::Use> service =
-      file::FaultService::of_process({.async_stores = watches});
-  if (!service) return give_up(std::move(service).error());
-  const Result<file::FileViews*> views = begin_mapped(*inode, to_limit(call));
-  if (!views) return give_up(views.error());
-  Result<std::unique_ptr<map::View>> made =
-      map::View::map((*service)->userfault(), inode->memory()->fd(), offset,
-                     static_cast<std::size_t>(cache::pages_of(length)), to_access(options.access));
-  if (!made) return give_up(std::move(made).error());
+  if (options.in_thread) {
+    if (Status installed = file::BusHandler::install(); !installed) {
+      return give_up(std::move(installed).error());
+    }
+  }
   try {
+    Result<file::FaultService::Use> service =
+        file::FaultService::of_process({.in_thread = options.in_thread, .async_stores = watches});
+    if (!service) return give_up(std::move(service).error());
+    Result<cache::FilePages::Mapped> mapped = begin_mapped(*inode, to_limit(call));
+    if (!mapped) return give_up(std::move(mapped).error());
+    Result<std::unique_ptr<map::View>> made = map::View::map(
+        (*service)->userfault(), inode->memory()->fd(), offset,
+        static_cast<std::size_t>(cache::pages_of(length)), to_access(options.access));
+    if (!made) return give_up(std::move(made).error());
     map::View& view = **made;
-    auto shared = std::make_shared<file::FileView>(std::move(*service), inode, std::move(*made),
-                                                   page_index(offset));
-    if (!(*views)->add(view, page_index(offset))) throw std::bad_alloc();
+    const auto shared = std::make_shared<file::FileView>(
+        std::move(*service), inode, std::move(*mapped), std::move(*made), page_index(offset));
+    // Whatever needs memory comes before the view is known.
+    std::unique_ptr<MappingImpl> impl(
+        new MappingImpl(shared, stores ? MapAccess::kReadWrite : MapAccess::kRead));
+    auto& views = static_cast<file::FileViews&>(inode->views());
+    if (!views.add(view, page_index(offset), *inode)) throw std::bad_alloc();
     try {
       file::MappingTable::of_process().add(
           {.bytes = view.memory(), .file = inode->serial(), .offset = offset, .memory = shared});
     } catch (const std::bad_alloc&) {
-      (*views)->remove(view);
+      views.remove(view);
       throw;
     }
-    return std::unique_ptr<MappingImpl>(new MappingImpl(
-        std::move(own), std::move(shared), stores ? MapAccess::kReadWrite : MapAccess::kRead));
+    impl->file_ = std::move(own);
+    return impl;
   } catch (const std::bad_alloc&) {
-    return give_up(Error(std::errc::not_enough_memory, "mapping " + inode->path()));
+    return give_up(Error(std::errc::not_enough_memory, {}));
   }
 }
 
@@ -163,15 +176,36 @@ Result<MappingImpl::Part> MappingImpl::part(std::size_t offset, std::size_t leng
 
 Status MappingImpl::unmap(Part part) {
   map::View& view = view_->view();
-  file::MappingTable::of_process().remove(
-      memory().subspan(part.first * limits::kPageBytes, part.count * limits::kPageBytes),
-      view_.get());
+  // What the table does not know must not ask for pages, or it would ask for ever; and what is unmapped must not be in it,
+  // since it may be somebody else's at once. So first it is made sure that it can be unmapped.
+  Status closed = view.close_off(part.first, &part.count);
+  if (part.count == 0) return closed;
+  // What could not be taken out of the table before goes with the rest.
+  if (view.mapped_pages() == 0) part = {0, view.pages()};
+  if (!file::MappingTable::of_process().remove(bytes(part), view_.get())) {
+    // Nobody can access it, and it can be unmapped later.
+    return file_->fail(std::make_error_code(std::errc::not_enough_memory), "unmapping a part of");
+  }
   // Before the file forgets it: as long as there are accesses the engine sees to them.
   auto& views = static_cast<file::FileViews&>(view_->inode().views());
   Status unmapped = views.unmap(view, part.first, part.count, view_->inode(), page(part.first));
-  if (!unmapped || view.mapped_pages() > 0) return unmapped;
+  if (view.mapped_pages() > 0) return closed ? std::move(unmapped) : std::move(closed);
   views.remove(view);
   return file_->close();
+}
+
+Status MappingImpl::unmap_all() {
+  const Part all{0, view_->view().pages()};
+  Status unmapped = unmap(all);
+  map::View& view = view_->view();
+  if (view.mapped_pages() == 0) return unmapped;
+  // The kernel is at its limit of mappings. Whoever accesses what is left of it accesses what he has unmapped.
+  (void)file::MappingTable::of_process().remove(bytes(all), view_.get());
+  auto& views = static_cast<file::FileViews&>(view_->inode().views());
+  views.hear_last(view, all.first, all.count, view_->inode(), page(all.first));
+  views.remove(view);
+  file_->close_and_log();
+  return unmapped;
 }
 
 Result<Mapping> File::map(std::uint64_t offset, std::uint64_t length, const MapOptions& options,
@@ -188,6 +222,11 @@ Result<Mapping> File::map(std::uint64_t offset, std::uint64_t length, const MapO
     return impl_->fail(error,
                        "no private writable mappings: what they hold that the file does not would "
                        "be lost when it is cut; map it for reading, and copy: mapping");
+  }
+  if (error == std::errc::function_not_supported) {
+    return impl_->fail(std::make_error_code(std::errc::not_supported),
+                       "this processor does not tell loads from stores in a signal: leave out "
+                       "in_thread: mapping");
   }
   if (error) return impl_->fail_at(error, "mapping", offset, length);
   Result<std::unique_ptr<MappingImpl>> made =
@@ -215,7 +254,7 @@ Mapping::~Mapping() {
     return;
   }
   // Not by unmap(), which forgets what has the log.
-  const Status unmapped = impl_->unmap(*impl_->part(0, 0));
+  const Status unmapped = impl_->unmap_all();
   if (!unmapped) impl_->file().log_error(unmapped.error());
 }
 
@@ -265,12 +304,9 @@ Status Mapping::advise(std::size_t offset, std::size_t length, Advice advice) {
   switch (advice) {
     case Advice::kNormal:
     case Advice::kSequential:
-    case Advice::kRandom: {
-      file::SharedReadahead& readahead = impl_->view().readahead();
-      sync::MutexLock lock(readahead.mutex);
-      readahead.state.advise(advice);
+    case Advice::kRandom:
+      impl_->view().advise(advice);
       return {};
-    }
     case Advice::kWillNeed:
     case Advice::kDontNeed:
       break;
@@ -293,6 +329,9 @@ Status Mapping::populate(std::size_t offset, std::size_t length, MapAccess acces
   const bool stores = access == MapAccess::kReadWrite;
   if (stores && impl_->most() != MapAccess::kReadWrite) {
     return failed(std::make_error_code(std::errc::not_supported));
+  }
+  if (stores && !impl_->view().view().allows(part->first, part->count, map::Access::kReadWrite)) {
+    return failed(std::make_error_code(std::errc::permission_denied));
   }
   std::uint64_t first = impl_->page(part->first);
   const std::error_code error = impl_->view().bring_in(
@@ -319,6 +358,15 @@ Status Mapping::unmap() {
 
 std::error_code Mapping::last_error() const noexcept {
   return impl_ != nullptr ? impl_->view().last_error() : std::error_code();
+}
+
+bool answer_sigbus(const siginfo_t* info, void* ucontext) noexcept {
+  const int before = errno;
+  std::optional<map::BusAccess> access;
+  if (info != nullptr) access = map::bus_access(*info, ucontext);
+  const bool answered = access && file::answer_in_thread(*access);
+  errno = before;
+  return answered;
 }
 
 }  // namespace quire

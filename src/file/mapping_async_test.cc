@@ -31,14 +31,13 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr MapOptions kAsync = {.async_stores = true};
-constexpr FaultWay kAsyncWay = {.async_stores = true};
 
 class AsyncMapping : public MappedFile {
  protected:
   void SetUp() override {
     MappedFile::SetUp();
     if (IsSkipped()) return;
-    if (!FaultService::of_process(kAsyncWay).ok()) GTEST_SKIP() << "Linux 6.7";
+    if (!FaultService::of_process(way()).ok()) GTEST_SKIP() << "Linux 6.7";
     make({}, 0);
   }
   // A file of pages of 'i', none of them cached, all of it mapped so.
@@ -47,6 +46,13 @@ class AsyncMapping : public MappedFile {
     file_ = cache_->open("f", kRw).value();
     map(pages, kAsync);
   }
+  // As MappedFile::map() makes them.
+  MapOptions async() const {
+    MapOptions options = kAsync;
+    options.in_thread = GetParam().in_thread;
+    return options;
+  }
+  FaultWay way() const { return {.in_thread = GetParam().in_thread, .async_stores = true}; }
   void store(std::size_t page, char with) { EXPECT_EQ(map::store(at(page), with), value(with)); }
   // The first byte of each page at the store.
   std::string stored() {
@@ -56,20 +62,22 @@ class AsyncMapping : public MappedFile {
     return first;
   }
   // Faults that were answered by a translation.
-  static std::uint64_t shown() {
-    const auto service = FaultService::of_process(kAsyncWay);
+  std::uint64_t shown() {
+    const auto service = FaultService::of_process(way());
     return (*service)->userfault().calls(map::Call::kResolve);
   }
   // From now on what is written is noted, as "first page + pages".
   void note_writes() {
     store_->set_hook([this](const StoreRequest& request) {
-      if (request.op == StoreOp::kWrite) {
-        sync::MutexLock lock(mutex_);
-        writes_.push_back(std::to_string(request.offset / kPage) + "+" +
-                          std::to_string(request.length / kPage));
-      }
+      note_write(request);
       return StoreVerdict{};
     });
+  }
+  void note_write(const StoreRequest& request) {
+    if (request.op != StoreOp::kWrite) return;
+    sync::MutexLock lock(mutex_);
+    writes_.push_back(std::to_string(request.offset / kPage) + "+" +
+                      std::to_string(request.length / kPage));
   }
   // What was written since this was last asked.
   std::vector<std::string> writes() {
@@ -84,16 +92,28 @@ class AsyncMapping : public MappedFile {
     });
   }
 
+  // A sync of the store fails, and what was not synced is lost.
+  void lose_a_sync() {
+    StoreVerdict loses = failing(std::errc::io_error);
+    loses.drop_unsynced = true;
+    store_->set_hook([this, loses](const StoreRequest& request) {
+      note_write(request);
+      return request.op == StoreOp::kSync ? loses : StoreVerdict{};
+    });
+    EXPECT_FALSE(file_.sync().ok());
+    note_writes();
+  }
+
   sync::Atomic<bool> hold_{false};
   std::vector<std::string> writes_ GUARDED_BY(mutex_);
 };
 
-INSTANTIATE_TEST_SUITE_P(Strategies, AsyncMapping, kStrategies, strategy_name);
+INSTANTIATE_TEST_SUITE_P(Strategies, AsyncMapping, kMappedAs, mapped_as_name);
 
 // Fails if Userfault::open() does without what it was asked for.
 TEST_P(AsyncMapping, IsRefusedWhereTheKernelLacksIt) {
   FaultService::refuse({map::Feature::kAsyncStores});
-  const auto refused = file_.map(0, kPage, kAsync);
+  const auto refused = file_.map(0, kPage, async());
   EXPECT_EQ(refused.code(), std::errc::not_supported);
   EXPECT_THAT(refused.error().message(), HasSubstr("Linux 6.7"));
   EXPECT_TRUE(file_.map(0, kPage).ok());
@@ -102,7 +122,7 @@ TEST_P(AsyncMapping, IsRefusedWhereTheKernelLacksIt) {
 // Fails if MappingImpl::make() does not look at inode->space(): a full store would show at writeback alone.
 TEST_P(AsyncMapping, IsRefusedWhereAStoreNeedsSpace) {
   make({.reserves_space = true}, 0);
-  const auto refused = file_.map(0, kPage, kAsync);
+  const auto refused = file_.map(0, kPage, async());
   EXPECT_EQ(refused.code(), std::errc::not_supported);
   EXPECT_THAT(refused.error().message(), HasSubstr("reserve_space"));
   EXPECT_TRUE(file_.map(0, kPage).ok());
@@ -175,6 +195,18 @@ TEST_P(AsyncMapping, WhatIsWrittenOtherwiseIsWrittenBack) {
   EXPECT_EQ(stored(), "wxi");
 }
 
+// A read by File into the mapping changes the page for the program. Fails if it leaves the page quiet.
+TEST_P(AsyncMapping, WhatIsReadIntoTheMappingIsWrittenBack) {
+  map_pages(2);
+  EXPECT_EQ(load(at(0)), value('i'));
+  ASSERT_TRUE(file_.sync().ok());
+  ASSERT_TRUE(file_.write(filled(10, 'w'), kPage).ok());
+  ASSERT_TRUE(file_.read(std::span(at(0), 10), kPage).ok());
+  EXPECT_EQ(load(at(0)), value('w'));
+  ASSERT_TRUE(file_.sync().ok());
+  EXPECT_EQ(stored(), "ww");
+}
+
 // A store while the page is on its way to the store. Fails if end_writeback() makes the page clean.
 TEST_P(AsyncMapping, AStoreDuringWritebackIsWrittenNext) {
   map_pages(2);
@@ -233,14 +265,54 @@ TEST_P(AsyncMapping, WhatAFailedSyncLostIsWrittenAgain) {
   map_pages(2);
   EXPECT_EQ(load(at(1)), value('i'));
   store(1, 'a');
-  StoreVerdict loses = failing(std::errc::io_error);
-  loses.drop_unsynced = true;
-  store_->set_hook(when(StoreOp::kSync, loses));
-  EXPECT_FALSE(file_.sync().ok());
-  store_->set_hook({});
+  lose_a_sync();
   const Status synced = file_.sync();
   ASSERT_TRUE(synced.ok()) << synced.error().message();
   EXPECT_EQ(static_cast<char>(store_->durable_contents("f")[kPage]), 'a');
+}
+
+// A page that is shown again, to be loaded, was not stored into for that. Else it would be written, and count as lost if
+// the sync of the store fails then. Fails if let_watched_load() does not ask the view, or FileViews::begin_watching() or
+// add() leaves no mark.
+TEST_P(AsyncMapping, WhatIsShownAgainIsNotWritten) {
+  map_pages(5);
+  EXPECT_EQ(load(at(4)), value('i')) << "before the second mapping is made";
+  Mapping another = file_.map(0, 5 * kPage, async()).value();
+  EXPECT_EQ(load(at(0)), value('i'));
+  EXPECT_EQ(load(another.data()), value('i')) << "through a second view";
+  EXPECT_EQ(load(another.data() + 4 * kPage), value('i'));
+  EXPECT_EQ(load(at(1)), value('i'));
+  ASSERT_EQ(::madvise(at(1), kPage, MADV_DONTNEED), 0);
+  EXPECT_EQ(load(at(1)), value('i')) << "after the kernel took it out of sight";
+  EXPECT_EQ(load(at(3)), value('i')) << "through one of two";
+  note_writes();
+  lose_a_sync();
+  EXPECT_THAT(writes(), IsEmpty());
+  const Status synced = file_.sync();
+  ASSERT_TRUE(synced.ok()) << synced.error().message();
+  EXPECT_THAT(writes(), IsEmpty());
+}
+
+// But a store of before is not forgotten with that, and what a failed sync lost of it is written again.
+TEST_P(AsyncMapping, AStoreBeforeThePageIsShownAgain) {
+  map_pages(2);
+  Mapping another = file_.map(0, 2 * kPage, async()).value();
+  EXPECT_EQ(load(at(0)), value('i'));
+  EXPECT_EQ(load(another.data() + kPage), value('i'));
+  ASSERT_TRUE(file_.sync().ok());
+  store(0, 'a');
+  EXPECT_EQ(map::store(another.data() + kPage, 'b'), value('b'));
+  ASSERT_EQ(::madvise(at(0), kPage, MADV_DONTNEED), 0);
+  ASSERT_EQ(::madvise(another.data() + kPage, kPage, MADV_DONTNEED), 0);
+  EXPECT_EQ(load(at(0)), value('a'));
+  EXPECT_EQ(load(another.data() + kPage), value('b'));
+  EXPECT_EQ(load(at(1)), value('b'));
+  lose_a_sync();
+  const Status synced = file_.sync();
+  ASSERT_TRUE(synced.ok()) << synced.error().message();
+  const std::vector<std::byte> durable = store_->durable_contents("f");
+  EXPECT_EQ(static_cast<char>(durable[0]), 'a');
+  EXPECT_EQ(static_cast<char>(durable[kPage]), 'b');
 }
 
 // A budget of 8 MiB, of which 3.2 may be dirty, and a file of 16, with stores everywhere, twice. Fails, by a hang, if
@@ -335,7 +407,7 @@ TEST_P(AsyncMapping, CutsAndDirectWrites) {
 TEST_P(AsyncMapping, SeveralViewsOfAPage) {
   map_pages(2);
   Mapping ordinary = file_.map(0, kPage).value();
-  Mapping another = file_.map(0, kPage, kAsync).value();
+  Mapping another = file_.map(0, kPage, async()).value();
   char with = 'a';
   // Through each a first time, and later on.
   for (std::byte* const byte : {at(0), ordinary.data(), another.data(), ordinary.data(), at(0),
@@ -357,7 +429,7 @@ TEST_P(AsyncMapping, SeveralViewsOfAPage) {
 // store. Fails if FileViews::unmap() does not ask, or notes nothing.
 TEST_P(AsyncMapping, AViewThatGoesDuringWriteback) {
   map_pages(2);
-  Mapping another = file_.map(0, kPage, kAsync).value();
+  Mapping another = file_.map(0, kPage, async()).value();
   EXPECT_EQ(load(at(0)), value('i'));
   EXPECT_EQ(map::store(another.data(), 'a'), value('a'));
   hold_one_write();

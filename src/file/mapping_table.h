@@ -11,7 +11,10 @@
 //
 // How. The ranges stand sorted in an array that never changes. Who adds or removes one makes a new array,
 // puts it in the place of the old, waits until the lookers that may still see the old one have left, and frees
-// it. (Sleepable RCU, as page trees have it: radix_readers.h.)
+// it. (Sleepable RCU, as page trees have it: radix_readers.h.) Where there is no memory for a new array, whole ranges are
+// marked in the old one as gone.
+//
+// A fork may leave the mutex locked, and lookers counted, that are not in the child: it makes its own with its first range.
 //
 // Invariants:
 //  1. Ranges do not overlap. All begin and end at pages.
@@ -28,6 +31,7 @@
 #include <memory>
 #include <span>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "cache/page_tree.h"
@@ -43,8 +47,8 @@ namespace quire::file {
 class MappedMemory {
  public:
   enum class Access : std::uint8_t { kLoad, kStore };
-  // How many bytes, from the first on, can be accessed; and an error, if that is not all.
-  struct Ready {
+  // How many bytes, from the first on, were copied; and an error, if that is not all.
+  struct Copied {
     std::size_t bytes = 0;
     std::error_code error;
   };
@@ -54,11 +58,14 @@ class MappedMemory {
   MappedMemory& operator=(const MappedMemory&) = delete;
   virtual ~MappedMemory() = default;
 
-  // Brings the pages of `part`, which lies in the mapping, in, so that copying takes no fault a page and meets
-  // no signal. They may go again before they are copied: then the access faults like every other. May wait;
-  // called holding nothing. Errors: EFAULT past the end of the file, the store's, ENOSPC, those of `limit`.
-  virtual Ready prepare(std::span<const std::byte> part, Access access,
-                        const sync::WaitLimit& limit) = 0;
+  // Copies the bytes of `part`, which lies in the mapping, to `to`, memory that cannot fault, of the same length. Each
+  // page is kept where it is while it is copied, and no other is: so whatever becomes of the mapping meanwhile there is
+  // no signal. May wait; called holding nothing. Errors: EFAULT past the end of the file, the store's, those of `limit`.
+  virtual Copied load(std::span<const std::byte> part, std::span<std::byte> to,
+                      const sync::WaitLimit& limit) = 0;
+  // The same the other way: as a store of the program's. Errors: also EFAULT where it may not store; ENOSPC.
+  virtual Copied store(std::span<std::byte> part, std::span<const std::byte> from,
+                       const sync::WaitLimit& limit) = 0;
 };
 
 // `bytes`, whole pages of the process's memory, show the file with that cache::FilePages::serial() from
@@ -84,8 +91,9 @@ class MappingTable {
   // REQUIRES: nothing of it is in the table, and whole pages.
   void add(MappedRange range);
   // Takes out what lies in `bytes`, be it a part of a range or of several. With `memory`, its ranges alone: where parts
-  // of it were unmapped there may be others by now. REQUIRES: whole pages.
-  void remove(std::span<const std::byte> bytes, const MappedMemory* memory = nullptr);
+  // of it were unmapped there may be others by now. False: there is no memory for it, and nothing was done; never where
+  // no range loses a part only. REQUIRES: whole pages.
+  bool remove(std::span<const std::byte> bytes, const MappedMemory* memory = nullptr) noexcept;
 
   // In the child of a fork there are none but its own.
   bool empty() const noexcept {
@@ -108,20 +116,51 @@ class MappingTable {
              std::uint64_t length) const;
 
  private:
-  using Ranges = std::vector<MappedRange>;  // by address
-  using Readers = BasicRadixReaders<cache::PageTreeTraits>;
+  friend struct MappingTablePeer;  // lets the tests hold what others do for an instant
 
+  using Readers = BasicRadixReaders<cache::PageTreeTraits>;
+  struct Entry {
+    explicit Entry(MappedRange range_of) noexcept : range(std::move(range_of)) {}
+    Entry(const Entry& other) : range(other.range) {}
+    Entry& operator=(const Entry& other) {
+      range = other.range;
+      gone.store(other.gone.load());
+      return *this;
+    }
+
+    MappedRange range;
+    // It is in nobody's sight. Set under the mutex, before lookers are waited for; then `range.memory` goes.
+    sync::Atomic<bool> gone{false};
+  };
+  using Ranges = std::vector<Entry>;  // by address
+  // What belongs to one process.
+  struct Changes {
+    explicit Changes(unsigned of) noexcept : generation(of) {}
+
+    const unsigned generation;
+    Readers readers;
+    sync::Mutex mutex;  // of those who change it
+  };
+
+  // Of this process. Throws bad_alloc, in the child of a fork, the first time.
+  Changes& changes();
+  static Ranges::const_iterator first_after(const Ranges& ranges,
+                                            const std::byte* address) noexcept;
+  static bool any_in(const Ranges& ranges, std::span<const std::byte> bytes) noexcept;
+  bool mark_gone(Changes& changes, std::span<const std::byte> bytes,
+                 const MappedMemory* memory) noexcept;
   bool find(std::span<const std::byte> bytes) const noexcept;
   // Puts `ranges` in the place of those that are there, and gives those back, of no use to anybody. They are freed
   // without the mutex: the last owner of a mapping unmaps it.
-  std::unique_ptr<const Ranges> replace(std::unique_ptr<Ranges> ranges) REQUIRES(mutex_);
+  std::unique_ptr<Ranges> replace(Changes& changes, std::unique_ptr<Ranges> ranges) noexcept
+      REQUIRES(changes.mutex);
 
   static MappingTable of_process_;
 
-  sync::Atomic<const Ranges*> ranges_{nullptr};  // null if there are none
-  sync::Atomic<unsigned> generation_{0};         // of the process that made them
-  mutable Readers readers_;
-  sync::Mutex mutex_;  // of those who change it
+  sync::Atomic<Ranges*> ranges_{nullptr};  // null if there are none
+  sync::Atomic<unsigned> generation_{0};   // of the process that made them
+  Changes first_{0};
+  sync::Atomic<Changes*> changes_{&first_};
 };
 
 }  // namespace quire::file

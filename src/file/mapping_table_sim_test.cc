@@ -14,8 +14,12 @@ namespace {
 
 class Nothing final : public MappedMemory {
  public:
-  Ready prepare(std::span<const std::byte> part, Access /*access*/,
-                const sync::WaitLimit& /*limit*/) override {
+  Copied load(std::span<const std::byte> part, std::span<std::byte> /*to*/,
+              const sync::WaitLimit& /*limit*/) override {
+    return {part.size(), {}};
+  }
+  Copied store(std::span<std::byte> part, std::span<const std::byte> /*from*/,
+               const sync::WaitLimit& /*limit*/) override {
     return {part.size(), {}};
   }
 };

@@ -11,14 +11,25 @@
 
 #include "file/fork_guard.h"
 #include "file/test_cache.h"
+#include "file/test_no_memory.h"
 
 namespace quire::file {
+
+struct MappingTablePeer {
+  static sync::Mutex& mutex(MappingTable& table) { return table.changes().mutex; }
+  static auto look(MappingTable& table) { return table.changes().readers.enter(); }
+};
+
 namespace {
 
 class Nothing final : public MappedMemory {
  public:
-  Ready prepare(std::span<const std::byte> part, Access /*access*/,
-                const sync::WaitLimit& /*limit*/) override {
+  Copied load(std::span<const std::byte> part, std::span<std::byte> /*to*/,
+              const sync::WaitLimit& /*limit*/) override {
+    return {part.size(), {}};
+  }
+  Copied store(std::span<std::byte> part, std::span<const std::byte> /*from*/,
+               const sync::WaitLimit& /*limit*/) override {
     return {part.size(), {}};
   }
 };
@@ -172,6 +183,69 @@ TEST_F(Table, AChildHasNothingOfItsParents) {
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
   EXPECT_TRUE(table_.meets(bytes(2 * kPage, 1)));
   table_.remove(pages(2, 2));
+}
+
+// The process forks while other threads change the table, and look at it: they are not in the child. Fails, by SIGALRM, if
+// the child takes the mutex that one of them holds, or waits for the other to have looked.
+TEST_F(Table, AChildWaitsForNobodyWhoIsNotThere) {
+  install_fork_guard();
+  add(2, 2, 1, 0);
+  pid_t child = -1;
+  {
+    const auto looks = MappingTablePeer::look(table_);
+    sync::MutexLock changes(MappingTablePeer::mutex(table_));
+    child = ::fork();
+    if (child == 0) {
+      ::alarm(20);
+      add(3, 1, 2, 0);
+      const bool right =
+          table_.meets(bytes(3 * kPage, 1)) && table_.remove(pages(3, 1)) && table_.empty();
+      ::_exit(right ? 0 : 1);
+    }
+  }
+  ASSERT_GE(child, 0);
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  EXPECT_TRUE(table_.meets(bytes(2 * kPage, 1)));
+  EXPECT_TRUE(table_.remove(pages(2, 2)));
+}
+
+// A mapping is unmapped when there is no memory for another table. Fails if remove() throws then, or whole ranges stay, or
+// keep their owner; or if a part of one is lost.
+TEST_F(Table, WholeRangesGoWithoutMemory) {
+  add(0, 2, 1, 0);
+  add(2, 2, 2, 0);
+  add(6, 2, 3, 0);
+  std::weak_ptr<MappedMemory> owner;
+  {
+    const auto other = std::make_shared<Nothing>();
+    table_.add({.bytes = pages(4, 2), .file = 4, .offset = 0, .memory = other});
+    owner = other;
+  }
+  {
+    const NoMemory none;
+    EXPECT_FALSE(table_.remove(pages(3, 3))) << "what stays of pages 2 and 3 needs a place";
+    EXPECT_FALSE(owner.expired());
+    EXPECT_TRUE(table_.remove(pages(2, 4)));
+  }
+  EXPECT_TRUE(owner.expired());
+  EXPECT_FALSE(table_.meets(pages(2, 4)));
+  EXPECT_TRUE(table_.meets(pages(1, 2)));
+  EXPECT_TRUE(table_.meets(pages(5, 2)));
+  EXPECT_EQ(table_.head(pages(1, 6)).bytes.size(), kPage);
+  EXPECT_EQ(table_.head(pages(2, 6)).memory, nullptr);
+  EXPECT_EQ(table_.head(pages(2, 6)).bytes.size(), 4 * kPage);
+  EXPECT_EQ(table_.head(pages(6, 2)).file, 3u);
+  add(3, 2, 5, 0);
+  EXPECT_EQ(table_.head(pages(3, 2)).file, 5u);
+  {
+    const NoMemory none;
+    EXPECT_TRUE(table_.remove(pages(0, kPages)));
+  }
+  EXPECT_FALSE(table_.meets(pages(0, kPages)));
+  EXPECT_TRUE(table_.remove(pages(0, kPages)));
+  EXPECT_TRUE(table_.empty());
 }
 
 // Lookers beside those who add and remove: what stays is found all the time. Fails (under ThreadSanitizer and

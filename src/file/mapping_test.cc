@@ -70,7 +70,7 @@ class MappingTest : public MappedFile {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Strategies, MappingTest, kStrategies, strategy_name);
+INSTANTIATE_TEST_SUITE_P(Strategies, MappingTest, kMappedAs, mapped_as_name);
 
 // Fails if a fault shows another page than the one of its address, or none.
 TEST_P(MappingTest, LoadsSeeTheFile) {
@@ -153,7 +153,7 @@ TEST_P(MappingTest, ALoadWaitsForACut) {
   until([&] { return store_->held() == 1; });
   const auto loads = Accessor::loads(at(1));
   const auto stores = Accessor::stores(at(2), 'D');
-  until([&] { return FaultService::of_process().value()->under_way() == 2; });
+  until([&] { return service()->under_way() == 2; });
   EXPECT_FALSE(loads->done());
   EXPECT_FALSE(stores->done());
   store_->set_hook({});
@@ -454,9 +454,35 @@ TEST_P(MappingTest, Populate) {
   EXPECT_EQ(map_->populate(0, 0, MapAccess::kRead).code(), std::errc::bad_address);
 }
 
+// What a fault shows, by the calls of the kernel. Fails if show_around() asks for what leads up to the page by itself, or
+// gives up where something in front is in sight; if advise() does not reach the faults.
+TEST_P(MappingTest, AFaultShowsItsBlockByOneCall) {
+  letters("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuv");
+  map(48);
+  ASSERT_TRUE(map_->populate(0, 0, MapAccess::kRead).ok());
+  ASSERT_TRUE(map_->unmap().ok());
+  map(48);
+  map::Userfault& userfault = service()->userfault();
+  const auto calls_of = [&](std::size_t page) {
+    const std::uint64_t before = userfault.calls(map::Call::kResolve);
+    EXPECT_EQ(load(at(page)), value('a' + static_cast<char>(page % 26)));
+    return userfault.calls(map::Call::kResolve) - before;
+  };
+  EXPECT_EQ(calls_of(7), 1u);
+  for (const std::size_t page : {0u, 6u, 8u, 15u}) EXPECT_EQ(calls_of(page), 0u) << page;
+  ASSERT_TRUE(map_->advise(0, 0, Advice::kRandom).ok());
+  EXPECT_EQ(calls_of(20), 1u);
+  EXPECT_EQ(calls_of(21), 1u);
+  ASSERT_TRUE(map_->advise(0, 0, Advice::kNormal).ok());
+  EXPECT_EQ(calls_of(17), 1u) << "from 16 on, up to 20";
+  EXPECT_EQ(calls_of(25), 2u) << "16 is in sight; then from 25 on";
+  EXPECT_EQ(calls_of(22), 2u);
+}
+
 class RefusedFeatures : public MappingTest {};
-INSTANTIATE_TEST_SUITE_P(Strategies, RefusedFeatures, testing::Values(Locking::kRange),
-                         strategy_name);
+INSTANTIATE_TEST_SUITE_P(Strategies, RefusedFeatures,
+                         testing::Values(MappedAs{}, MappedAs{Locking::kRange, true}),
+                         mapped_as_name);
 
 // Everything goes on where userfaultfd is refused. Fails if the error does not say what to do.
 TEST_P(RefusedFeatures, NoUserfault) {

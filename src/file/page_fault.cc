@@ -1,11 +1,13 @@
 #include "file/page_fault.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstring>
 #include <new>
 #include <utility>
 
 #include "cache/block_holders.h"
-#include "fault/planted.h"
 #include "file/buffered.h"
 #include "quire/limits.h"
 #include "sync/check.h"
@@ -13,37 +15,27 @@
 namespace quire::file {
 namespace {
 
-// Where the block of pages begins that are shown together.
-std::uint64_t block_of(std::uint64_t page) noexcept {
-  return page / limits::kFaultAroundPages * limits::kFaultAroundPages;
-}
+// Of the pages that are shown together, those from this one on.
 std::size_t left_in_block(std::uint64_t page) noexcept {
-  return static_cast<std::size_t>(block_of(page) + limits::kFaultAroundPages - page);
+  return limits::kFaultAroundPages - static_cast<std::size_t>(page % limits::kFaultAroundPages);
 }
 
-// Shows the page and, if that can be, those around it; and those that come next, where that is what a program accesses.
-FileView::Shown show_around(FileView& view, std::uint64_t page) noexcept {
-  const FileView::Shown shown = view.show(page, left_in_block(page));
-  if (shown.pages == 0) return shown;
-  // Who made the access goes on from here.
-  std::uint64_t next = page + shown.pages;
-  std::size_t ahead = view.pages_ahead(page, next);
-  view.expect(next + ahead);
-  const std::uint64_t first = std::max(block_of(page), view.first_page());
-  if (first < page) (void)view.show(first, static_cast<std::size_t>(page - first));
-  if (shown.marked) ahead_of_marker(view.inode(), view.readahead(), *shown.marked);
-  while (ahead > 0) {
-    const FileView::Shown more = view.show(next, ahead);
-    if (more.marked) ahead_of_marker(view.inode(), view.readahead(), *more.marked);
-    if (more.pages == 0) break;
-    next += more.pages;
-    ahead -= more.pages;
-  }
-  view.expect(next);
-  return shown;
+// An access of this thread would have to wait for the thread itself.
+bool would_wait_for_itself(const FaultService& service, pid_t thread) noexcept {
+  return cache::BlockHolders::holds(thread) || thread == service.thread_id();
 }
 
 }  // namespace
+
+std::error_code PageFault::Awaited::wait(const sync::WaitLimit& limit) noexcept {
+  const sync::WaitStatus status = waker_.park(limit);
+  if (status == sync::WaitStatus::kReady) return error_;
+  sync::MutexLock lock(mutex_);
+  // It is as if that had come first.
+  if (copied_) return {};
+  left_ = true;
+  return sync::to_error(status);
+}
 
 PageFault::PageFault(FaultService& service, std::shared_ptr<FileView> view, std::uint64_t page,
                      bool store, map::Fault::Kind kind) noexcept
@@ -68,15 +60,14 @@ void PageFault::answer(FaultService& service, const std::shared_ptr<FileView>& v
   const cache::FilePages::InUse in_use(view->inode());
   // What is cached needs no more than to be shown. Under `inode` that is an operation like any other.
   if (!fault.store && !view->inode().lock().guards_operations() && !view->inode().broken() &&
-      show_around(*view, page).pages > 0) {
+      view->show_around(page).pages > 0) {
     return;
   }
   const auto refuse = [&](std::errc error) {
     view->fail(page, std::make_error_code(error));
     service.note_failed(view);
   };
-  if (fault.thread != 0 &&
-      (cache::BlockHolders::holds(fault.thread) || fault.thread == service.thread_id())) {
+  if (fault.thread != 0 && would_wait_for_itself(service, fault.thread)) {
     refuse(std::errc::resource_deadlock_would_occur);
     return;
   }
@@ -91,12 +82,28 @@ void PageFault::answer(FaultService& service, const std::shared_ptr<FileView>& v
 std::error_code PageFault::want(FaultService& service, const std::shared_ptr<FileView>& view,
                                 std::uint64_t page, bool store,
                                 const std::shared_ptr<Awaited>& awaited) noexcept {
+  if (would_wait_for_itself(service, ::gettid())) {
+    return std::make_error_code(std::errc::resource_deadlock_would_occur);
+  }
   auto* const made =
       new (std::nothrow) PageFault(service, view, page, store, map::Fault::Kind::kMissing);
   if (made == nullptr) return std::make_error_code(std::errc::not_enough_memory);
   made->awaited_ = awaited;
   service.post(*made);
   return {};
+}
+
+void PageFault::begin_wanted(FaultService& service, const std::shared_ptr<FileView>& view,
+                             std::uint64_t page, bool store, map::Fault::Kind kind,
+                             const std::shared_ptr<Awaited>& awaited) noexcept {
+  auto* const made = new (std::nothrow) PageFault(service, view, page, store, kind);
+  if (made == nullptr) {
+    awaited->error_ = std::make_error_code(std::errc::not_enough_memory);
+    awaited->waker_.wake();
+    return;
+  }
+  made->awaited_ = awaited;
+  made->run();
 }
 
 void PageFault::run() noexcept {
@@ -148,16 +155,15 @@ PageFault::Next PageFault::begin() noexcept {
 
 PageFault::Next PageFault::access() noexcept {
   if (inode().broken()) return fail(std::make_error_code(std::errc::io_error));
-  if (page_ >= cache::pages_of(inode().size_bytes())) {
-    return fail(std::make_error_code(std::errc::bad_address));
-  }
+  if (page_ >= cache::pages_of(inode().size_bytes())) return past_end();
   return store_ ? reserve() : look();
 }
 
 // ---- Loads ----
 
 PageFault::Next PageFault::look() noexcept {
-  const FileView::Shown found = show_around(*view_, page_);
+  if (copies()) return copy_out();
+  const FileView::Shown found = view_->show_around(page_);
   if (!found.ready) return look_closer();
   switch (found.stop) {
     case map::Stop::kNothing:
@@ -167,6 +173,7 @@ PageFault::Next PageFault::look() noexcept {
     case map::Stop::kGone:
       return repeat();
     case map::Stop::kPastEnd:
+      return past_end();
     case map::Stop::kHole:
       return fail(std::make_error_code(std::errc::bad_address));
     case map::Stop::kNoMemory:
@@ -179,6 +186,16 @@ PageFault::Next PageFault::look() noexcept {
   }
   QUIRE_CHECK(false);
   return Next::kEnded;
+}
+
+PageFault::Next PageFault::copy_out() noexcept {
+  const bool copied = view_->load_cached(page_, [&](const std::byte* of_page) {
+    sync::MutexLock lock(awaited_->mutex_);
+    if (awaited_->left_) return;
+    std::memcpy(awaited_->to_.data(), of_page + awaited_->in_page_, awaited_->to_.size());
+    awaited_->copied_ = true;
+  });
+  return copied ? end({}) : look_closer();
 }
 
 // The page is not there, or not to be seen now.
@@ -206,10 +223,8 @@ PageFault::Next PageFault::look_closer() noexcept {
 }
 
 PageFault::Next PageFault::fill() noexcept {
-  if (page_ >= cache::pages_of(inode().size_bytes())) {
-    return fail(std::make_error_code(std::errc::bad_address));
-  }
-  const std::size_t pages = run_alone_ ? 1 : left_in_block(page_);
+  if (page_ >= cache::pages_of(inode().size_bytes())) return past_end();
+  const std::size_t pages = run_alone_ || view_->shows_alone() ? 1 : left_in_block(page_);
   {
     sync::MutexLock lock(view_->readahead().mutex);
     ahead_ = view_->readahead().state.on_miss(page_, pages);
@@ -233,6 +248,7 @@ PageFault::Next PageFault::filled() noexcept {
 }
 
 PageFault::Next PageFault::moved() noexcept {
+  if (write_.past_end()) return past_end();
   if (write_.error()) return fail(write_.error());
   write_.release();
   return look();
@@ -252,7 +268,7 @@ PageFault::Next PageFault::reserved() noexcept {
 }
 
 PageFault::Next PageFault::take_credit() noexcept {
-  if (credit_) return hold();
+  QUIRE_DCHECK(!credit_);
   step_ = Step::kCredit;
   return inode().cache().dirty().take_async(1, at_credit_) ? credited() : Next::kWaits;
 }
@@ -269,6 +285,7 @@ PageFault::Next PageFault::hold() noexcept {
 }
 
 PageFault::Next PageFault::held() noexcept {
+  if (write_.past_end()) return past_end();
   if (write_.error()) return fail(write_.error());
   SpaceBook* const space = inode().space();
   if (space != nullptr && !space->covers({page_, page_ + 1})) {
@@ -281,35 +298,39 @@ PageFault::Next PageFault::held() noexcept {
 }
 
 PageFault::Next PageFault::let_store() noexcept {
-  const std::size_t place = view_->place(page_);
-  map::View& view = view_->view();
-  const bool load = view.watches() && !access_stores_;
-  if (!load) inode().stamp_change();
-  // Before anybody can store: or a sync that follows on the store could find nothing to write.
-  if (load) {
-    write_.admit_unheard();
-  } else if (!fault::planted(fault::Planted::kStoreListedLate)) {
+  if (copies()) {
+    // Nobody is let through: the page changes here, before it is let go.
+    inode().stamp_change();
     write_.admit_stores();
-  }
-  map::Done done = {0, map::Stop::kMapped};
-  if (kind_ != map::Fault::Kind::kProtected) {
-    done = view.resolve(place, 1, load ? map::Grant::kMarkedStores : map::Grant::kLoadsAndStores);
-  }
-  // There is a translation, without leave to store; if the view watches, that needs none.
-  if (done.stop == map::Stop::kMapped && !view.watches()) done = view.unprotect(place, 1);
-  if (load) {
-    write_.finish_unheard(done.all());
-  } else {
-    if (fault::planted(fault::Planted::kStoreListedLate)) write_.admit_stores();
-    write_.finish(view.watches());
+    copy_in();
+    write_.finish();
+    credit_ = false;
+    inode().cache().balance_dirty();
+    return end({});
   }
   credit_ = false;
-  if (done.stop == map::Stop::kNoMemory) {
-    return fail(std::make_error_code(std::errc::not_enough_memory));
+  // Where a view watches, a load is answered as a store is, but changes nothing by itself.
+  const map::Stop stop =
+      view_->view().watches() && !access_stores_
+          ? view_->let_watched_load(page_, write_)
+          : view_->let_store(page_, kind_ == map::Fault::Kind::kProtected, write_);
+  switch (stop) {
+    case map::Stop::kNothing:
+      return end({});
+    case map::Stop::kNoMemory:
+      return fail(std::make_error_code(std::errc::not_enough_memory));
+    default:
+      // Nothing was let through where it is unmapped: the access is repeated.
+      return repeat();
   }
-  inode().cache().balance_dirty();
-  // Nothing was let through where it is unmapped: the access is repeated.
-  return done.all() ? end({}) : repeat();
+}
+
+void PageFault::copy_in() noexcept {
+  sync::MutexLock lock(awaited_->mutex_);
+  if (awaited_->left_) return;
+  std::memcpy(inode().memory()->at(page_) + awaited_->in_page_, awaited_->from_.data(),
+              awaited_->from_.size());
+  awaited_->copied_ = true;
 }
 
 // ---- Ends ----
@@ -319,13 +340,18 @@ PageFault::Next PageFault::repeat() noexcept {
   return end({});
 }
 
+// The file ended before the page when somebody looked, and may have grown since. If it has not the kernel raises the
+// signal, since the memory ends there too; if it has the access is asked about again. The page must not fail: it would
+// do so for a while, though it is there.
+PageFault::Next PageFault::past_end() noexcept {
+  const auto error = std::make_error_code(std::errc::bad_address);
+  if (awaited_ != nullptr) return end(error);
+  if (page_ >= cache::pages_of(inode().size_bytes())) view_->note_error(error);
+  return repeat();
+}
+
 PageFault::Next PageFault::fail(std::error_code error) noexcept {
   if (awaited_ != nullptr) return end(error);
-  if (page_ >= cache::pages_of(inode().size_bytes())) {
-    // The kernel raises the signal: the memory ends there.
-    view_->note_error(error);
-    return repeat();
-  }
   view_->fail(page_, error);
   service_.note_failed(view_);
   return end(error);
@@ -337,8 +363,8 @@ PageFault::Next PageFault::end(std::error_code error) noexcept {
   if (credit_) inode().cache().dirty().give(1);
   credit_ = false;
   if (awaited_ != nullptr) {
-    awaited_->error = error;
-    awaited_->waker.wake();
+    awaited_->error_ = error;
+    awaited_->waker_.wake();
   }
   return Next::kEnded;
 }

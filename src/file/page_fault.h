@@ -19,8 +19,9 @@
 // Under the strategy `inode` the operation is a wait too. A store that finds the page dirty already gives its credit
 // back: it comes through a view that had not been let store yet.
 //
-// Who calls: FaultService, on its thread. Who is about to copy to or from a mapping, or asks for its pages ahead of
-// use, makes one too (want()), from any thread, and waits for its end. An access by a thread that is at work under a
+// Who calls: FaultService, on its thread. Who copies to or from a mapping for a read or write, or asks for its pages
+// ahead of use, makes one too (want()), from any thread, and waits for its end; so does an access that is answered in its
+// own thread (in_thread_fault.h). An access by a thread that is at work under a
 // Block (block_holders.h), or by the service's own, fails at once with EDEADLK.
 //
 // Invariants:
@@ -33,6 +34,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <system_error>
 
 #include "cache/cache_lock.h"
@@ -40,31 +42,61 @@
 #include "cache/fill.h"
 #include "cache/page_wait.h"
 #include "cache/parked_write.h"
+#include "fault/planted.h"
 #include "file/fault_service.h"
 #include "file/file_view.h"
 #include "file/parked_reserve.h"
 #include "map/fault_thread.h"
+#include "sync/mutex.h"
 #include "sync/waker.h"
 
 namespace quire::file {
 
 class PageFault final : public map::Posted, public sync::Waker {
  public:
-  // What somebody waits for who made no access yet. Shared, since he may leave first.
-  struct Awaited {
-    sync::SleepingWaker waker;
-    std::error_code error;  // once woken
+  // What somebody waits for who made no access: the page in sight; or a copy of bytes of it, made while nobody can take
+  // the page away. Shared, since he may leave first: then nothing of his is touched any more.
+  class Awaited {
+   public:
+    Awaited() = default;
+    // `to` (of a load) or `from` (of a store): as many bytes of the page, from `in_page` on.
+    Awaited(std::size_t in_page, std::span<std::byte> to) : in_page_(in_page), to_(to) {}
+    Awaited(std::size_t in_page, std::span<const std::byte> from)
+        : in_page_(in_page), from_(from) {}
+
+    // By who waits. Errors: the fault's; those of `limit`, if by then nothing was copied.
+    std::error_code wait(const sync::WaitLimit& limit) noexcept;
+
+   private:
+    friend class PageFault;
+    bool copies() const noexcept { return !to_.empty() || !from_.empty(); }
+
+    sync::SleepingWaker waker_;
+    std::error_code error_;  // once woken
+    const std::size_t in_page_ = 0;
+    const std::span<std::byte> to_;
+    const std::span<const std::byte> from_;
+    sync::Mutex mutex_;  // over the copy
+    bool copied_ GUARDED_BY(mutex_) = false;
+    bool left_ GUARDED_BY(mutex_) = false;
   };
 
   // Answers an access. On the service's thread.
   static void answer(FaultService& service, const std::shared_ptr<FileView>& view,
                      std::uint64_t page, const map::Fault& fault) noexcept;
-  // Brings the page into sight, for loads or for stores, and tells `awaited`. From any thread. Errors: ENOMEM.
+  // Brings the page into sight, for loads or for stores, or copies, and tells `awaited`. From any thread. Errors: ENOMEM;
+  // EDEADLK on a thread whose accesses fail so.
   static std::error_code want(FaultService& service, const std::shared_ptr<FileView>& view,
                               std::uint64_t page, bool store,
                               const std::shared_ptr<Awaited>& awaited) noexcept;
+  // The same on the service's thread, for an access of that kind; all errors are told.
+  static void begin_wanted(FaultService& service, const std::shared_ptr<FileView>& view,
+                           std::uint64_t page, bool store, map::Fault::Kind kind,
+                           const std::shared_ptr<Awaited>& awaited) noexcept;
 
-  void wake() noexcept override { service_.post(*this); }
+  void wake() noexcept override {
+    if (!fault::planted(fault::Planted::kLoseAFaultsWake)) service_.post(*this);
+  }
   void run() noexcept override;
 
  private:
@@ -89,6 +121,7 @@ class PageFault final : public map::Posted, public sync::Waker {
   Next access() noexcept;
   Next look() noexcept;
   Next look_closer() noexcept;
+  Next copy_out() noexcept;
   Next fill() noexcept;
   Next filled() noexcept;
   Next moved() noexcept;
@@ -99,11 +132,14 @@ class PageFault final : public map::Posted, public sync::Waker {
   Next hold() noexcept;
   Next held() noexcept;
   Next let_store() noexcept;
+  void copy_in() noexcept;
   Next repeat() noexcept;
+  Next past_end() noexcept;
   Next fail(std::error_code error) noexcept;
   Next end(std::error_code error) noexcept;
 
   Inode& inode() const noexcept { return view_->inode(); }
+  bool copies() const noexcept { return awaited_ != nullptr && awaited_->copies(); }
 
   FaultService& service_;
   const std::shared_ptr<FileView> view_;

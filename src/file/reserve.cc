@@ -56,7 +56,7 @@ std::error_code TrimCall::prepare(const sync::WaitLimit& limit) {
   const std::error_code error = lock_bytes([&](std::uint64_t) { return kept; }, limit);
   if (error) return error;
   size_pages_ = pages_of(inode_->size_bytes());
-  if (inode_->memory() != nullptr && !fault::planted(fault::Planted::kTrimKeepsPromises)) {
+  if (inode_->has_memory() && !fault::planted(fault::Planted::kTrimKeepsPromises)) {
     // The first store of a program holds no write range but its page (page_fault.h). Either it sees that nothing
     // is promised any more, or we see that the page is being written.
     space->doubt({0, size_pages_});

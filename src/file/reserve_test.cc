@@ -480,6 +480,43 @@ TEST_F(ReserveInCache, AFullStoreIsTrimmedFirst) {
   EXPECT_EQ(store_pages("idle"), 3u);
 }
 
+// What a program stored into memory that it mapped is taken whatever the store says of space: that there is none, or
+// that it cannot tell. Fails if store_bytes() gives up for an error, whichever, though the bytes are welcome.
+TEST_F(ReserveInCache, WhatWasStoredIsTakenWithoutSpace) {
+  make_reserving(2 * kChunk);
+  for (const std::errc error : {std::errc::no_space_on_device, std::errc::io_error}) {
+    auto file = open_file("f");
+    ASSERT_TRUE(file->truncate(0, {}).ok());
+    ASSERT_TRUE(file->truncate(2 * kPage, {}).ok());
+    memory_->set_hook(when(StoreOp::kReserve, failing(error)));
+    EXPECT_EQ(write_file(*file, 0, 1).code(), error);
+    EXPECT_EQ(file->write_stored(filled(kPage, 's'), kPage, {}).value(), kPage);
+    memory_->set_hook({});
+    EXPECT_TRUE(file->sync(0, kLast, SyncKind::kAll, {}).ok());
+    auto expected = filled(kPage, 0);
+    expected.insert(expected.end(), kPage, std::byte{'s'});
+    EXPECT_EQ(memory_->contents("f"), expected);
+    EXPECT_TRUE(file->close().ok());
+  }
+}
+
+// Another program writes to a file that has more space than it needs. Fails without looks_changed() in trim(): what that
+// does to the object then hides what was done to it before, and the cache's pages stay.
+TEST_F(ReserveInCache, ATrimHidesNobodysChange) {
+  make_reserving(2 * kChunk);
+  auto file = open_file("f");
+  for (std::uint64_t page = 0; page < 3; ++page) ASSERT_TRUE(write_file(*file, page, 1).ok());
+  EXPECT_TRUE(file->sync(0, kLast, SyncKind::kAll, {}).ok());
+  EXPECT_EQ(impl_->stats().reserved_pages, kChunk - 3);
+  memory_->poke("f", filled(3 * kPage, 'o'));
+  EXPECT_TRUE(file->close().ok());
+  file = open_file("f");
+  auto bytes = filled(3 * kPage, 0);
+  EXPECT_EQ(file->read(bytes, 0, {}).value(), 3 * kPage);
+  EXPECT_EQ(bytes, filled(3 * kPage, 'o'));
+  EXPECT_TRUE(file->close().ok());
+}
+
 // Said once, and the files are as if their store had never promised anything.
 TEST_F(ReserveInCache, AStoreThatCannotIsNamedOnce) {
   make_reserving(2 * kChunk);

@@ -326,6 +326,7 @@ void ShiftCall::done() noexcept {
   const std::uint64_t size = inode_->size_bytes();
   inode_->stamp_change();
   inode_->note_changed();
+  inode_->note_cut();
   if (!fault::planted(fault::Planted::kShiftKeepsPages)) down_->pages().drop_from(first);
   if (inode_->space() != nullptr) inode_->space()->forget_from(first);
   if (kind_ == Cut::kInsert) {

@@ -63,6 +63,7 @@ void TruncateCall::done() noexcept {
     inode_->space()->truncated(cache::pages_of(size_bytes_), shrinks_);
   }
   if (!shrinks_) return;
+  inode_->note_cut();
   const std::size_t tail = size_bytes_ & (limits::kPageBytes - 1);
   if (!fault::planted(fault::Planted::kSkipTruncateDrop)) {
     down_->pages().drop_from(cache::pages_of(size_bytes_));
@@ -82,11 +83,12 @@ void TruncateCall::failed(std::error_code /*error*/) noexcept {
 class ExtendCall final : public TruncateCall {
  public:
   ExtendCall(const std::shared_ptr<Inode>& inode, std::uint64_t alignment_bytes, std::size_t* bytes,
-             std::uint64_t* offset)
+             std::uint64_t* offset, std::uint64_t* cuts)
       : TruncateCall(inode, 0),
         alignment_mask_(alignment_bytes - 1),
         bytes_(bytes),
-        offset_(offset) {}
+        offset_(offset),
+        cuts_(cuts) {}
 
  private:
   std::error_code prepare(const sync::WaitLimit& limit) override;
@@ -95,6 +97,7 @@ class ExtendCall final : public TruncateCall {
   // The caller's, while prepare() runs.
   std::size_t* const bytes_;
   std::uint64_t* const offset_;
+  std::uint64_t* const cuts_;
 };
 
 std::error_code ExtendCall::prepare(const sync::WaitLimit& limit) {
@@ -106,6 +109,7 @@ std::error_code ExtendCall::prepare(const sync::WaitLimit& limit) {
   if (error) return error;
   const std::uint64_t size = inode_->size_bytes();
   *offset_ = size;
+  *cuts_ = inode_->cuts();
   const std::uint64_t room = (limits::kFileSizeMaxBytes - size) & ~alignment_mask_;
   if ((size & alignment_mask_) != 0) return std::make_error_code(std::errc::invalid_argument);
   if (room == 0) return std::make_error_code(std::errc::file_too_large);
@@ -117,17 +121,19 @@ std::error_code ExtendCall::prepare(const sync::WaitLimit& limit) {
 class CutBackCall final : public TruncateCall {
  public:
   CutBackCall(const std::shared_ptr<Inode>& inode, std::uint64_t from_bytes,
-              std::uint64_t size_bytes)
-      : TruncateCall(inode, size_bytes), from_bytes_(from_bytes) {}
+              std::uint64_t size_bytes, std::uint64_t cuts)
+      : TruncateCall(inode, size_bytes), from_bytes_(from_bytes), cuts_(cuts) {}
 
  private:
   std::error_code prepare(const sync::WaitLimit& limit) override {
     const std::error_code error = TruncateCall::prepare(limit);
-    if (!error && inode_->size_bytes() != from_bytes_) size_bytes_ = inode_->size_bytes();
+    const bool ours = inode_->size_bytes() == from_bytes_ && inode_->cuts() == cuts_;
+    if (!error && !ours) size_bytes_ = inode_->size_bytes();
     return error;
   }
 
   const std::uint64_t from_bytes_;
+  const std::uint64_t cuts_;
 };
 
 class AllocateCall final : public CutCall {
@@ -216,13 +222,15 @@ std::error_code truncate(const std::shared_ptr<Inode>& inode, std::uint64_t size
 }
 
 std::error_code extend(const std::shared_ptr<Inode>& inode, std::uint64_t alignment_bytes,
-                       std::size_t* bytes, std::uint64_t* offset, const sync::WaitLimit& limit) {
-  return CutCall::run(new ExtendCall(inode, alignment_bytes, bytes, offset), limit);
+                       std::size_t* bytes, std::uint64_t* offset, std::uint64_t* cuts,
+                       const sync::WaitLimit& limit) {
+  return CutCall::run(new ExtendCall(inode, alignment_bytes, bytes, offset, cuts), limit);
 }
 
 std::error_code cut_back(const std::shared_ptr<Inode>& inode, std::uint64_t from_bytes,
-                         std::uint64_t size_bytes, const sync::WaitLimit& limit) {
-  return CutCall::run(new CutBackCall(inode, from_bytes, size_bytes), limit);
+                         std::uint64_t size_bytes, std::uint64_t cuts,
+                         const sync::WaitLimit& limit) {
+  return CutCall::run(new CutBackCall(inode, from_bytes, size_bytes, cuts), limit);
 }
 
 std::error_code allocate(const std::shared_ptr<Inode>& inode, std::uint64_t offset,
@@ -236,6 +244,7 @@ std::error_code allocate(const std::shared_ptr<Inode>& inode, std::uint64_t offs
 std::error_code discard(Inode& inode, const sync::WaitLimit& limit) {
   return with_all_sealed(inode, limit, [&](cache::SealedRange& sealed) {
     inode.set_size_bytes(0);
+    inode.note_cut();
     sealed.drop_from(0);
     inode.forget_changes();
   });

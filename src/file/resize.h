@@ -28,13 +28,15 @@ std::error_code truncate(const std::shared_ptr<Inode>& inode, std::uint64_t size
                          const sync::WaitLimit& limit);
 
 // Extends the file by `*bytes` zeros, or by as many as there is room for, in multiples of `alignment_bytes`, and
-// sets `*bytes` to how many. `*offset` becomes where the file ended. Errors: EINVAL where that is no such
+// sets `*bytes` to how many. `*offset` becomes where the file ended, `*cuts` Inode::cuts() at that moment. Errors: EINVAL where that is no such
 // multiple, EFBIG, those of truncate().
 std::error_code extend(const std::shared_ptr<Inode>& inode, std::uint64_t alignment_bytes,
-                       std::size_t* bytes, std::uint64_t* offset, const sync::WaitLimit& limit);
-// Truncates to `size_bytes` a file that still has `from_bytes`; one of another size stays as it is.
+                       std::size_t* bytes, std::uint64_t* offset, std::uint64_t* cuts,
+                       const sync::WaitLimit& limit);
+// Truncates to `size_bytes` a file that still has `from_bytes`, and `cuts`; any other stays as it is.
 std::error_code cut_back(const std::shared_ptr<Inode>& inode, std::uint64_t from_bytes,
-                         std::uint64_t size_bytes, const sync::WaitLimit& limit);
+                         std::uint64_t size_bytes, std::uint64_t cuts,
+                         const sync::WaitLimit& limit);
 
 // Sees to it that the store has space for bytes [offset, end), without changing any; unless `keep_size`,
 // the file ends at `end` at least. REQUIRES: offset < end <= limits::kFileSizeMaxBytes. Errors:

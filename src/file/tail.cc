@@ -17,7 +17,7 @@ bool may_be_stored_into(Inode& inode, std::uint64_t index) {
 }  // namespace
 
 std::error_code settle_tail(Inode& inode, const sync::WaitLimit& limit) {
-  if (inode.memory() == nullptr) [[likely]]
+  if (!inode.has_memory()) [[likely]]
     return {};
   const std::uint64_t size = inode.size_bytes();
   const std::size_t in_page = size & cache::kInPage;

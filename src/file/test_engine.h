@@ -59,6 +59,7 @@ class Engine {
     if (options.mapped) map();
   }
   ~Engine() {
+    if (mapped) unmap();
     store->set_hook({});
     store->release_held();
     pages->flusher().stop();
@@ -79,9 +80,22 @@ class Engine {
 
   // From now on pages come into memory that `views` show.
   void map() {
-    views = std::make_shared<cache::TestViews>(64);
-    EXPECT_FALSE(inode->begin_mapped(views));
+    if (views == nullptr) views = std::make_shared<cache::TestViews>(64);
+    mapped = inode->join_mapped();
+    if (!mapped) {
+      sync::RangeLock::Hold range;
+      EXPECT_EQ(inode->lock_range(range, 0, ~std::uint64_t{0}, {}), sync::WaitStatus::kReady);
+      const sync::RangeGuard guard(inode->ranges(), range);
+      auto begun = inode->begin_mapped(views);
+      ASSERT_TRUE(begun.ok());
+      mapped = std::move(*begun);
+    }
     views->map(*inode);
+  }
+  // The program has unmapped it.
+  void unmap() {
+    views->unmap();
+    mapped = {};
   }
 
   std::vector<std::byte> read(std::uint64_t offset, std::size_t bytes) {
@@ -142,6 +156,7 @@ class Engine {
   OpenedObject opened;
   std::shared_ptr<Inode> inode;
   std::shared_ptr<cache::TestViews> views;  // null until map()
+  cache::FilePages::Mapped mapped;          // until unmap()
 };
 
 }  // namespace quire::file

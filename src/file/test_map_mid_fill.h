@@ -54,15 +54,16 @@ class HoldsUpUnpin final : public sync::Waker {
 inline bool shows_a_page_mid_fill(Locking locking) {
   Engine engine({.initial_bytes = limits::kPageBytes, .locking = locking});
   const auto views = std::make_shared<FileViews>();
-  EXPECT_FALSE(engine.inode->begin_mapped(views));
+  auto begun = engine.inode->begin_mapped(views);
+  EXPECT_TRUE(begun.ok());
   Result<FaultService::Use> service = FaultService::of_process();
   EXPECT_TRUE(service.ok());
   auto made = map::View::map((*service)->userfault(), engine.inode->memory()->fd(), 0, 1,
                              map::Access::kReadWrite);
   EXPECT_TRUE(made.ok());
-  const auto view =
-      std::make_shared<FileView>(std::move(*service), engine.inode, std::move(*made), 0);
-  EXPECT_TRUE(views->add(view->view(), 0));
+  const auto view = std::make_shared<FileView>(std::move(*service), engine.inode, std::move(*begun),
+                                               std::move(*made), 0);
+  EXPECT_TRUE(views->add(view->view(), 0, view->inode()));
 
   EXPECT_EQ(engine.read(0, 1).size(), 1u);
   HoldsUpUnpin holds_up;

@@ -14,6 +14,7 @@
 
 #include "file/fault_service.h"
 #include "file/test_cache.h"
+#include "file/test_cuts.h"
 #include "map/test_faults.h"
 #include "quire/cache.h"
 #include "quire/mapping.h"
@@ -21,9 +22,25 @@
 
 namespace quire::file {
 
-class MappedFile : public testing::TestWithParam<Locking> {
+struct MappedAs {
+  Locking locking = Locking::kRange;
+  bool in_thread =
+      false;  // MapOptions::in_thread; the tests' own handler of SIGBUS asks the library then
+
+  operator Locking() const { return locking; }
+};
+inline const auto kMappedAs = testing::Values(
+    MappedAs{Locking::kGate}, MappedAs{Locking::kRange}, MappedAs{Locking::kInvalidate},
+    MappedAs{Locking::kInode}, MappedAs{Locking::kRange, true}, MappedAs{Locking::kInode, true});
+inline std::string mapped_as_name(const testing::TestParamInfo<MappedAs>& info) {
+  return strategy_name(testing::TestParamInfo<Locking>(info.param.locking, info.index)) +
+         (info.param.in_thread ? "_in_thread" : "");
+}
+
+class MappedFile : public testing::TestWithParam<MappedAs> {
  protected:
   void SetUp() override {
+    map::bus_is_answered = answer_sigbus;
     make({});
     if (map::userfault_refused()) GTEST_SKIP() << map::kUserfaultRefused;
   }
@@ -37,7 +54,8 @@ class MappedFile : public testing::TestWithParam<Locking> {
     CacheOptions cache;
     cache.memory_bytes = 8 << 20;
     cache.readahead_max_bytes = readahead_max_bytes;
-    cache.locking = GetParam();
+    cache.locking = GetParam().locking;
+    cache.deadlock = deadlock_;
     cache.log = [this](LogLevel, std::string_view text) {
       sync::MutexLock lock(mutex_);
       log_ += std::string(text) + "\n";
@@ -55,10 +73,15 @@ class MappedFile : public testing::TestWithParam<Locking> {
     FaultService::refuse({});
   }
 
-  void map(std::size_t pages, const MapOptions& options = {}) {
+  void map(std::size_t pages, MapOptions options = {}) {
+    options.in_thread = GetParam().in_thread;
     Result<Mapping> mapped = file_.map(0, pages * kPage, options);
     ASSERT_TRUE(mapped.ok()) << mapped.error().message();
     map_.emplace(std::move(*mapped));
+  }
+  // Who answers for map().
+  FaultService::Use service() {
+    return FaultService::of_process({.in_thread = GetParam().in_thread}).value();
   }
   std::byte* at(std::size_t page, std::size_t in_page = 0) {
     return map_->data() + page * kPage + in_page;
@@ -74,6 +97,7 @@ class MappedFile : public testing::TestWithParam<Locking> {
   std::unique_ptr<Cache> cache_;
   File file_;
   std::optional<Mapping> map_;
+  Deadlock deadlock_ = Deadlock::kBounce;  // of the cache that is made next
 };
 
 }  // namespace quire::file

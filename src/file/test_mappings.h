@@ -1,5 +1,5 @@
 // StandIn: what tests take for a mapping of a file: memory that is in the table of mappings, whose pages cannot be
-// accessed before the library has prepared them. So a read or write that touches them in any other way ends the
+// accessed before the library has asked for them. So a read or write that touches them in any other way ends the
 // test by a signal. What a fault does there the test says; as a rule it reads the file.
 #ifndef QUIRE_FILE_TEST_MAPPINGS_H_
 #define QUIRE_FILE_TEST_MAPPINGS_H_
@@ -70,8 +70,19 @@ class StandIn {
           fault(std::move(on_fault)),
           present(all_bytes.size() / limits::kPageBytes) {}
 
-    Ready prepare(std::span<const std::byte> part, Access /*access*/,
-                  const sync::WaitLimit& /*limit*/) override {
+    Copied load(std::span<const std::byte> part, std::span<std::byte> to,
+                const sync::WaitLimit& /*limit*/) override {
+      const Copied ready = prepare(part);
+      std::memcpy(to.data(), part.data(), ready.bytes);
+      return ready;
+    }
+    Copied store(std::span<std::byte> part, std::span<const std::byte> from,
+                 const sync::WaitLimit& /*limit*/) override {
+      const Copied ready = prepare(part);
+      std::memcpy(part.data(), from.data(), ready.bytes);
+      return ready;
+    }
+    Copied prepare(std::span<const std::byte> part) {
       const auto begin = static_cast<std::size_t>(part.data() - all.data());
       const std::size_t end = begin + part.size();
       constexpr std::size_t kStep = limits::kPageBytes;

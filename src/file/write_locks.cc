@@ -16,7 +16,7 @@ constexpr std::uint64_t kInChunk = SpaceBook::kChunkPages * limits::kPageBytes -
 }  // namespace
 
 std::error_code WriteLocks::lock(std::uint64_t* offset, std::size_t bytes, Extent extent,
-                                 const sync::WaitLimit& limit) {
+                                 const sync::WaitLimit& limit, const std::uint64_t* cuts) {
   const sync::WaitStatus began = operation_.begin(inode_.lock(), sync::RwMode::kWrite, limit);
   if (began != sync::WaitStatus::kReady) return sync::to_error(began);
   const bool append = *offset == kAtEnd;
@@ -37,6 +37,9 @@ std::error_code WriteLocks::lock(std::uint64_t* offset, std::size_t bytes, Exten
     last_ = last;
     // A shift that we waited for may have failed midway.
     if (inode_.broken()) return std::make_error_code(std::errc::io_error);
+    if (cuts != nullptr && *cuts != inode_.cuts()) {
+      return std::make_error_code(std::errc::operation_canceled);
+    }
     // The file may have shrunk while we waited: then what we hold is not all that we change.
     const std::uint64_t now = inode_.size_bytes();
     const bool enough =

@@ -60,8 +60,8 @@ class PageRuns {
     }
     return true;
   }
-  // From now on `state` is so of [first, first + count). REQUIRES: reserve() since the last assign(); count > 0, and
-  // no page beyond the last.
+  // From now on `state` is so of [first, first + count). REQUIRES: reserve() since the last assign(), unless they are
+  // all of a run; count > 0, and no page beyond the last.
   void assign(std::size_t first, std::size_t count, State state) noexcept {
     QUIRE_DCHECK(count > 0 && count <= pages_ && first <= pages_ - count);
     split(first);

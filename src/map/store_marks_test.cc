@@ -110,6 +110,18 @@ TEST_F(StoreMarksTest, APageThatFailedMayHaveBeenStoredInto) {
   EXPECT_EQ(stored(3), Pages{1});
 }
 
+// Fails if stored() passes over what is closed off, or close_off() forgets that a page was replaced.
+TEST_F(StoreMarksTest, WhatIsClosedOffIsAskedAboutStill) {
+  show(0, 5);
+  store_into(1);
+  ASSERT_TRUE(view_->fail(2, 1).ok());
+  std::size_t count = 4;
+  ASSERT_TRUE(view_->close_off(0, &count).ok());
+  const View::Stored all = view_->stored(0, 5);
+  EXPECT_EQ(all.mapped.to_string().substr(kPages - 5), "10000");
+  EXPECT_EQ(all.stored.to_string().substr(kPages - 5), "00110");
+}
+
 TEST_F(StoreMarksTest, WhatIsUnmappedIsNotAskedAbout) {
   show(0, 4);
   store_into(2);

@@ -98,10 +98,17 @@ inline constexpr Outcome kSegv{0, SIGSEGV};
 // Where this thread's access goes on after a signal.
 inline thread_local sigjmp_buf* after_signal = nullptr;
 
+// Asked first about each SIGBUS: true if the access is to be repeated. For tests of whoever answers in this thread.
+inline bool (*bus_is_answered)(const siginfo_t* info, void* ucontext) = nullptr;
+
 // Makes an access of this thread. `stored`: a store of it, else a load.
 inline Outcome access(std::byte* at, std::optional<char> stored) {
   struct sigaction action = {};
-  action.sa_handler = [](int signal) { siglongjmp(*after_signal, signal); };
+  action.sa_flags = SA_SIGINFO;
+  action.sa_sigaction = [](int signal, siginfo_t* info, void* ucontext) {
+    if (signal == SIGBUS && bus_is_answered != nullptr && bus_is_answered(info, ucontext)) return;
+    siglongjmp(*after_signal, signal);
+  };
   struct sigaction bus = {};
   struct sigaction segv = {};
   ::sigaction(SIGBUS, &action, &bus);

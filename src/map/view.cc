@@ -122,11 +122,12 @@ Status View::for_each_change(std::size_t first, std::size_t count, Wanted&& want
                              Change&& change) {
   const std::size_t end = first + count;
   while (first < end) {
-    Run run = runs_.at(first);
-    run = {first, std::min(run.end(), end) - first, run.state};
+    const Run whole = runs_.at(first);
+    const Run run = {first, std::min(whole.end(), end) - first, whole.state};
     first = run.end();
     if (!wanted(run.state)) continue;
-    if (!runs_.reserve()) return no_memory();
+    // What is all of a run needs no place for the rest.
+    if (run.count < whole.count && !runs_.reserve()) return no_memory();
     if (Status acted = act(run); !acted) return acted;
     State state = run.state;
     change(state);
@@ -151,12 +152,14 @@ View::View(Userfault& userfault, int memfd, std::uint64_t offset, std::span<std:
       memfd_(memfd),
       offset_(offset),
       memory_(memory),
-      runs_(memory.size() / kPage, State{.mapped = true, .replaced = false, .access = access}) {
+      runs_(memory.size() / kPage,
+            State{.mapped = true, .closed = false, .replaced = false, .access = access}) {
   userfault_.view_made();
 }
 
 View::~View() {
-  QUIRE_CHECK(unmap(0, pages()).ok());
+  // What the kernel does not unmap, at the limit of mappings, stays: nobody has its address, and it is lost.
+  static_cast<void>(unmap(0, pages()));
   userfault_.view_gone();
 }
 
@@ -169,12 +172,27 @@ std::size_t View::mapped_pages() const {
   return mapped;
 }
 
+bool View::allows(std::size_t first, std::size_t count, Access access) const {
+  const Shared lock(*this);
+  bool allowed = true;
+  for_each(
+      first, count, [&](const State& state) { return state.mapped && state.access < access; },
+      [&](const Run&) { allowed = false; });
+  return allowed;
+}
+
 std::optional<std::size_t> View::page_of(const std::byte* address) const {
   // As numbers: pointers into different objects have no order.
   const std::uintptr_t distance =
       reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(memory_.data());
   if (distance >= memory_.size()) return std::nullopt;
   return distance / kPage;
+}
+
+bool View::lets_store(std::size_t page) const {
+  const Shared lock(*this);
+  const State state = runs_.at(page).state;
+  return state.mapped && state.access == Access::kReadWrite;
 }
 
 Done View::resolve(std::size_t first, std::size_t count, Grant grant) {
@@ -220,13 +238,13 @@ View::Stored View::stored(std::size_t first, std::size_t count) noexcept {
   const Shared lock(*this);
   Stored all;
   for_each(
-      first, count, [](const State& state) { return state.mapped; },
+      first, count, [](const State& state) { return state.mapped || state.closed; },
       [&](const Run& run) {
         userfault_.count(Call::kScan);
         const StoreMarks::Pages taken = userfault_.store_marks()->take(bytes(run.first, run.count));
         for (std::size_t i = 0; i < run.count; ++i) {
           const std::size_t at = run.first - first + i;
-          all.mapped.set(at);
+          all.mapped.set(at, run.state.mapped);
           // What was replaced shows nothing; nobody knows what it has shown before.
           all.stored.set(at, run.state.replaced || taken.test(i));
         }
@@ -317,7 +335,7 @@ Status View::clear_failed(std::size_t first, std::size_t count) {
   }
   const Alone lock(*this);
   return for_each_change(
-      first, count, [](const State& state) { return state.replaced; },
+      first, count, [](const State& state) { return state.mapped && state.replaced; },
       [&](const Run& run) { return restore(run); }, [](State& state) { state.replaced = false; });
 }
 
@@ -347,10 +365,31 @@ Status View::set_access(std::size_t first, std::size_t count, Access access) {
       [&](State& state) { state.access = access; });
 }
 
+Status View::close_off(std::size_t first, std::size_t* count) {
+  const Alone lock(*this);
+  std::size_t closed = 0;
+  Status status = for_each_change(
+      first, *count, [](const State& state) { return state.mapped; },
+      [&](const Run& run) -> Status {
+        const std::span<std::byte> range = bytes(run.first, run.count);
+        userfault_.count(Call::kAccess);
+        if (::mprotect(range.data(), range.size(), PROT_NONE) != 0) return no_memory();
+        closed = run.end() - first;
+        userfault_.wake(range);
+        return {};
+      },
+      [](State& state) {
+        state = {
+            .mapped = false, .closed = true, .replaced = state.replaced, .access = Access::kRead};
+      });
+  if (!status.ok()) *count = closed;
+  return status;
+}
+
 Status View::unmap(std::size_t first, std::size_t count) {
   const Alone lock(*this);
   return for_each_change(
-      first, count, [](const State& state) { return state.mapped; },
+      first, count, [](const State& state) { return state.mapped || state.closed; },
       [&](const Run& run) -> Status {
         const std::span<std::byte> range = bytes(run.first, run.count);
         userfault_.count(Call::kUnmap);
@@ -359,7 +398,9 @@ Status View::unmap(std::size_t first, std::size_t count) {
         userfault_.wake(range);
         return {};
       },
-      [](State& state) { state = {.mapped = false, .replaced = false, .access = Access::kRead}; });
+      [](State& state) {
+        state = {.mapped = false, .closed = false, .replaced = false, .access = Access::kRead};
+      });
 }
 
 }  // namespace quire::map

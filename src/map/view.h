@@ -22,6 +22,7 @@
 //   bars stores   loads go through; a store gives a fault, Kind::kProtected
 //   open          loads and stores go through (stores with Access::kReadWrite; without, SIGSEGV)
 //   failed        accesses raise SIGBUS
+//   closed        by close_off(), from any, for good: accesses raise SIGSEGV; the addresses are the view's still
 //   unmapped      by unmap(), from any, for good: accesses raise SIGSEGV
 //
 // A view of a Userfault that lets stores through by itself (Userfault::Options::async_stores) watches: resolve() with
@@ -76,10 +77,15 @@ class View {
   // All of it, unmapped parts too.
   std::span<std::byte> memory() const { return memory_; }
   std::size_t pages() const { return memory_.size() / limits::kPageBytes; }
-  // How many of them are mapped still.
+  // How many of them are mapped still, and not closed off.
   std::size_t mapped_pages() const;
+  // All that is mapped of the range has at least that access.
+  bool allows(std::size_t first, std::size_t count, Access access) const;
   // The page that the address is in, if it is in this view.
   std::optional<std::size_t> page_of(const std::byte* address) const;
+
+  // The program may store into the page, as far as set_access() says.
+  bool lets_store(std::size_t page) const;
 
   // All ranges of pages: not empty, and in the view. Unmapped parts of them are passed over, but by resolve().
 
@@ -93,8 +99,8 @@ class View {
   void protect(std::size_t first, std::size_t count) noexcept;
   // Stores go through without a fault. Constant.
   bool watches() const noexcept { return userfault_.store_marks() != nullptr; }
-  // Which of the pages are mapped here, and of those, which may have been stored into since this was last asked, or since
-  // resolve(); by zap() nothing is forgotten. REQUIRES: watches(), and StoreMarks::kPagesMax pages at most.
+  // Which of the pages are mapped here; and which may have been stored into since this was last asked, or since
+  // resolve(), closed ones too: by zap() and close_off() nothing is forgotten. REQUIRES: watches(), and StoreMarks::kPagesMax pages at most.
   struct Stored {
     StoreMarks::Pages mapped;
     StoreMarks::Pages stored;
@@ -114,6 +120,10 @@ class View {
 
   // As mprotect(2). Errors: ENOMEM, then part of the range may have changed.
   Status set_access(std::size_t first, std::size_t count, Access access);
+  // Before unmap(), for who must know first whether it can be: whoever accesses the range gets SIGSEGV from now on, and
+  // it is one that the kernel can unmap without needing more mappings. Sets *count to the pages, from the first on, for
+  // which that is so. Errors: ENOMEM, then it is less than it was.
+  Status close_off(std::size_t first, std::size_t* count);
   // As munmap(2); whoever waits for an access goes on, into SIGSEGV. Errors: ENOMEM, then part of the range may be
   // unmapped.
   Status unmap(std::size_t first, std::size_t count);
@@ -121,6 +131,7 @@ class View {
  private:
   struct State {
     bool mapped = true;
+    bool closed = false;    // not mapped any more, and not unmapped yet
     bool replaced = false;  // failed, by a mapping of the empty memfd
     Access access = Access::kRead;
     friend bool operator==(const State&, const State&) = default;

@@ -406,5 +406,36 @@ TEST_P(ViewTest, WhatCannotBeMapped) {
   ::close(pipe[1]);
 }
 
+// A part is closed off, and unmapped later. Fails if who waits for an access there goes on waiting; if anything brings a
+// page of it into sight, or fails it; or if what is closed counts as mapped.
+TEST_P(ViewTest, WhatIsClosedOffIsNobodysUntilItIsUnmapped) {
+  for (std::size_t i = 0; i < kPages; ++i) memory_.put(i, static_cast<char>(i));
+  EXPECT_EQ(resolved(4, 1), 1u);
+  ASSERT_TRUE(view_->fail(6, 1).ok());
+  const auto accessor = Accessor::loads(page(5));
+  (void)wait_for_fault(*userfault_);
+  std::size_t count = 4;
+  ASSERT_TRUE(view_->close_off(4, &count).ok());
+  EXPECT_EQ(count, 4u);
+  EXPECT_EQ(accessor->outcome(), kSegv);
+  EXPECT_EQ(view_->mapped_pages(), kPages - 4);
+  EXPECT_EQ(view_->resolve(4, 1, Grant::kLoads).stop, Stop::kGone);
+  EXPECT_TRUE(view_->fail(4, 4).ok());
+  EXPECT_TRUE(view_->clear_failed(0, kPages).ok());
+  EXPECT_TRUE(view_->set_access(0, kPages, Access::kRead).ok());
+  EXPECT_FALSE(view_->allows(0, kPages, Access::kReadWrite));
+  EXPECT_TRUE(view_->set_access(0, kPages, Access::kReadWrite).ok());
+  EXPECT_TRUE(view_->allows(0, kPages, Access::kReadWrite));
+  for (std::size_t i = 4; i < 8; ++i) {
+    EXPECT_EQ(Accessor::loads(page(i))->outcome(), kSegv) << i;
+    unsigned char there = 0;
+    EXPECT_EQ(::mincore(page(i), kPage, &there), 0) << "somebody else may have the address";
+  }
+  ASSERT_TRUE(view_->unmap(4, 4).ok());
+  unsigned char there = 0;
+  EXPECT_EQ(::mincore(page(5), kPage, &there), -1);
+  expect_load_faults(3, Kind::kMinor);
+}
+
 }  // namespace
 }  // namespace quire::map

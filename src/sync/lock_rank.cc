@@ -20,6 +20,9 @@ struct Entry {
 
 struct HeldTag {};
 
+// In how many handlers this thread is. No fiber has any: bare, for what costs memory is not to be had there.
+constinit thread_local int handlers = 0;
+
 // What this thread holds, in the order taken. The ranks never fall from one entry to the next.
 std::vector<Entry>& held() {
   return ThreadLocal<std::vector<Entry>, HeldTag>::get();
@@ -81,7 +84,15 @@ void drop(Rank rank, const void* what) noexcept {
 
 }  // namespace
 
+Interrupting::Interrupting() noexcept {
+  ++handlers;
+}
+Interrupting::~Interrupting() {
+  --handlers;
+}
+
 void acquired(Rank rank, const void* what) noexcept {
+  if (handlers > 0) return;
   auto& entries = held();
   if (!entries.empty()) {
     const Entry& innermost = entries.back();
@@ -93,20 +104,24 @@ void acquired(Rank rank, const void* what) noexcept {
 }
 
 void released(Rank rank, const void* what) noexcept {
+  if (handlers > 0) return;
   drop(rank, what);
 }
 
 void handed_over(Rank rank, const void* what) noexcept {
+  if (handlers > 0) return;
   drop(rank, what);
 }
 
 void assert_may_wait_for_memory() noexcept {
+  if (handlers > 0) return;
   const auto& entries = held();
   if (entries.empty() || entries.back().rank < Rank::kGate) return;
   fail("waiting for memory or touching the caller's", entries.back());
 }
 
 void assert_none_held() noexcept {
+  if (handlers > 0) return;
   const auto& entries = held();
   if (!entries.empty()) fail("leaving the library", entries.back());
 }

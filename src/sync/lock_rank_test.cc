@@ -44,6 +44,22 @@ TEST(LockRankDeathTest, EveryStepBackAborts) {
   }
 }
 
+// What a handler takes is not what the thread that it interrupted takes. Fails if acquired() looks, or released() leaves
+// the interrupted thread without what it holds.
+TEST(LockRankTest, AHandlerHasNothingToDoWithIt) {
+  int what = 0;
+  acquired(Rank::kView, &what);
+  {
+    const lock_rank::Interrupting interrupting;
+    acquired(Rank::kGate, &what);
+    lock_rank::assert_none_held();
+    released(Rank::kView, &what);
+  }
+  EXPECT_EQ(held_count(), 1u);
+  released(Rank::kView, &what);
+  EXPECT_EQ(held_count(), 0u);
+}
+
 TEST(LockRankDeathTest, SecondOfARankAbortsExceptPagesAndTheStore) {
   int one = 0;
   int two = 0;

@@ -31,6 +31,7 @@ TEST_F(NoUserfaultfd, MappingSaysHowToAllowIt) {
     const Result<Mapping> refused = file.map(0, kPage);
     ASSERT_EQ(refused.code(), std::errc::operation_not_permitted);
     const std::string message = refused.error().message();
+    EXPECT_TRUE(message.starts_with("mapping ")) << message;
     EXPECT_NE(message.find("userfaultfd is refused"), std::string::npos) << message;
     EXPECT_NE(message.find("permit userfaultfd in the seccomp profile"), std::string::npos)
         << message;

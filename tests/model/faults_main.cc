@@ -15,6 +15,7 @@
 #include <exception>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "model/planted_faults.h"
 #include "model/runner.h"
@@ -41,7 +42,7 @@ struct Caught {
                             Report& report) {
   fault::plant(planted.fault);
   // One strategy each: what is wrong does not depend on it.
-  const auto locking = static_cast<Locking>(seed % 4);
+  const auto locking = planted.locking.value_or(static_cast<Locking>(seed % 4));
   model::Runner runner(locking, seed, false);
   try {
     while (runner.progress() < planted.operations_max) {
@@ -56,42 +57,59 @@ struct Caught {
   std::_Exit(0);
 }
 
-Caught run(const model::PlantedFault& planted, std::uint64_t seed) {
-  void* const shared =
-      ::mmap(nullptr, sizeof(Report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (shared == MAP_FAILED) throw std::runtime_error("mmap");
-  auto& report = *static_cast<Report*>(shared);
-  const pid_t child = ::fork();
-  if (child < 0) throw std::runtime_error("fork");
-  if (child == 0) run_child(planted, seed, report);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  Caught caught{report.operations + 1, {}};
-  if (WIFSIGNALED(status)) {
-    const int signal = WTERMSIG(status);
-    caught.how = signal == SIGALRM ? "an operation does not end" : ::strsignal(signal);
-  } else if (WEXITSTATUS(status) == 1) {
-    caught.how = report.wrong;
+// A run that has begun, in a process of its own.
+class Run {
+ public:
+  Run(const model::PlantedFault& planted, std::uint64_t seed) {
+    void* const shared =
+        ::mmap(nullptr, sizeof(Report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) throw std::runtime_error("mmap");
+    report_ = static_cast<Report*>(shared);
+    child_ = ::fork();
+    if (child_ < 0) throw std::runtime_error("fork");
+    if (child_ == 0) run_child(planted, seed, *report_);
   }
-  ::munmap(shared, sizeof(Report));
-  return caught;
-}
+  // Waits for its end.
+  Caught end() {
+    int status = 0;
+    ::waitpid(child_, &status, 0);
+    Caught caught{report_->operations + 1, {}};
+    if (WIFSIGNALED(status)) {
+      const int signal = WTERMSIG(status);
+      caught.how = signal == SIGALRM ? "an operation does not end" : ::strsignal(signal);
+    } else if (WEXITSTATUS(status) == 1) {
+      caught.how = report_->wrong;
+    }
+    ::munmap(report_, sizeof(Report));
+    return caught;
+  }
+
+ private:
+  Report* report_ = nullptr;
+  pid_t child_ = 0;
+};
 
 bool is_caught(const model::PlantedFault& planted, std::uint64_t seed, std::uint64_t seeds) {
   std::uint64_t worst = 0;
   std::string how;
+  // All at once: of those that do not end each takes as long as that is waited for.
+  std::fflush(nullptr);
+  std::vector<Run> runs;
+  for (std::uint64_t i = 0; i < seeds; ++i) runs.emplace_back(planted, seed + i);
+  bool all = true;
   for (std::uint64_t i = 0; i < seeds; ++i) {
-    const Caught caught = run(planted, seed + i);
+    const Caught caught = runs[i].end();
     if (caught.how.empty()) {
       fmt::print("{}: NOT caught in {} operations, seed {}\n", planted.name, planted.operations_max,
                  seed + i);
-      return false;
+      all = false;
     }
     if (caught.operations > worst) {
       worst = caught.operations;
       how = caught.how;
     }
   }
+  if (!all) return false;
   fmt::print("{}: caught after {} operations at most, of {} ({})\n", planted.name, worst,
              planted.operations_max, how);
   return true;

@@ -270,6 +270,10 @@ void Runner::populate(const Operation& op) {
   if (stores && !mapping.writable) {
     return expect(is(error, std::errc::not_supported), "populated for stores what is read-only");
   }
+  if (stores && !all_pages(mapping, op, State::kReadWrite)) {
+    return expect(is(error, std::errc::permission_denied),
+                  "populated for stores what is protected");
+  }
   if (stores) {
     mapped_file(op).stamps.known = false;
     model.touch(first, last);

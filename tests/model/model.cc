@@ -286,7 +286,8 @@ std::string ModelFile::check_load(std::uint64_t offset, std::span<const std::byt
     }
     gone |= got[i] != stored;
   }
-  if (gone) behind_ = nullptr;
+  // What was stored since the page was dropped and read again is there still.
+  if (gone) behind_ = with(behind_, (offset + in_file) % kPageBytes, got.subspan(in_file));
   return {};
 }
 

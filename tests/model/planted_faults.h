@@ -5,8 +5,10 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "fault/planted.h"
+#include "quire/options.h"
 
 namespace quire::model {
 
@@ -15,9 +17,10 @@ struct PlantedFault {
   fault::Planted fault;
   std::uint64_t operations_max;
   const char* what;
+  std::optional<Locking> locking = std::nullopt;  // only then it does harm
 };
 
-inline constexpr std::array<PlantedFault, 32> kPlantedFaults = {{
+inline constexpr std::array<PlantedFault, 37> kPlantedFaults = {{
     {"skip-tail-zeroing", fault::Planted::kSkipTailZeroing, 10'000,
      "truncate leaves what was beyond the new end in the last page"},
     {"publish-size-first", fault::Planted::kPublishSizeFirst, 10'000,
@@ -77,10 +80,20 @@ inline constexpr std::array<PlantedFault, 32> kPlantedFaults = {{
      "a sync does not know of direct writes"},
     {"skip-protect", fault::Planted::kSkipProtect, 10'000,
      "writeback leaves a page that can be stored into without a fault"},
-    {"first-view-alone", fault::Planted::kFirstViewAlone, 20'000,
+    {"first-view-alone", fault::Planted::kFirstViewAlone, 40'000,
      "of several mappings of a page only the first is told"},
-    {"skip-tail-settling", fault::Planted::kSkipTailSettling, 40'000,
+    {"skip-tail-settling", fault::Planted::kSkipTailSettling, 70'000,
      "what was stored behind the end of a file is in it when it grows"},
+    {"skip-punch", fault::Planted::kSkipPunch, 10'000,
+     "pages that leave the cache stay in the memory of mapped files"},
+    {"seal-hides-nothing", fault::Planted::kSealHidesNothing, 100'000,
+     "what is being cut or written directly can be stored into"},
+    {"around-over-block", fault::Planted::kAroundOverBlock, 50'000,
+     "a fault reads the pages around its own where a cut keeps everybody out", Locking::kRange},
+    {"lose-a-faults-wake", fault::Planted::kLoseAFaultsWake, 1000,
+     "a fault that waits is not woken"},
+    {"lose-a-pages-wake", fault::Planted::kLoseAPagesWake, 40'000,
+     "who waits for a page is not woken"},
 }};
 
 }  // namespace quire::model

@@ -52,8 +52,10 @@ void Runner::run_one() {
   if (trace_) fmt::print(stderr, "{} {}\n", number, to_string(operation));
   began_ = wall_now();
   world_.script().begin(operation.failure);
+  begin_meanwhile(operation, number);
   perform(operation);
   world_.script().end();
+  end_meanwhile();
   note_failed_syncs();
   done_.fetch_add(1);
 }

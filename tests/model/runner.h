@@ -20,6 +20,7 @@
 #include <system_error>
 #include <vector>
 
+#include "model/meanwhile.h"
 #include "model/operation.h"
 #include "model/world.h"
 
@@ -41,6 +42,11 @@ class Runner {
   using Bytes = std::vector<std::byte>;
 
   void perform(const Operation& operation);
+  // Perhaps a load or a store is made in the middle of the operation; and what came of it.
+  void begin_meanwhile(const Operation& operation, std::uint64_t number);
+  void end_meanwhile();
+  // A store was made in the middle of what is being looked at.
+  bool stored_meanwhile() const;
   void read(const Operation& operation);
   void write(const Operation& operation);
   void append(const Operation& operation);
@@ -128,6 +134,7 @@ class Runner {
     std::string result;
   };
   std::deque<Past> past_;
+  std::optional<Meanwhile> meanwhile_;
 };
 
 }  // namespace quire::model

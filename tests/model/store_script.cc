@@ -43,11 +43,17 @@ void StoreScript::begin(const std::optional<Failure>& failure) {
   owner_ = std::this_thread::get_id();
 }
 
+void StoreScript::interrupt(StoreOp op, const std::string& path, std::function<void()> act) {
+  const std::lock_guard lock(mutex_);
+  interrupt_ = Interrupt{op, path, std::move(act)};
+}
+
 void StoreScript::end() {
   std::size_t held = 0;
   {
     const std::lock_guard lock(mutex_);
     failure_.reset();
+    interrupt_.reset();
     held = std::exchange(held_, 0);
   }
   // A request that was told to be held may be on its way to where it is held.
@@ -70,7 +76,15 @@ void StoreScript::revive() {
 
 StoreVerdict StoreScript::verdict(const StoreRequest& request) {
   if (StoreBypass::active()) return {};
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  if (interrupt_ && interrupt_->op == request.op && interrupt_->path == request.path &&
+      std::this_thread::get_id() == owner_) {
+    const std::function<void()> act = std::move(interrupt_->act);
+    interrupt_.reset();
+    lock.unlock();
+    act();
+    lock.lock();
+  }
   kinds_seen_ |= bit(request.op);
   StoreVerdict verdict;
   const bool changes = request.op == StoreOp::kWrite || request.op == StoreOp::kTruncate ||

@@ -10,6 +10,7 @@
 #define QUIRE_TESTS_MODEL_STORE_SCRIPT_H_
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -49,6 +50,9 @@ class StoreScript {
 
   // From now on, until end().
   void begin(const std::optional<Failure>& failure);
+  // Calls `act`, once, when the thread that runs the operation asks for `op` of the object, before that is done; until
+  // end().
+  void interrupt(StoreOp op, const std::string& path, std::function<void()> act);
   // Nothing is struck any more; what was held goes through.
   void end();
   // Until revive(): nothing reaches the store any more. What has been written can still be synced: after a
@@ -78,6 +82,12 @@ class StoreScript {
   std::size_t held_ = 0;   // verdicts
   unsigned seen_ = 0;      // requests that failure_ is about
   std::vector<Struck> struck_;
+  struct Interrupt {
+    StoreOp op;
+    std::string path;
+    std::function<void()> act;
+  };
+  std::optional<Interrupt> interrupt_;
   unsigned kinds_seen_ = 0;  // a bit (1 << op) each
 };
 

@@ -1,14 +1,19 @@
 #include "model/world.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <set>
+#include <thread>
 #include <utility>
 #include <vector>
+
+#include "file/fault_service.h"
 
 namespace quire::model {
 namespace {
@@ -20,6 +25,20 @@ constexpr std::size_t kLogLinesMax = 20;
 constexpr std::uint64_t kNodesMax = 96;
 
 const std::error_code kStale(ESTALE, std::generic_category());
+
+// Bytes that the memory of mapped files takes, of all caches.
+std::uint64_t mapped_memory_bytes() {
+  std::uint64_t bytes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code error;
+    const std::string name = std::filesystem::read_symlink(entry.path(), error).string();
+    struct stat stat = {};
+    if (error || name.rfind("/memfd:quire", 0) != 0) continue;
+    if (::stat(entry.path().c_str(), &stat) != 0) continue;
+    bytes += static_cast<std::uint64_t>(stat.st_blocks) * 512;
+  }
+  return bytes;
+}
 
 class Waited final : public IoDone {
  public:
@@ -181,6 +200,10 @@ void World::check_books() {
     return file.model.may_be_lost(0, kLastPage);
   });
   if (lost) return;  // no sync succeeds, so nothing is promised
+  // A program that was answered goes on while the answer ends, and gives back what it held.
+  if (const auto service = file::FaultService::of_process(); service.ok()) {
+    while ((*service)->under_way() > 0) std::this_thread::yield();
+  }
   if (Status synced = sync_all(); !synced.ok()) {
     throw Mismatch("books: " + synced.error().message());
   }
@@ -210,6 +233,9 @@ void World::check_books() {
   if (empty.cached_pages != 0 || empty.memory_used_bytes > nodes_and_fixed_bytes_) {
     throw Mismatch(fmt::format("books: {} pages are cached and {} bytes used when all is dropped",
                                empty.cached_pages, empty.memory_used_bytes));
+  }
+  if (const std::uint64_t bytes = mapped_memory_bytes(); bytes != 0) {
+    throw Mismatch(fmt::format("books: mapped files have {} bytes when all is dropped", bytes));
   }
 }
 

@@ -1,0 +1,412 @@
+// Pages of a file that nobody maps any more, on their way back into frames, under the simulation's schedules and every
+// locking strategy: whatever else is done to a page at any moment of it, it is in one place afterwards, with what was
+// stored last, and the file's memory goes with the last page. Each test names the change to the code that makes it fail.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "cache/fill.h"
+#include "cache/hazard.h"
+#include "cache/page_read.h"
+#include "cache/seal.h"
+#include "cache/test_pages.h"
+#include "cache/test_views.h"
+#include "cache/writeback.h"
+#include "sync/random.h"
+#include "sync/sim/sim_test.h"
+#include "sync/thread.h"
+
+namespace quire::cache {
+namespace {
+
+constexpr std::size_t kBackPage = limits::kPageBytes;
+constexpr std::uint64_t kBackPages = 6;  // of the file
+constexpr std::array kBackStrategies = {Locking::kGate, Locking::kRange, Locking::kInvalidate,
+                                        Locking::kInode};
+
+std::uint64_t below_back(std::uint64_t bound) {
+  return sync::random_u64() % bound;
+}
+
+// A file of pages of 'i' that a program maps and unmaps; nothing is written back but by the test.
+class MappedOnce : public OneFile {
+ public:
+  explicit MappedOnce(Locking locking)
+      : OneFile(filled(kBackPages * kBackPage, 'i'), small_budget(32, 16), {}, locking),
+        views(std::make_shared<TestViews>(kBackPages)) {
+    cache->flusher().stop();
+  }
+  ~MappedOnce() {
+    unmap();
+    store->set_hook({});
+    for (std::uint64_t page = 0; page < kBackPages; ++page) {
+      EXPECT_EQ(value(page).pins(), 0u) << "page " << page;
+      EXPECT_FALSE(value(page).writing() || value(page).sealed()) << "page " << page;
+    }
+  }
+  void map() {
+    auto begun = pages->begin_mapped(views);
+    ASSERT_TRUE(begun.ok());
+    mapped = std::move(*begun);
+    views->map(*pages);
+  }
+  void unmap() {
+    if (!mapped) return;
+    views->unmap();
+    mapped = {};
+  }
+  // A program stored into the page, and unmapped the file.
+  void leave_stored(std::uint64_t page, char with) {
+    map();
+    EXPECT_FALSE(views->answer_store(page));
+    views->store_all(page, with);
+    unmap();
+    EXPECT_TRUE(value(page).in_file());
+  }
+  // All of a page, waiting for what is not there or not to be read now. '?' for a torn one.
+  char read(std::uint64_t page) {
+    CacheLock::Operation operation;
+    EXPECT_EQ(operation.begin(pages->lock(), sync::RwMode::kRead, {}), sync::WaitStatus::kReady);
+    std::array<std::byte, kBackPage> bytes;
+    const std::uint32_t slot = Hazards::slot_of_thread();
+    for (;;) {
+      const PageCopy copy = slot != Hazards::kNoSlot && below_back(2) == 0
+                                ? copy_page(*pages, slot, page_offset(page), bytes)
+                                : copy_page_pinned(*pages, page_offset(page), bytes);
+      if (copy.look == PageLook::kCopied) break;
+      if (copy.look == PageLook::kEnd) return '$';
+      if (copy.look == PageLook::kMarked) take_marker(*pages, page);
+      if (copy.look == PageLook::kUnreadable) (void)pages->wait_unreadable(page, {});
+      if (copy.look != PageLook::kAbsent) continue;
+      PinnedRun run;
+      EXPECT_FALSE(fill_run(*pages, page, 1, {}, run));
+    }
+    const bool whole =
+        std::all_of(bytes.begin(), bytes.end(), [&](std::byte byte) { return byte == bytes[0]; });
+    return whole ? static_cast<char>(bytes[0]) : '?';
+  }
+  std::error_code write_page(std::uint64_t page, char with) {
+    CacheLock::Operation operation;
+    EXPECT_EQ(operation.begin(pages->lock(), sync::RwMode::kRead, {}), sync::WaitStatus::kReady);
+    return write(page, with);
+  }
+  void seal(std::uint64_t first, std::uint64_t last,
+            const std::function<void(SealedRange&)>& then) {
+    CacheLock::Operation operation;
+    ASSERT_EQ(operation.begin(pages->lock(), sync::RwMode::kWrite, {}), sync::WaitStatus::kReady);
+    CacheLock::Block block;
+    ASSERT_EQ(block.begin(pages->lock(), first, last, {}), sync::WaitStatus::kReady);
+    SealedRange sealed(*pages);
+    EXPECT_FALSE(sealed.seal(first, last, {}));
+    then(sealed);
+  }
+
+  std::shared_ptr<TestViews> views;
+  FilePages::Mapped mapped;
+};
+
+void give_way_often() {
+  for (int i = 0; i < 50; ++i) sync::yield_thread();
+}
+
+// While a page comes back, somebody else does something with it: `begins` in a thread of its own, in the middle of the
+// move; the page cannot be had then, and is as it should be when both have ended.
+void meets(Locking locking, const std::function<void(MappedOnce&)>& begins, char expected) {
+  MappedOnce file(locking);
+  file.leave_stored(2, 's');
+  sync::Thread other;
+  bool ended = false;
+  file.views->on_hide = [&](std::uint64_t first, std::uint64_t count) {
+    EXPECT_EQ(first, 2u);
+    EXPECT_EQ(count, 1u);
+    EXPECT_TRUE(file.value(2).sealed() || file.value(2).writing());
+    other = start_thread("other", [&] {
+      begins(file);
+      ended = true;
+    });
+    give_way_often();
+    EXPECT_EQ(file.value(2).pins(), 0u);
+  };
+  EXPECT_EQ(file.read(2), 's');
+  if (other.joinable()) other.join();
+  EXPECT_TRUE(ended);
+  file.unmap();
+  EXPECT_EQ(file.read(2), expected);
+  EXPECT_EQ(file.read(2), expected);
+  EXPECT_FALSE(file.value(2).in_file());
+  EXPECT_FALSE(file.pages->has_memory());
+  EXPECT_FALSE(flush_all(*file.pages, 0, ~std::uint64_t{0}, {}).error);
+  EXPECT_EQ(file.stored()[2 * kBackPage], expected);
+}
+
+// Fails if come_back() moves the page without a seal.
+SIM_TEST(MappedBackSim, WhileOthersRead) {
+  for (const Locking locking : kBackStrategies) {
+    meets(
+        locking, [](MappedOnce& file) { EXPECT_EQ(file.read(2), 's'); }, 's');
+  }
+}
+
+// Fails if come_back() moves the page without a seal: what is written in the middle is lost.
+SIM_TEST(MappedBackSim, WhileOthersWrite) {
+  for (const Locking locking : kBackStrategies) {
+    meets(
+        locking, [](MappedOnce& file) { EXPECT_FALSE(file.write_page(2, 'w')); }, 'w');
+  }
+}
+
+// Fails if begin_move() takes a page that is sealed, or a cut does not wait for one that is moved.
+SIM_TEST(MappedBackSim, WhileOthersCut) {
+  for (const Locking locking : kBackStrategies) {
+    meets(
+        locking,
+        [](MappedOnce& file) {
+          file.seal(1, 3, [&](SealedRange& sealed) {
+            EXPECT_FALSE(file.value(2).in_file());
+            sealed.drop_from(1);
+          });
+        },
+        'i');
+  }
+}
+
+// Fails if what is under writeback is moved, or writeback copies a page that is being moved.
+SIM_TEST(MappedBackSim, WhileOthersWriteBack) {
+  for (const Locking locking : kBackStrategies) {
+    meets(
+        locking,
+        [](MappedOnce& file) {
+          EXPECT_FALSE(flush_all(*file.pages, 0, ~std::uint64_t{0}, {}).error);
+          EXPECT_EQ(file.stored()[2 * kBackPage], 's');
+        },
+        's');
+  }
+}
+
+// The page is clean, and eviction looks for memory: it passes the page by, and is not left without an answer. Fails if
+// come_back() tells nobody that the page can be evicted again (note_evictable): whoever waits for memory sleeps for ever.
+SIM_TEST(MappedBackSim, WhileOthersEvict) {
+  for (const Locking locking : kBackStrategies) {
+    MappedOnce file(locking);
+    file.leave_stored(2, 's');
+    EXPECT_FALSE(flush_all(*file.pages, 0, ~std::uint64_t{0}, {}).error);
+    sync::Thread other;
+    bool had = false;
+    Memory& memory = file.cache->memory();
+    file.views->on_hide = [&](std::uint64_t /*first*/, std::uint64_t /*count*/) {
+      other = start_thread("other", [&] {
+        FrameSet frames(memory);
+        // All that there are: the page and its nodes must go.
+        EXPECT_EQ(memory.acquire(frames, memory.pool().frames(), {}), sync::WaitStatus::kReady);
+        had = true;
+      });
+      give_way_often();
+      EXPECT_FALSE(had);
+      EXPECT_FALSE(file.value(2).absent());
+    };
+    EXPECT_EQ(file.read(2), 's');
+    other.join();
+    EXPECT_TRUE(had);
+    EXPECT_TRUE(file.value(2).absent());
+    EXPECT_FALSE(file.pages->has_memory());
+    EXPECT_EQ(file.read(2), 's');
+  }
+}
+
+// Somebody maps the file again, and looks at the page or stores into it, which waits until the page is in its frame and
+// moves it again. Fails if a page is shown while it is moved.
+SIM_TEST(MappedBackSim, WhileOthersMapAgain) {
+  for (const Locking locking : kBackStrategies) {
+    for (const bool stores : {false, true}) {
+      meets(
+          locking,
+          [&](MappedOnce& file) {
+            file.map();
+            EXPECT_FALSE(file.views->answer_load(2)) << "a page came into sight that is moved";
+            if (!stores) return;
+            EXPECT_FALSE(file.views->answer_store(2));
+            EXPECT_EQ(static_cast<char>(*file.views->at(2, 0)), 's');
+            file.views->store_all(2, 'm');
+            file.unmap();
+          },
+          stores ? 'm' : 's');
+    }
+  }
+}
+
+// A reader is copying the page when another has read it, and would move it. Fails with kComeBackWhileRead (come_back()
+// asks no hazard slots), and if begin_move() takes pages that are pinned.
+SIM_TEST(MappedBackSim, NotWhileSomebodyReadsIt) {
+  for (const Locking locking : kBackStrategies) {
+    MappedOnce file(locking);
+    file.leave_stored(2, 's');
+    {
+      const Hazards::Guard guard(Hazards::slot_of_thread(), file.pages->key(2));
+      const std::byte* const bytes = file.pages->bytes(2, file.value(2));
+      sync::Thread other = start_thread("other", [&] { EXPECT_EQ(file.read(2), 's'); });
+      other.join();
+      EXPECT_TRUE(file.value(2).in_file());
+      EXPECT_EQ(static_cast<char>(*bytes), 's');
+    }
+    PageWord& word = *file.pages->find(2);
+    PageValue value = word.load();
+    ASSERT_TRUE(word.try_pin(value));
+    EXPECT_EQ(file.read(2), 's');
+    EXPECT_TRUE(file.value(2).in_file());
+    file.pages->wake(2, word.unpin());
+    EXPECT_EQ(file.read(2), 's');
+    EXPECT_FALSE(file.value(2).in_file());
+    EXPECT_FALSE(file.pages->has_memory());
+  }
+}
+
+// What a program stored behind the end of the file does not come along. Fails with kComeBackWithTail: move_to_frame()
+// copies all of the page.
+SIM_TEST(MappedBackSim, WhatLiesBehindTheEndStaysBehind) {
+  for (const bool writes : {false, true}) {
+    MappedOnce file(Locking::kGate);
+    file.pages->set_size_bytes(2 * kBackPage + 100);
+    file.leave_stored(2, 's');
+    if (writes) {
+      EXPECT_FALSE(file.write(2, 'w', 10, 20));
+    } else {
+      std::byte byte{};
+      EXPECT_EQ(copy_page_pinned(*file.pages, 2 * kBackPage, {&byte, 1}).look, PageLook::kCopied);
+    }
+    ASSERT_FALSE(file.value(2).in_file());
+    const std::byte* const bytes = file.pages->bytes(2, file.value(2));
+    EXPECT_EQ(static_cast<char>(bytes[99]), 's');
+    EXPECT_EQ(static_cast<char>(bytes[10]), writes ? 'w' : 's');
+    EXPECT_TRUE(std::all_of(bytes + 100, bytes + kBackPage,
+                            [](std::byte byte) { return byte == std::byte{0}; }));
+  }
+}
+
+// Everything at once: a program maps the file, loads, stores and unmaps it; others read, write, write back, cut, and
+// want all the memory. Each page is of one writer in every look, and the last one is what stays.
+SIM_TEST(MappedBackSim, WhileEverythingElseHappens) {
+  for (const Locking locking : kBackStrategies) {
+    MappedOnce file(locking);
+    // One writer for each kind of letter, by pages: so that it is known what comes after what.
+    std::array<char, kBackPages> last;
+    last.fill('i');
+    const auto page = [] { return below_back(kBackPages); };
+    const auto program = [&] {
+      char with = 'A';
+      for (int i = 0; i < 6; ++i) {
+        file.map();
+        for (int k = 0; k < 3; ++k) {
+          const std::uint64_t at = page() / 2 * 2;
+          if (!file.views->stores(at) && file.views->answer_store(at)) continue;
+          if (!file.views->stores(at)) continue;
+          file.views->store_all(at, with);
+          last[at] = with++;
+        }
+        file.unmap();
+      }
+    };
+    const auto writer = [&] {
+      for (char with = 'a'; with < 'h'; ++with) {
+        const std::uint64_t at = page() / 2 * 2 + 1;
+        ASSERT_FALSE(file.write_page(at, with));
+        last[at] = with;
+      }
+    };
+    const auto reader = [&] {
+      for (int i = 0; i < 10; ++i) {
+        const std::uint64_t at = page();
+        EXPECT_NE(file.read(at), '?') << "page " << at;
+      }
+    };
+    const auto others = [&] {
+      for (int i = 0; i < 8; ++i) {
+        switch (below_back(4)) {
+          case 0:
+            EXPECT_FALSE(flush_all(*file.pages, 0, ~std::uint64_t{0}, {}).error);
+            break;
+          case 1:
+            file.seal(1, kBackPages - 1, [](SealedRange& sealed) { sealed.drop_clean(); });
+            break;
+          case 2:
+            drop_clean(*file.pages, 0, kBackPages);
+            break;
+          default: {
+            FrameSet frames(file.cache->memory());
+            file.cache->memory().try_acquire(frames, 28);
+          }
+        }
+      }
+    };
+    sync::Thread a = start_thread("program", program);
+    sync::Thread b = start_thread("writer", writer);
+    sync::Thread c = start_thread("reader", reader);
+    others();
+    a.join();
+    b.join();
+    c.join();
+    for (std::uint64_t at = 0; at < kBackPages; ++at) {
+      EXPECT_EQ(file.read(at), last[at]) << "page " << at;
+      EXPECT_FALSE(file.value(at).in_file());
+    }
+    EXPECT_FALSE(file.pages->has_memory());
+    EXPECT_FALSE(flush_all(*file.pages, 0, ~std::uint64_t{0}, {}).error);
+    for (std::uint64_t at = 0; at < kBackPages; ++at) {
+      EXPECT_EQ(file.stored()[at * kBackPage], last[at]) << "page " << at;
+    }
+  }
+}
+
+// Mappings come and go, and others use the memory for a moment: it is there as long as anybody has it, and there is one.
+// Fails if leave() looks for the memory after it has given its use back: it frees what begin() has made since.
+SIM_TEST(MappedBackSim, TheMemoryGoesWithItsLastUse) {
+  MappedMode mode;
+  const auto views = std::make_shared<TestViews>(1);
+  sync::Mutex one_begins;
+  const auto maps = [&] {
+    for (int i = 0; i < 4; ++i) {
+      if (!mode.join()) {
+        sync::MutexLock lock(one_begins);
+        if (!mode.join()) {
+          EXPECT_FALSE(mode.begin(3, views));
+        }
+      }
+      EXPECT_TRUE(mode.maps());
+      EXPECT_EQ(mode.memory()->size_pages(), 3u);
+      sync::yield_thread();
+      struct stat status = {};
+      EXPECT_EQ(::fstat(mode.memory()->fd(), &status), 0);
+      mode.end();
+    }
+  };
+  const auto uses = [&] {
+    for (int i = 0; i < 8; ++i) {
+      const MappedMode::Use memory = mode.use();
+      if (!memory) continue;
+      EXPECT_EQ(memory->size_pages(), 3u);
+      sync::yield_thread();
+      struct stat status = {};
+      EXPECT_EQ(::fstat(memory->fd(), &status), 0);
+    }
+  };
+  sync::Thread a = start_thread("a", maps);
+  sync::Thread b = start_thread("b", maps);
+  sync::Thread c = start_thread("c", uses);
+  uses();
+  a.join();
+  b.join();
+  c.join();
+  EXPECT_FALSE(mode.has_memory());
+  EXPECT_FALSE(mode.maps());
+  EXPECT_EQ(mode.memory(), nullptr);
+}
+
+}  // namespace
+}  // namespace quire::cache

@@ -1,0 +1,184 @@
+// Mappings where the process is at a limit: of memory, and of the kernel's mappings; and what they refuse.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "file/fork_guard.h"
+#include "file/mapping_table.h"
+#include "file/test_mapping.h"
+#include "file/test_no_memory.h"
+
+namespace quire::file {
+
+struct FaultServicePeer {
+  static sync::Mutex& mutex() { return FaultService::mutex_of_process(); }
+};
+
+namespace {
+
+class MappingLimits : public MappedFile {};
+// Every address that a mapping may have.
+const std::span<const std::byte> kAnywhere(reinterpret_cast<const std::byte*>(kPage),
+                                           ~std::size_t{0} >> 1);
+INSTANTIATE_TEST_SUITE_P(Strategies, MappingLimits,
+                         testing::Values(MappedAs{Locking::kGate}, MappedAs{Locking::kInode}));
+
+// All mappings that the kernel gives the process (vm.max_map_count), while it lives.
+class AllMappings {
+ public:
+  AllMappings() {
+    memory_ =
+        ::mmap(nullptr, kBytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory_ == MAP_FAILED) return;
+    // Each page that is other than its neighbours is two more.
+    for (std::size_t at = kPage; at < kBytes; at += 2 * kPage) {
+      if (::mprotect(static_cast<std::byte*>(memory_) + at, kPage, PROT_NONE) == 0) continue;
+      reached_ = true;
+      return;
+    }
+  }
+  ~AllMappings() {
+    if (memory_ != MAP_FAILED) ::munmap(memory_, kBytes);
+  }
+  AllMappings(const AllMappings&) = delete;
+  AllMappings& operator=(const AllMappings&) = delete;
+
+  bool reached() const { return reached_; }
+
+ private:
+  static constexpr std::size_t kBytes = std::size_t{1} << 30;
+  void* memory_ = MAP_FAILED;
+  bool reached_ = false;
+};
+
+// A part in the middle is unmapped when the kernel has no mapping left for what is behind it. All stays as it was. Fails if
+// unmap() takes it out of the table of mappings first: an access to it is asked about for ever.
+TEST_P(MappingLimits, WhatCannotBeUnmappedIsMapped) {
+  map(8);
+  ASSERT_TRUE(file_.write(std::vector<std::byte>(8 * kPage, std::byte{'f'}), 0).ok());
+  Status unmapped;
+  bool reached = false;
+  {
+    const AllMappings all;
+    reached = all.reached();
+    if (reached) unmapped = map_->unmap(3 * kPage, 2 * kPage);
+  }
+  if (!reached) GTEST_SKIP() << "vm.max_map_count is too large to reach";
+  EXPECT_EQ(unmapped.code(), std::errc::not_enough_memory);
+  EXPECT_TRUE(MappingTable::of_process().meets({at(3), 2 * kPage}));
+  for (std::size_t page = 0; page < 8; ++page) {
+    EXPECT_EQ(static_cast<char>(*at(page)), 'f') << "page " << page;
+    *at(page) = std::byte{'s'};
+  }
+  ASSERT_TRUE(map_->unmap(3 * kPage, 2 * kPage).ok());
+  EXPECT_FALSE(MappingTable::of_process().meets({at(3), 2 * kPage}));
+  EXPECT_EQ(static_cast<char>(*at(5)), 's');
+}
+
+// There is no memory for what stays of the mapping: in the view, or in the table, when nobody can access the part any more.
+// Then it goes later, alone or with the rest.
+TEST_P(MappingLimits, APartIsUnmappedWithoutMemory) {
+  for (const std::size_t left : {0, 1}) {
+    for (const bool again : {false, true}) {
+      map(8);
+      std::byte* const begin = at(0);
+      std::error_code error;
+      {
+        const NoMemory once(left, 1);
+        error = map_->unmap(3 * kPage, 2 * kPage).code();
+      }
+      EXPECT_EQ(error, std::errc::not_enough_memory);
+      EXPECT_TRUE(MappingTable::of_process().meets({begin + 3 * kPage, 2 * kPage}));
+      if (again) {
+        EXPECT_TRUE(map_->unmap(3 * kPage, 2 * kPage).ok());
+        EXPECT_FALSE(MappingTable::of_process().meets({begin + 3 * kPage, 2 * kPage}));
+        EXPECT_TRUE(MappingTable::of_process().meets({begin, 8 * kPage}));
+      }
+      // The table finds no memory for that either, and needs none.
+      {
+        const NoMemory once(0, 1);
+        map_.reset();
+        EXPECT_EQ(NoMemory::refusals_left(), 0u);
+      }
+      EXPECT_FALSE(MappingTable::of_process().meets({begin, 8 * kPage}));
+    }
+  }
+}
+
+// Memory runs out at each of the last places where map() needs some. Fails if what it has made by then stays in the table,
+// which nobody would take out again; or among the file's views, which cuts would go through.
+TEST_P(MappingLimits, AMappingThatCannotBeMadeLeavesNothing) {
+  ASSERT_TRUE(file_.write(std::vector<std::byte>(kPage, std::byte{'f'}), 0).ok());
+  constexpr std::size_t kMany = 100'000;
+  std::size_t needed = 0;
+  {
+    const NoMemory counting(kMany);
+    const Result<Mapping> mapping = file_.map(0, kPage);
+    needed = kMany - NoMemory::left();
+    ASSERT_TRUE(mapping.ok());
+  }
+  ASSERT_GT(needed, 8u);
+  std::size_t refused = 0;
+  for (std::size_t left = needed - 10; left < needed; ++left) {
+    std::error_code error;
+    {
+      const NoMemory once(left, 1);
+      error = file_.map(0, kPage).code();
+    }
+    // What was made the first time need not be made again.
+    if (!error) break;
+    ++refused;
+    EXPECT_EQ(error, std::errc::not_enough_memory) << needed - left << " before the end";
+    EXPECT_FALSE(MappingTable::of_process().meets(kAnywhere)) << needed - left << " before the end";
+    EXPECT_TRUE(file_.write_and_invalidate(0, 0).ok());
+  }
+  EXPECT_GT(refused, 4u);
+  map(1);
+  EXPECT_EQ(static_cast<char>(*at(0)), 'f');
+}
+
+// As MADV_POPULATE_WRITE, and a read(2) into memory that may not be stored into. Fails if pages become dirty that nobody
+// can store into.
+TEST_P(MappingLimits, NothingIsBroughtInForStoresThatAreNotAllowed) {
+  ASSERT_TRUE(file_.write(std::vector<std::byte>(4 * kPage, std::byte{'f'}), 0).ok());
+  ASSERT_TRUE(file_.sync().ok());
+  map(4);
+  ASSERT_TRUE(map_->protect(kPage, kPage, MapAccess::kRead).ok());
+  EXPECT_EQ(map_->populate(0, 0, MapAccess::kReadWrite).code(), std::errc::permission_denied);
+  EXPECT_EQ(cache_->stats().dirty_pages, 0u);
+  EXPECT_TRUE(map_->populate(0, 0, MapAccess::kRead).ok());
+  EXPECT_TRUE(map_->populate(2 * kPage, 0, MapAccess::kReadWrite).ok());
+  File other = cache_->open("g", kRw).value();
+  ASSERT_TRUE(other.write(std::vector<std::byte>(kPage, std::byte{'g'}), 0).ok());
+  EXPECT_EQ(other.read({at(1), kPage}, 0).code(), std::errc::bad_address);
+  EXPECT_TRUE(other.read({at(2), kPage}, 0).ok());
+  EXPECT_EQ(static_cast<char>(*at(2)), 'g');
+  EXPECT_TRUE(other.close().ok());
+}
+
+// The process forks while a thread makes or ends a mapping. Fails, by SIGALRM, if the child takes the mutex of a thread
+// that it has not got.
+TEST_P(MappingLimits, AChildWaitsForNoThreadOfItsParents) {
+  pid_t child = -1;
+  {
+    sync::MutexLock held(FaultServicePeer::mutex());
+    child = ::fork();
+    if (child == 0) {
+      ::alarm(20);
+      FaultService::refuse({});
+      ::_exit(0);
+    }
+  }
+  ASSERT_GE(child, 0);
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+}  // namespace
+}  // namespace quire::file
