@@ -234,7 +234,7 @@ Row first_stores(const Context& context, bool async) {
                          ::munmap(at, d->bytes);
                          return ns;
                        }});
-  row.sides.push_back({"Quire, in the thread", "in_thread, space reserved", [d, count](unsigned) {
+  row.sides.push_back({"Quire, in the thread", "in_thread" + how, [d, count](unsigned) {
                          take(d->quire->file.sync());
                          d->map_quire_again(true);
                          (void)per_access(d->mapping->data(), count, 1, load);
