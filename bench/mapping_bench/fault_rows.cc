@@ -31,7 +31,8 @@ constexpr std::size_t kAround = limits::kFaultAroundPages;
 
 // A file, as a whole in Quire's cache and in the kernel's: a file of its own for each, made alike.
 struct FaultData {
-  explicit FaultData(const Context& context) : bytes((context.quick ? 16 : 128) * kMiB) {
+  explicit FaultData(const Context& context, bool async_stores = false)
+      : bytes((context.quick ? 16 : 128) * kMiB), async(async_stores) {
     const std::string path = context.directory + "/" + kFileName;
     fill_file(path, bytes, kMiB);
     fill_file(path + ".kernel", bytes, kMiB);
@@ -40,9 +41,10 @@ struct FaultData {
     options.dirty_max_bytes = options.memory_bytes / 2;
     options.dirty_background_bytes = options.dirty_max_bytes;
     options.dirty_age = std::chrono::hours(1);
+    options.reserve_space = !async;
     quire = std::make_unique<QuireFile>(context.directory, kFileName, options);
     // Mapped first: its pages then come into memory that can be mapped.
-    mapping.emplace(take(quire->file.map(0, bytes)));
+    map_quire_again();
     quire->load(bytes);
     kernel = std::make_unique<Fd>(path + ".kernel", O_RDWR);
     load_into_kernel(path + ".kernel", bytes);
@@ -59,11 +61,13 @@ struct FaultData {
   // A mapping that shows nothing yet.
   void map_quire_again(bool in_thread = false, Advice advice = Advice::kNormal) {
     mapping.reset();
-    mapping.emplace(take(quire->file.map(0, bytes, {.in_thread = in_thread})));
+    mapping.emplace(
+        take(quire->file.map(0, bytes, {.async_stores = async, .in_thread = in_thread})));
     take(mapping->advise(0, 0, advice));
   }
 
   const std::uint64_t bytes;
+  const bool async;
   std::unique_ptr<QuireFile> quire;
   std::optional<Mapping> mapping;
   std::unique_ptr<Fd> kernel;
@@ -207,14 +211,16 @@ Row populates(const Context& context) {
 }
 
 // What was loaded is stored into for the first time since it was written back.
-Row first_stores(const Context& context) {
-  auto d = std::make_shared<FaultData>(context);
+Row first_stores(const Context& context, bool async) {
+  auto d = std::make_shared<FaultData>(context, async);
   Row row;
-  row.name = "fault/store";
+  row.name = async ? "fault/store-async" : "fault/store";
   row.title = "the first store into a page that is in sight and clean";
+  if (async) row.title += ", with async_stores";
   row.op_bytes = kPage;
   const std::size_t count = d->pages() / 4;
-  row.sides.push_back({"Quire", d->settings + ", space reserved", [d, count](unsigned) {
+  const std::string how = async ? ", no space reserved" : ", space reserved";
+  row.sides.push_back({"Quire", d->settings + how, [d, count](unsigned) {
                          take(d->quire->file.sync());
                          d->map_quire_again();
                          (void)per_access(d->mapping->data(), count, 1, load);
@@ -228,7 +234,7 @@ Row first_stores(const Context& context) {
                          ::munmap(at, d->bytes);
                          return ns;
                        }});
-  row.sides.push_back({"Quire, in the thread", "in_thread, space reserved", [d, count](unsigned) {
+  row.sides.push_back({"Quire, in the thread", "in_thread" + how, [d, count](unsigned) {
                          take(d->quire->file.sync());
                          d->map_quire_again(true);
                          (void)per_access(d->mapping->data(), count, 1, load);
@@ -317,7 +323,8 @@ std::vector<RowMaker> fault_rows() {
       {"fault/load", load_faults},
       {"fault/around", loads_in_order},
       {"fault/populate", populates},
-      {"fault/store", first_stores},
+      {"fault/store", [](const Context& context) { return first_stores(context, false); }},
+      {"fault/store-async", [](const Context& context) { return first_stores(context, true); }},
       {"drop/1", [](const Context& context) { return drops(context, 1); }},
       {"drop/256", [](const Context& context) { return drops(context, 256); }},
   };

@@ -110,6 +110,10 @@ struct MapOptions {
   MapAccess access = MapAccess::kReadWrite;
   // Stores change the file. False, as MAP_PRIVATE of mmap(2): only with kRead, where it makes no difference.
   bool shared = true;
+  // The kernel lets stores through by itself and remembers the pages; writeback asks it (mapping.h). ENOTSUP before
+  // Linux 6.7, and in a cache that takes space for a page before it is stored into (CacheOptions::reserve_space over a
+  // store that promises space). No matter where stores can never be allowed. Goes together with in_thread.
+  bool async_stores = false;
   // Accesses that need the library are answered in the thread that makes them, from its SIGBUS, and not by a thread of
   // the library: cheaper, with the limits that mapping.h lists under "In the accessing thread".
   bool in_thread = false;

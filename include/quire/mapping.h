@@ -21,6 +21,22 @@
 //
 // Time stamps: a first store sets mtime and ctime, as a write does; a load sets nothing.
 //
+// Stores without faults. With MapOptions::async_stores the kernel lets stores to pages in sight through by itself, and
+// tells which pages were stored into when writeback asks. For programs that store into the same pages again and again
+// and sync often: a page then takes one fault, and not one after each sync. No store is lost, and what was not stored
+// into is not written. But:
+//  - No snapshot: a page that is stored into just while it is written back may reach the store torn, with a part of what
+//    was being stored. It is written again, by the next sync at the latest; after a crash in between the file may have it
+//    so. What was stored before a sync began is at the store, whole, when it returns, unless it was stored over meanwhile.
+//  - The first access to a page is a fault of its own whether it loads or stores, brings no others into sight, and waits
+//    where a store would; with in_thread, a load takes a thread of the library even so. As long as a page is in sight it
+//    counts as dirty, so that no more than CacheOptions::dirty_background_bytes of the cache's are in sight for long.
+//  - mtime and ctime show when stores were noticed: at the latest when the sync that writes them returns. They move past
+//    a File::set_times() between the store and that.
+//  - Refused (ENOTSUP) where space is taken before a page is stored into, CacheOptions::reserve_space: nobody could say
+//    in time that there is none.
+//  - Nobody else in the process may have the kernel (PAGEMAP_SCAN of /proc/self/pagemap) protect the mapping's pages.
+//
 // Limits:
 //  - The mapping is shared. There are no private writable ones (ENOTSUP): what such a mapping holds that the file
 //    does not would be lost where the file is cut. Map for reading, and copy.

@@ -86,7 +86,7 @@ void FilePages::move_to_frame(std::uint64_t index, PageWord& word) noexcept {
   const PageValue value = word.load();
   if (!value.in_file()) return;
   // Somebody may have begun to map the file again. Nobody brings the page into sight while it is ours.
-  if (!fault::planted(fault::Planted::kComeBackInSight)) views().hide(index, 1);
+  if (!fault::planted(fault::Planted::kComeBackInSight)) hide(index, 1);
   std::byte* const frame = cache_.memory().bytes(value.frame());
   std::memcpy(frame, memory()->at(index), limits::kPageBytes);
   // A program may have stored behind the end. Frames have zeros there, and nobody settles them (file/tail.h).
@@ -126,9 +126,49 @@ void FilePages::list_store(PageWord& word) noexcept {
   if (!listed && dirty_.add(value.frame())) became_dirty();
 }
 
-bool FilePages::end_store(std::uint64_t index, PageWord& word) noexcept {
+namespace {
+
+// Makes of pages that are out of sight ordinary ones.
+class StopWatching final : public Views::Told {
+ public:
+  explicit StopWatching(FilePages& pages) : pages_(pages) {}
+
+  void told(std::uint64_t page, bool /*mapped*/, bool stored) noexcept override {
+    PageWord& word = *pages_.find(page);
+    heard_ |= stored;
+    const bool news = word.stop_watching(stored);
+    const PageValue value = word.load();
+    if (news || !value.sealed()) return;
+    QUIRE_CHECK(value.state() == PageState::kDirty);
+    pages_.dirty().remove(value.frame());
+    pages_.wake(page, word.end_sealed_write());
+    ++credits_;
+  }
+  void end() noexcept {
+    pages_.cache().dirty().give(credits_);
+    if (heard_) pages_.note_heard();
+  }
+
+ private:
+  FilePages& pages_;
+  std::uint64_t credits_ = 0;
+  bool heard_ = false;
+};
+
+}  // namespace
+
+void FilePages::hide(std::uint64_t first, std::uint64_t count) noexcept {
+  views().hide(first, count);
+  StopWatching stop(*this);
+  for_each_watched(first, first + count - 1, [&](std::uint64_t begin, std::uint64_t pages) {
+    views().ask(begin, pages, stop);
+  });
+  stop.end();
+}
+
+bool FilePages::end_store(std::uint64_t index, PageWord& word, std::uint64_t flags) noexcept {
   const PageValue before =
-      word.load().state() == PageState::kFilling ? word.end_fill_dirty() : word.end_write();
+      word.load().state() == PageState::kFilling ? word.end_fill_dirty() : word.end_write(flags);
   wake(index, before);
   return before.dirty();
 }

@@ -159,11 +159,24 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   }
   void leave_memory(FrameNumber frame) noexcept;
 
+  // Takes the pages out of sight of all views. What was dirty for being watched alone, and was not stored into, is clean
+  // afterwards, if it is sealed. REQUIRES: each page of them that is not absent is sealed or `writing`, and nobody uses
+  // it; begin_mapped() has succeeded.
+  void hide(std::uint64_t first, std::uint64_t count) noexcept;
+  // Calls act(first, count) for runs of neighbours in [first, last] that are watched.
+  template <class Act>
+  void for_each_watched(std::uint64_t first, std::uint64_t last, const Act& act) noexcept;
+  // A page of the file is watched from now on; see ParkedWrite.
+  void begin_watching() noexcept { watching_.store(true); }
+  // For the file floor. Views told that pages were stored into, some time since they were last asked.
+  virtual void note_heard() noexcept {}
+
   // A page that is held for a store, `writing` or filling, has been stored into, or may be from here on: it is on the
   // dirty list. Whoever flushes from now on waits for it.
   void list_store(PageWord& word) noexcept;
-  // It is dirty, and let go. True: it was dirty before, and carries a credit already.
-  bool end_store(std::uint64_t index, PageWord& word) noexcept;
+  // It is dirty, and let go. True: it was dirty before, and carries a credit already. `flags` as of
+  // PageWord::end_write().
+  bool end_store(std::uint64_t index, PageWord& word, std::uint64_t flags = 0) noexcept;
   // The dirty list is no longer empty: the flusher shall know the file.
   void became_dirty() noexcept;
   // For the file floor. A request wrote these pages; called by the store's thread, before they are
@@ -292,6 +305,7 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   const std::shared_ptr<PageWaitLot> lot_;
   sync::Atomic<std::uint64_t> size_bytes_;
   MappedMode mapped_;
+  sync::Atomic<bool> watching_{false};  // some page is or was watched
   sync::Atomic<std::uint64_t> read_handle_{0};
   sync::Atomic<std::uint64_t> write_handle_{0};
   sync::Atomic<std::uint32_t> walkers_{0};
@@ -316,6 +330,24 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   sync::Clock::time_point retry_at_{};
   sync::Clock::duration retry_after_{};
 };
+
+template <class Act>
+void FilePages::for_each_watched(std::uint64_t first, std::uint64_t last, const Act& act) noexcept {
+  if (!watching_.load()) return;
+  const Walker walker(*this);
+  std::uint64_t begin = first;
+  std::uint64_t end = first;
+  tree_.for_each(first, last, [&](std::uint64_t index, PageWord& word) {
+    if (!word.load().watched()) return true;
+    if (index != end) {
+      if (begin < end) act(begin, end - begin);
+      begin = index;
+    }
+    end = index + 1;
+    return true;
+  });
+  if (begin < end) act(begin, end - begin);
+}
 
 }  // namespace quire::cache
 

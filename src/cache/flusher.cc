@@ -22,7 +22,9 @@ constexpr std::chrono::milliseconds kTurnWaitMax{1000};
 struct Flusher::Turn {
   Turn(std::shared_ptr<FilePages> the_file, bool all, const DirtyList::Wanted& wanted,
        const sync::WaitLimit& limit)
-      : file(std::move(the_file)), all_ages(all), batch(*file, wanted, kTurnPages, limit) {}
+      : file(std::move(the_file)),
+        all_ages(all),
+        batch(*file, wanted, kTurnPages, all ? Sight::kEnds : Sight::kStays, limit) {}
 
   const std::shared_ptr<FilePages> file;
   // The time stamps are pushed after the last request has ended: until then the handles stay.

@@ -4,6 +4,9 @@
 // limit, or somebody for memory; a page is older than dirty_age. Files take turns of a batch each, those
 // first that have been dirty longest.
 //
+// What programs may store into unheard (views.h) counts as dirty all the time: for its age alone it is written and
+// stays in their sight, for the other reasons it becomes clean.
+//
 // A file is written in passes over its dirty list, so a page whose write fails does not keep the others
 // from being tried. After a pass with a failure the file is left alone for a while that doubles each
 // time, from limits::kWritebackRetryMin to kWritebackRetryMax; sync and close do not wait for that.

@@ -332,6 +332,66 @@ TEST_F(MappedMode, ASnapshotIsOfOneMoment) {
   EXPECT_EQ(file_.stored()[kPage], 'c');
 }
 
+// A page of which no store is heard is hidden before the views are asked. Fails if Run::ask() asks before it hides: the
+// store between is lost.
+TEST_F(MappedMode, AStoreJustBeforeThePageIsHiddenIsWritten) {
+  begin();
+  (void)read(1);
+  views_->answer_watched_load(1);
+  ASSERT_TRUE(file_.value(1).quiet());
+  views_->on_hide = [&](std::uint64_t, std::uint64_t) { views_->store_unheard(1, 'a'); };
+  EXPECT_FALSE(flush_all(*file_.pages, 0, ~std::uint64_t{0}, {}, Sight::kEnds).error);
+  EXPECT_EQ(file_.stored()[kPage], 'a');
+  EXPECT_FALSE(views_->loads(1));
+  EXPECT_EQ(file_.value(1).state(), PageState::kClean);
+  EXPECT_FALSE(file_.value(1).watched());
+  EXPECT_EQ(file_.cache->dirty().taken(), 0u);
+  // The same of a page that is cut around.
+  views_->answer_watched_load(1);
+  views_->on_hide = [&](std::uint64_t, std::uint64_t) { views_->store_unheard(1, 'b'); };
+  SealedRange sealed(*file_.pages);
+  EXPECT_FALSE(sealed.seal(0, 7, {}));
+  sealed.unseal();
+  EXPECT_FALSE(flush().error);
+  EXPECT_EQ(file_.stored()[kPage], 'b');
+}
+
+// What is stored after the question is for the next to ask, whether the page is being written for it or not. Fails if
+// told() takes the page off the list, or calls it clean.
+TEST_F(MappedMode, AStoreJustAfterTheQuestionIsWrittenNext) {
+  begin();
+  (void)read(1);
+  views_->answer_watched_load(1);
+  for (const char with : {'a', 'b', 'c'}) {
+    const std::string before = file_.stored();
+    views_->after_ask = [&] { views_->store_unheard(1, with); };
+    EXPECT_FALSE(flush().error);
+    if (with == 'a') {
+      EXPECT_EQ(file_.stored(), before) << "it was quiet";
+    }
+    EXPECT_TRUE(file_.value(1).dirty());
+  }
+  EXPECT_FALSE(flush().error);
+  EXPECT_EQ(file_.stored()[kPage], 'c');
+  EXPECT_EQ(views_->hides, 0);
+}
+
+// Fails if move_to_frame() does not ask, or asks before it hides.
+TEST_F(MappedMode, AWatchedPageIsAskedAboutWhenItComesBack) {
+  begin();
+  for (const std::uint64_t page : {1, 2}) {
+    (void)read(page);
+    views_->answer_watched_load(page);
+  }
+  mapped_ = {};
+  (void)read(2);
+  EXPECT_EQ(file_.value(2).state(), PageState::kClean);
+  views_->on_hide = [&](std::uint64_t, std::uint64_t) { views_->store_unheard(1, 'a'); };
+  (void)read(1);
+  EXPECT_TRUE(file_.value(1).dirty() && !file_.value(1).watched() && !file_.value(1).in_file());
+  EXPECT_EQ(read(1), 'a');
+}
+
 // Fails if a page that a program stores into is written under a seal while it stores.
 TEST_F(MappedMode, ASealedPageIsStoredIntoByNobody) {
   begin();

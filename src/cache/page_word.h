@@ -6,8 +6,10 @@
 //   bit   4      sealed: being dropped          bit  5      waiters: somebody parks on this page
 //   bit   6      marker: reading it starts      bit  7      stored: the bytes were stored here
 //                the next readahead             bits 8..23  counted pins
-//   bit  24      in file: the bytes are in the  bits 32..63 frame number
-//                file's memory (file_memory.h)
+//   bit  24      in file: the bytes are in the  bit  25     watched: programs may store into the
+//                file's memory (file_memory.h)              page, and nobody hears of it
+//   bit  26      quiet: dirty for no other      bits 32..63 frame number
+//                reason than being watched
 //
 //               begin_fill            end_fill
 //      absent ---------------> filling --------> clean <----------------------+
@@ -29,7 +31,15 @@
 //   dirty      The frame's bytes are newer than the store's; the page is on its file's dirty list.
 //   writeback  As dirty, and one request to the store carries a snapshot of the bytes. Not on the
 //              list.
-//   rewritten  As writeback, and the bytes have changed since the snapshot. On the dirty list.
+//   rewritten  As writeback, and the bytes have changed since the snapshot, or may have: it is watched.
+//              On the dirty list.
+//
+// Watched pages. A view through which stores are not heard of (views.h) shows no page but a watched one, and each
+// of these counts as dirty from before it is in sight until it is out of sight again. So all that must know of
+// dirty pages knows of them. Who writes one back asks the views whether it was stored into since they were last asked:
+//   - a page that is not quiet is written whatever they say, and so is a quiet one that was stored into;
+//   - while it stays in sight (keep_watching) it is rewritten from then on: whatever is stored after the question is
+//     for the next to ask. So a sync that finds it under writeback asks again.
 //
 // Transitions, and the function that makes each:
 //   absent -> filling             begin_fill       under an Add (cache_lock.h)
@@ -50,6 +60,12 @@
 //   dirty -> clean (sealed)        end_sealed_write the sealer, whose request to the store succeeded
 //   clean, dirty -> absent        drop             the sealer
 //   + sealed (clean, dirty, unused) begin_move      for an instant, by who moves the page into its frame
+//   + watched (+ quiet, if clean)  begin_watch      the holder of `writing`: a view that watches is about to show it
+//   clean -> dirty, as end_write   end_watch        the same, which clears `writing`
+//   writeback -> rewritten, quiet  keep_watching    the flush, which holds a pin: views were asked, and go on
+//   - watched, - quiet             stop_watching    the flush, which holds a pin, the sealer, or the holder of
+//                                                   `writing`: the page is out of their sight
+//   - quiet                        note_stored      who unmaps a view
 //   + in file                      move_to_file     the sealer, or the holder of `writing`, who has copied the bytes
 //   - in file                      move_to_frame    the same
 //   +- 1 pin                      try_pin, unpin
@@ -66,7 +82,10 @@
 //  5. Whoever clears `waiters` wakes the waiters (PageWaitLot).
 //  6. `stored` is set by end_write and end_fill_dirty and stays until the page is dropped: the frame
 //     has been the page's since the last store into it, so that its bytes are what was stored, whatever
-//     has become of them at the store since.
+//     has become of them at the store since. Of a watched page who asks the views sets it, if they say so.
+//  7. A watched page is dirty, under writeback or rewritten, or `writing` for who is about to make it so. A
+//     quiet page is watched, and every store into it that no view will tell of is at the store, or in the request of
+//     its writeback.
 #ifndef QUIRE_CACHE_PAGE_WORD_H_
 #define QUIRE_CACHE_PAGE_WORD_H_
 
@@ -101,6 +120,8 @@ struct PageValue {
   static constexpr std::uint64_t kOnePin = 1u << kPinShift;
   static constexpr std::uint64_t kPinMask = std::uint64_t{0xffff} << kPinShift;
   static constexpr std::uint64_t kInFile = 1u << 24;
+  static constexpr std::uint64_t kWatched = 1u << 25;
+  static constexpr std::uint64_t kQuiet = 1u << 26;
   static constexpr unsigned kFrameShift = 32;
 
   std::uint64_t bits = 0;
@@ -119,6 +140,8 @@ struct PageValue {
   constexpr bool marker() const { return (bits & kMarker) != 0; }
   constexpr bool stored() const { return (bits & kStored) != 0; }
   constexpr bool in_file() const { return (bits & kInFile) != 0; }
+  constexpr bool watched() const { return (bits & kWatched) != 0; }
+  constexpr bool quiet() const { return (bits & kQuiet) != 0; }
   // The frame holds the file's bytes: clean, dirty, writeback or rewritten.
   constexpr bool uptodate() const { return (bits & kStateMask) >= 2; }
   // A reader may take a pin, or copy under a hazard slot.
@@ -197,13 +220,29 @@ class PageWord {
     }
     return false;
   }
-  PageValue end_write() noexcept {
-    return change([](PageValue v) {
+  // `flags` being 0 or kWatched.
+  PageValue end_write(std::uint64_t flags = 0) noexcept {
+    return change([&](PageValue v) {
       QUIRE_CHECK(v.writing() && v.uptodate());
-      PageState next = v.state();
-      if (next == PageState::kClean) next = PageState::kDirty;
-      if (next == PageState::kWriteback) next = PageState::kRewritten;
-      return v.with_state(next).with(PageValue::kStored).without(PageValue::kWriting);
+      return v.with_state(after_store(v.state()))
+          .with(PageValue::kStored | flags)
+          .without(PageValue::kWriting | PageValue::kQuiet);
+    });
+  }
+  // For a page that a program is about to load through a view that watches, instead of end_write(): begin_watch() before
+  // the view shows it, since from then on it may be stored into, and the view asked and unmapped; end_watch() afterwards.
+  // `stored`: what the view told of the page before it shows it, if it was watched.
+  void begin_watch() noexcept {
+    (void)alter([](PageValue v) {
+      QUIRE_CHECK(v.writing() && v.uptodate());
+      return v.with(PageValue::kWatched | (v.state() == PageState::kClean ? PageValue::kQuiet : 0));
+    });
+  }
+  PageValue end_watch(bool stored) noexcept {
+    return change([&](PageValue v) {
+      QUIRE_CHECK(v.writing() && v.watched());
+      if (stored) v = v.with(PageValue::kStored).without(PageValue::kQuiet);
+      return v.with_state(after_store(v.state())).without(PageValue::kWriting);
     });
   }
   PageValue cancel_write() noexcept {
@@ -228,7 +267,35 @@ class PageWord {
       QUIRE_CHECK(v.state() == PageState::kWriteback || v.state() == PageState::kRewritten);
       const bool clean = ok && (v.state() == PageState::kWriteback ||
                                 fault::planted(fault::Planted::kRewrittenBecomesClean));
+      QUIRE_CHECK(!clean || !v.watched() || v.writing());
+      // Of a watched page that is not rewritten nobody has asked: then what the views have to tell is with them still.
+      if (!ok && v.state() == PageState::kRewritten) v = v.without(PageValue::kQuiet);
       return v.with_state(clean ? PageState::kClean : PageState::kDirty);
+    });
+  }
+
+  // Of a watched page under writeback that nobody can bring into sight: the views were asked, and watch it still.
+  // `stored`: what they said. True: its bytes must go to the store.
+  bool keep_watching(bool stored) noexcept {
+    const PageValue before = alter([&](PageValue v) {
+      QUIRE_CHECK(v.watched() && v.pins() > 0);
+      if (v.state() == PageState::kWriteback) v = v.with(PageValue::kQuiet);
+      return v.with_state(PageState::kRewritten).with(stored ? PageValue::kStored : 0);
+    });
+    return stored || !before.quiet();
+  }
+  // The page is out of sight, and nobody can bring it back now. Returns what keep_watching() does.
+  bool stop_watching(bool stored) noexcept {
+    const PageValue before = alter([&](PageValue v) {
+      return v.without(PageValue::kWatched | PageValue::kQuiet)
+          .with(stored ? PageValue::kStored : 0);
+    });
+    return stored || !before.quiet();
+  }
+  // Of a watched page: it was stored into through a view that will not be asked any more.
+  void note_stored() noexcept {
+    (void)alter([](PageValue v) {
+      return v.watched() ? v.with(PageValue::kStored).without(PageValue::kQuiet) : v;
     });
   }
 
@@ -309,6 +376,18 @@ class PageWord {
     return v.state() == PageState::kClean &&
            (v.bits & (PageValue::kWriting | PageValue::kSealed | PageValue::kWaiters |
                       PageValue::kPinMask)) == 0;
+  }
+  static constexpr PageState after_store(PageState state) noexcept {
+    if (state == PageState::kClean) return PageState::kDirty;
+    return state == PageState::kWriteback ? PageState::kRewritten : state;
+  }
+  // Replaces the value by next(value), and returns the old one. For what nobody waits for.
+  template <class Next>
+  PageValue alter(Next next) noexcept {
+    PageValue v = load();
+    while (!word_.compare_exchange_weak(v.bits, next(v).bits)) {
+    }
+    return v;
   }
   // Replaces the value by next(value) with the waiters flag cleared, and returns the old value.
   template <class Next>

@@ -167,6 +167,143 @@ TEST(PageWord, WaitersAreToldOnceAndByTheLastPin) {
   EXPECT_FALSE(word.load().waiters());
 }
 
+// A page in this state, held by one thread that is about to let go of it.
+void hold(PageWord& word, PageState state) {
+  in_state(word, PageState::kClean);
+  PageValue seen = word.load();
+  ASSERT_TRUE(word.begin_write(seen));
+  if (state == PageState::kClean) return;
+  (void)word.end_write(PageValue::kWatched);
+  if (state == PageState::kWriteback) {
+    ASSERT_TRUE(word.begin_writeback());
+  }
+  seen = word.load();
+  ASSERT_TRUE(word.begin_write(seen));
+}
+
+// A page that a program loads through a view that watches is quiet only if it was clean, or is so already and the view
+// tells of no store.
+TEST(PageWord, OnlyACleanPageIsQuietWhenItComesIntoSight) {
+  for (const bool stored : {false, true}) {
+    PageWord word;
+    hold(word, PageState::kClean);
+    word.begin_watch();
+    (void)word.end_watch(false);
+    EXPECT_EQ(word.load().state(), PageState::kDirty);
+    EXPECT_TRUE(word.load().watched() && word.load().quiet() && !word.load().stored());
+    PageValue seen = word.load();
+    ASSERT_TRUE(word.begin_write(seen));
+    word.begin_watch();
+    (void)word.end_watch(stored);
+    EXPECT_EQ(word.load().quiet(), !stored);
+    EXPECT_EQ(word.load().stored(), stored);
+  }
+  for (const PageState state : {PageState::kDirty, PageState::kWriteback}) {
+    PageWord word;
+    hold(word, state);
+    word.begin_watch();
+    (void)word.end_watch(false);
+    EXPECT_TRUE(word.load().watched() && !word.load().quiet());
+    EXPECT_EQ(word.load().state(),
+              state == PageState::kDirty ? PageState::kDirty : PageState::kRewritten);
+  }
+}
+
+// The program that was answered may store, and unmap, before the answer has come to its end. And the writeback that was
+// under way may end in between.
+TEST(PageWord, AViewMayGoBeforeThePageIsLetGo) {
+  PageWord word;
+  hold(word, PageState::kClean);
+  word.begin_watch();
+  word.note_stored();
+  (void)word.end_watch(false);
+  EXPECT_TRUE(word.load().watched() && !word.load().quiet());
+  PageWord other;
+  in_state(other, PageState::kWriteback);
+  PageValue seen = other.load();
+  ASSERT_TRUE(other.begin_write(seen));
+  other.begin_watch();
+  (void)other.end_writeback(true);
+  (void)other.end_watch(false);
+  EXPECT_EQ(other.load().state(), PageState::kDirty);
+  EXPECT_TRUE(other.load().watched() && !other.load().quiet());
+}
+
+TEST(PageWord, AStoreMakesAPageNotQuiet) {
+  PageWord word;
+  hold(word, PageState::kClean);
+  word.begin_watch();
+  (void)word.end_watch(false);
+  PageValue seen = word.load();
+  ASSERT_TRUE(word.begin_write(seen));
+  (void)word.end_write();
+  EXPECT_TRUE(word.load().watched() && !word.load().quiet() && word.load().stored());
+}
+
+// What must go to the store, and what the page is when it has, or could not.
+TEST(PageWord, AWatchedPageIsWrittenUnlessItIsQuietAndNothingWasStored) {
+  for (const bool quiet : {false, true}) {
+    for (const bool stored : {false, true}) {
+      for (const bool keeps : {false, true}) {
+        for (const bool ok : {false, true}) {
+          PageWord word;
+          hold(word, PageState::kClean);
+          if (quiet) word.begin_watch();
+          (void)(quiet ? word.end_watch(false) : word.end_write(PageValue::kWatched));
+          ASSERT_TRUE(word.begin_writeback());
+          PageValue seen = word.load();
+          ASSERT_TRUE(word.try_pin(seen));
+          EXPECT_EQ(keeps ? word.keep_watching(stored) : word.stop_watching(stored),
+                    stored || !quiet);
+          EXPECT_EQ(word.load().stored(), stored || !quiet);
+          (void)word.unpin();
+          (void)word.end_writeback(ok);
+          EXPECT_EQ(word.load().state(), ok && !keeps ? PageState::kClean : PageState::kDirty);
+          EXPECT_EQ(word.load().watched(), keeps);
+          EXPECT_EQ(word.load().quiet(), keeps && ok);
+        }
+      }
+    }
+  }
+}
+
+// A page that was taken and left out again, before anybody asked, is as it was.
+TEST(PageWord, APageThatWasNotAskedAboutStaysQuiet) {
+  PageWord word;
+  hold(word, PageState::kClean);
+  word.begin_watch();
+  (void)word.end_watch(false);
+  ASSERT_TRUE(word.begin_writeback());
+  (void)word.end_writeback(false);
+  EXPECT_EQ(word.load().state(), PageState::kDirty);
+  EXPECT_TRUE(word.load().watched() && word.load().quiet());
+}
+
+// Between the question and the end of the writeback anything may happen: then the page is not quiet.
+TEST(PageWord, WhatHappensDuringWritebackIsNotForgotten) {
+  for (const bool unmapped : {false, true}) {
+    PageWord word;
+    hold(word, PageState::kClean);
+    word.begin_watch();
+    (void)word.end_watch(false);
+    ASSERT_TRUE(word.begin_writeback());
+    PageValue seen = word.load();
+    ASSERT_TRUE(word.try_pin(seen));
+    (void)word.keep_watching(true);
+    (void)word.unpin();
+    if (unmapped) {
+      word.note_stored();
+    } else {
+      seen = word.load();
+      ASSERT_TRUE(word.begin_write(seen));
+      (void)word.end_write();
+    }
+    (void)word.end_writeback(true);
+    EXPECT_EQ(word.load().state(), PageState::kDirty);
+    EXPECT_FALSE(word.load().quiet());
+  }
+}
+
 TEST(PageWordDeathTest, IllegalTransitionsDie) {
   const auto dies = [](PageState state, auto transition) {
     PageWord word;
@@ -182,6 +319,9 @@ TEST(PageWordDeathTest, IllegalTransitionsDie) {
   dies(PageState::kDirty, [](PageWord& w) { (void)w.end_writeback(true); });
   dies(PageState::kClean, [](PageWord& w) { (void)w.unseal(); });
   dies(PageState::kDirty, [](PageWord& w) { (void)w.drop(); });
+  dies(PageState::kDirty, [](PageWord& w) { w.begin_watch(); });
+  dies(PageState::kDirty, [](PageWord& w) { (void)w.end_watch(false); });
+  dies(PageState::kWriteback, [](PageWord& w) { (void)w.keep_watching(true); });
 }
 
 }  // namespace

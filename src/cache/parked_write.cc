@@ -118,10 +118,28 @@ bool ParkedWrite::end(std::error_code error) noexcept {
   return true;
 }
 
-void ParkedWrite::finish() noexcept {
+void ParkedWrite::finish(bool watched) noexcept {
   QUIRE_DCHECK(held());
   step_ = Step::kIdle;
-  if (pages_.end_store(index_, *std::exchange(word_, nullptr))) pages_.cache().dirty().give(1);
+  if (watched) pages_.begin_watching();
+  const bool carries_credit =
+      pages_.end_store(index_, *std::exchange(word_, nullptr), watched ? PageValue::kWatched : 0);
+  if (carries_credit) pages_.cache().dirty().give(1);
+}
+
+void ParkedWrite::admit_unheard() noexcept {
+  QUIRE_DCHECK(held());
+  pages_.begin_watching();
+  pages_.list_store(*word_);
+  word_->begin_watch();
+}
+
+void ParkedWrite::finish_unheard(bool stored) noexcept {
+  QUIRE_DCHECK(held());
+  step_ = Step::kIdle;
+  const PageValue before = std::exchange(word_, nullptr)->end_watch(stored);
+  pages_.wake(index_, before);
+  if (before.dirty()) pages_.cache().dirty().give(1);
 }
 
 void ParkedWrite::release() noexcept {

@@ -12,8 +12,8 @@
 //
 //   each arrow is gone at once where nothing stands in the way; else resume() goes on from there, once woken
 //
-// Who calls: faults of views, on the thread that answers them (try_begin() on that of the access too), with nothing held but an Operation. Holds no write
-// range: nobody cuts a page that is held. Used by one thread at a time, and stays where it is.
+// Who calls: faults of views, on the thread that answers them (try_begin() on that of the access too), with nothing held
+// but an Operation. Holds no write range: nobody cuts a page that is held. Used by one thread at a time, and stays where it is.
 //
 // Invariants:
 //  1. Held, the page is in the file's memory, and nobody else reads it, stores into it by the engine, writes it
@@ -64,8 +64,14 @@ class ParkedWrite {
   // The program may store into the page from here on: who syncs the file afterwards waits for it. finish() follows.
   // REQUIRES: held().
   void admit_stores() noexcept { pages_.list_store(*word_); }
-  // The page is dirty, and let go. Takes over one dirty credit.
-  void finish() noexcept;
+  // The page is dirty, and let go. Takes over one dirty credit. `watched`: a view shows it that watches.
+  void finish(bool watched = false) noexcept;
+  // Instead of both, where the program only loads, but through a view that watches: the page counts as dirty from here
+  // on. `stored`: the view was asked in between, and told of a store.
+  void admit_unheard() noexcept;
+  void finish_unheard(bool stored) noexcept;
+  // Views that watch may show it, and have something to tell. REQUIRES: held().
+  bool watched() const noexcept { return word_->load().watched(); }
   // Lets go of what is held, with the page as it was.
   void release() noexcept;
 

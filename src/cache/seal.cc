@@ -92,7 +92,7 @@ std::error_code SealedRange::seal(std::uint64_t first, std::uint64_t last,
   const bool hides = !fault::planted(fault::Planted::kSealHidesNothing);
   if (const MappedMode::Use memory = pages_.use_memory(); memory && hides) {
     const std::uint64_t end = std::min(end_, memory->size_pages());
-    if (first_ < end) pages_.views().hide(first_, end - first_);
+    if (first_ < end) pages_.hide(first_, end - first_);
   }
   return error;
 }

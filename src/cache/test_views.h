@@ -68,6 +68,13 @@ class TestViews final : public Views {
     QUIRE_CHECK(::madvise(at(first), count * limits::kPageBytes, MADV_DONTNEED) == 0);
   }
 
+  void ask(std::uint64_t first, std::uint64_t count, Told& told) noexcept override {
+    for (std::uint64_t page = first; page < first + count; ++page) {
+      told.told(page, watches_, unheard_.erase(page) > 0);
+    }
+    if (const auto once = std::exchange(after_ask, nullptr)) once();
+  }
+
   // The processor can load from the page, or store into it, without a fault.
   bool loads(std::uint64_t index) const {
     if (base_ == nullptr) return false;
@@ -129,6 +136,26 @@ class TestViews final : public Views {
     return {};
   }
 
+  // A load through a view that watches, and a store that nobody hears of. The page is cached. REQUIRES: of the store,
+  // the page has not been hidden since.
+  void answer_watched_load(std::uint64_t index) {
+    QUIRE_CHECK(!pages_->cache().dirty().take(1, {}));
+    watches_ = true;
+    sync::SleepingWaker self;
+    ParkedWrite page(*pages_, self);
+    QUIRE_CHECK(page.begin(index) && page.held());
+    page.admit_unheard();
+    show(index);
+    page.finish_unheard(false);
+  }
+  void store_unheard(std::uint64_t index, char with) {
+    QUIRE_CHECK(loads(index));
+    *at(index, 0) = static_cast<std::byte>(with);
+    unheard_.insert(index);
+  }
+
+  // Called by the next ask(), when it has told.
+  std::function<void()> after_ask;
   // Called by the next protect(), before anything is protected; and by the next hide(), before anything is hidden.
   std::function<void(std::uint64_t first, std::uint64_t count)> on_protect;
   std::function<void(std::uint64_t first, std::uint64_t count)> on_hide;
@@ -148,6 +175,8 @@ class TestViews final : public Views {
   std::byte* base_ = nullptr;
   FilePages* pages_ = nullptr;
   std::set<std::uint64_t> storable_;
+  bool watches_ = false;
+  std::set<std::uint64_t> unheard_;
 };
 
 }  // namespace quire::cache

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -80,42 +81,102 @@ void end_page(FilePages& pages, const DirtyPage& page, std::error_code error) no
   pages.wake(page.index, before);
 }
 
-// One request of a flush: a run of neighbours in a snapshot buffer.
+// A buffer of the pool, shared by the requests that leave through it.
+using Buffer = std::shared_ptr<std::byte>;
+
+// One request of a flush: neighbours whose bytes lie side by side in a buffer.
 class WriteRequest final : public IoDone {
  public:
-  WriteRequest(std::shared_ptr<FlushJob> job, std::byte* buffer)
-      : job_(std::move(job)), buffer_(buffer), mapped_(job_->pages().has_memory()) {
+  WriteRequest(std::shared_ptr<FlushJob> job, Buffer buffer, const std::byte* from,
+               std::size_t bytes, std::span<const DirtyPage> pages)
+      : job_(std::move(job)),
+        buffer_(std::move(buffer)),
+        pages_(pages.begin(), pages.end()),
+        piece_{from, bytes} {
     job_->begin_part();
+  }
+
+  void submit(IoMode mode) noexcept;
+  void io_done(std::error_code error, std::size_t bytes) noexcept override;
+
+ private:
+  const std::shared_ptr<FlushJob> job_;
+  Buffer buffer_;
+  const std::vector<DirtyPage> pages_;
+  const Store::ConstBuffer piece_;
+};
+
+void WriteRequest::submit(IoMode mode) noexcept {
+  PageCache& cache = job_->pages().cache();
+  cache.counters().write_requests.fetch_add(1);
+  job_->pages().begin_request();
+  cache.store().write(job_->pages().write_handle(), page_offset(pages_.front().index), {&piece_, 1},
+                      mode, *this);
+}
+
+void WriteRequest::io_done(std::error_code error, std::size_t bytes) noexcept {
+  PageCache& cache = job_->pages().cache();
+  if (!error && bytes != piece_.size()) error = std::make_error_code(std::errc::io_error);
+  if (error) {
+    job_->note_store_error(error);
+    cache.counters().writeback_errors.fetch_add(1);
+  } else {
+    cache.counters().written_pages.fetch_add(pages_.size());
+    job_->pages().note_written(pages_.front().index, pages_.size());
+  }
+  cache.dirty().note_written(error);
+  const bool early = fault::planted(fault::Planted::kClearWritebackEarly);
+  for (const DirtyPage& page : pages_) {
+    end_page(job_->pages(), page, early ? std::error_code() : error);
+  }
+  if (!error) job_->pages().dirty().note_written(pages_.size());
+  buffer_.reset();
+  job_->pages().end_request();
+  job_->end_part();
+  delete this;
+}
+
+// Neighbours that were taken, on their way into a buffer.
+class Run final : public Views::Told {
+ public:
+  Run(std::shared_ptr<FlushJob> job, Buffer buffer, Sight sight)
+      : job_(std::move(job)),
+        buffer_(std::move(buffer)),
+        sight_(sight),
+        mapped_(job_->pages().has_memory()) {
     pages_.reserve(job_->pages().cache().snapshots().buffer_bytes() / limits::kPageBytes);
   }
 
   // Takes the page behind those that are there. A writer may hold it; past the limit it is left out.
   sync::WaitStatus append(const DirtyPage& page, const sync::WaitLimit& limit) noexcept;
-  // After the last append().
+  // After the last append(): all of it is in the buffer.
   void complete() noexcept;
-  std::size_t count() const noexcept { return pages_.size(); }
-  // Instead of submit(), for a request without pages.
-  void discard() noexcept { end(); }
-  void submit(IoMode mode) noexcept;
-  void io_done(std::error_code error, std::size_t bytes) noexcept override;
+  // Sends what must be written. `only`: it is all that the flush has to send.
+  void submit(bool only) noexcept;
+
+  void told(std::uint64_t page, bool mapped, bool stored) noexcept override;
 
  private:
-  // The page `i`, which is pinned until then.
+  PageWord& word(std::size_t i) noexcept { return *job_->pages().find(pages_[i].index); }
+  void ask() noexcept;
+  // The page `i`, which is pinned.
   void copy(std::size_t i) noexcept;
-  void end() noexcept;
+  void unpin(std::size_t i) noexcept;
 
   const std::shared_ptr<FlushJob> job_;
-  std::byte* const buffer_;
+  const Buffer buffer_;
+  const Sight sight_;
   // Programs may be storing into pages: all stay pinned until no view lets anybody, and are copied then. Who
   // would store for the first time since waits for the pin to go, so the copy is not torn.
   const bool mapped_;
   std::size_t bytes_ = 0;
   std::vector<DirtyPage> pages_;
-  Store::ConstBuffer piece_;
+  std::vector<bool>
+      needless_;        // of pages: its bytes are at the store. Empty unless some are watched
+  bool heard_ = false;  // of stores
 };
 
-sync::WaitStatus WriteRequest::append(const DirtyPage& page,
-                                      const sync::WaitLimit& limit) noexcept {
+sync::WaitStatus Run::append(const DirtyPage& page, const sync::WaitLimit& limit) noexcept {
   FilePages& pages = job_->pages();
   PageWord& word = *pages.find(page.index);
   // A writer who has the page at this moment waits for readers who came before, whatever they do.
@@ -134,67 +195,86 @@ sync::WaitStatus WriteRequest::append(const DirtyPage& page,
   if (fault::planted(fault::Planted::kWriteWholeTail)) bytes_ = at + limits::kPageBytes;
   pages_.push_back(page);
   if (!mapped_) copy(pages_.size() - 1);
-  if (mapped_ && fault::planted(fault::Planted::kSnapshotUnpinned)) {
+  if (!mapped_ || fault::planted(fault::Planted::kSnapshotUnpinned)) {
     pages.wake(page.index, word.unpin());
   }
   return sync::WaitStatus::kReady;
 }
 
-void WriteRequest::copy(std::size_t i) noexcept {
-  FilePages& pages = job_->pages();
-  const std::uint64_t index = pages_[i].index;
-  PageWord& word = *pages.find(index);
-  std::memcpy(buffer_ + i * limits::kPageBytes, pages.bytes(index, word.load()),
-              limits::kPageBytes);
-  if (mapped_ && fault::planted(fault::Planted::kSnapshotUnpinned)) return;
-  pages.wake(index, word.unpin());
+void Run::copy(std::size_t i) noexcept {
+  std::memcpy(buffer_.get() + i * limits::kPageBytes,
+              job_->pages().bytes(pages_[i].index, word(i).load()), limits::kPageBytes);
 }
 
-void WriteRequest::complete() noexcept {
+void Run::unpin(std::size_t i) noexcept {
+  if (fault::planted(fault::Planted::kSnapshotUnpinned)) return;
+  job_->pages().wake(pages_[i].index, word(i).unpin());
+}
+
+void Run::complete() noexcept {
   if (!mapped_ || pages_.empty()) return;
-  if (!fault::planted(fault::Planted::kSkipProtect)) {
-    job_->pages().views().protect(pages_.front().index, pages_.size());
+  ask();
+  for (std::size_t i = 0; i < pages_.size(); ++i) {
+    const bool needless = !needless_.empty() && needless_[i];
+    if (!needless) copy(i);
+    unpin(i);
+    if (!needless) continue;
+    end_page(job_->pages(), pages_[i], {});
+    job_->pages().dirty().note_written(1);
   }
-  for (std::size_t i = 0; i < pages_.size(); ++i) copy(i);
 }
 
-void WriteRequest::submit(IoMode mode) noexcept {
-  PageCache& cache = job_->pages().cache();
-  cache.counters().write_requests.fetch_add(1);
-  job_->pages().begin_request();
-  piece_ = {buffer_, bytes_};
-  cache.store().write(job_->pages().write_handle(), page_offset(pages_.front().index), {&piece_, 1},
-                      mode, *this);
+// From here on no store is missed: it is a fault, or those who asked next are told of it.
+void Run::ask() noexcept {
+  FilePages& pages = job_->pages();
+  const std::uint64_t first = pages_.front().index;
+  bool watched = false;
+  for (std::size_t i = 0; i < pages_.size() && !watched; ++i) watched = word(i).load().watched();
+  if (watched && sight_ == Sight::kEnds) {
+    pages.views().hide(first, pages_.size());
+  } else if (!fault::planted(fault::Planted::kSkipProtect)) {
+    pages.views().protect(first, pages_.size());
+  }
+  if (!watched) return;
+  needless_.resize(pages_.size());
+  pages.views().ask(first, pages_.size(), *this);
+  if (heard_) pages.note_heard();
 }
 
-void WriteRequest::io_done(std::error_code error, std::size_t bytes) noexcept {
-  PageCache& cache = job_->pages().cache();
-  if (!error && bytes != bytes_) error = std::make_error_code(std::errc::io_error);
-  if (error) {
-    job_->note_store_error(error);
-    cache.counters().writeback_errors.fetch_add(1);
-  } else {
-    cache.counters().written_pages.fetch_add(pages_.size());
-    job_->pages().note_written(pages_.front().index, pages_.size());
+void Run::told(std::uint64_t page, bool mapped, bool stored) noexcept {
+  const auto i = static_cast<std::size_t>(page - pages_.front().index);
+  PageWord& word = this->word(i);
+  const PageValue value = word.load();
+  if (!value.watched()) return;
+  heard_ |= stored;
+  if (!mapped || sight_ == Sight::kEnds) {
+    needless_[i] = !word.stop_watching(stored);
+    return;
   }
-  cache.dirty().note_written(error);
-  const bool early = fault::planted(fault::Planted::kClearWritebackEarly);
-  for (const DirtyPage& page : pages_) {
-    end_page(job_->pages(), page, early ? std::error_code() : error);
-  }
-  if (!error) job_->pages().dirty().note_written(pages_.size());
-  cache.snapshots().release(buffer_);
-  job_->pages().end_request();
-  end();
+  // On the list first: a page that is rewritten is.
+  const bool listed = value.state() == PageState::kRewritten;
+  if (!listed && job_->pages().dirty().add(pages_[i].frame)) job_->pages().became_dirty();
+  needless_[i] = !word.keep_watching(stored);
 }
 
-void WriteRequest::end() noexcept {
-  job_->end_part();
-  delete this;
+void Run::submit(bool only) noexcept {
+  const auto needless = [&](std::size_t i) { return !needless_.empty() && needless_[i]; };
+  std::size_t end = 0;
+  for (std::size_t first = 0; first < pages_.size(); first = end) {
+    end = first + 1;
+    if (needless(first)) continue;
+    while (end < pages_.size() && !needless(end)) ++end;
+    job_->pages_sent += end - first;
+    const std::size_t at = first * limits::kPageBytes;
+    auto* const request = new WriteRequest(job_, buffer_, buffer_.get() + at,
+                                           std::min(bytes_, end * limits::kPageBytes) - at,
+                                           std::span(pages_).subspan(first, end - first));
+    request->submit(only && end - first == pages_.size() ? IoMode::kWait : IoMode::kAsync);
+  }
 }
 
 // Sends `taken`, sorted, as runs. What cannot be sent within `limit` goes back on the list.
-void send(const std::shared_ptr<FlushJob>& job, std::vector<DirtyPage>& taken,
+void send(const std::shared_ptr<FlushJob>& job, std::vector<DirtyPage>& taken, Sight sight,
           const sync::WaitLimit& limit) {
   std::sort(taken.begin(), taken.end(),
             [](const DirtyPage& a, const DirtyPage& b) { return a.index < b.index; });
@@ -211,28 +291,21 @@ void send(const std::shared_ptr<FlushJob>& job, std::vector<DirtyPage>& taken,
 
   for (std::size_t i = 0; i < taken.size();) {
     sync::WaitStatus status;
-    std::byte* const buffer = snapshots.acquire(limit, status);
-    if (buffer == nullptr) {
+    std::byte* const acquired = snapshots.acquire(limit, status);
+    if (acquired == nullptr) {
       for (; i < taken.size(); ++i) leave_out(taken[i], status);
       return;
     }
-    auto* const request = new WriteRequest(job, buffer);
+    Run run(job, Buffer(acquired, [&snapshots](std::byte* b) { snapshots.release(b); }), sight);
     const std::size_t begin = i;
     do {
-      status = request->append(taken[i], limit);
+      status = run.append(taken[i], limit);
       if (status != sync::WaitStatus::kReady) leave_out(taken[i], status);
       ++i;
     } while (status == sync::WaitStatus::kReady && i < taken.size() && i - begin < run_max &&
              taken[i].index == taken[i - 1].index + 1);
-    request->complete();
-    if (request->count() == 0) {
-      snapshots.release(buffer);
-      request->discard();
-      continue;
-    }
-    job->pages_sent += request->count();
-    const bool only_one = begin == 0 && i == taken.size();
-    request->submit(only_one && !limit.may_leave() ? IoMode::kWait : IoMode::kAsync);
+    run.complete();
+    run.submit(begin == 0 && i == taken.size() && !limit.may_leave());
   }
 }
 
@@ -256,7 +329,7 @@ sync::WaitStatus wait_busy(FilePages& pages, const DirtyPage& page, const sync::
 }  // namespace
 
 FlushBatch::FlushBatch(FilePages& pages, const DirtyList::Wanted& wanted, std::size_t pages_max,
-                       const sync::WaitLimit& limit)
+                       Sight sight, const sync::WaitLimit& limit)
     : job_(std::make_shared<FlushJob>(pages)) {
   std::vector<DirtyPage> pages_taken;
   pages_taken.reserve(pages_max);
@@ -264,7 +337,7 @@ FlushBatch::FlushBatch(FilePages& pages, const DirtyList::Wanted& wanted, std::s
     return pages.find(page.index)->begin_writeback();
   });
   pages.cache().counters().writeback_pages.fetch_add(pages_taken.size());
-  send(job_, pages_taken, limit);
+  send(job_, pages_taken, sight, limit);
   job_->end_part();
 }
 
@@ -287,7 +360,7 @@ std::error_code FlushBatch::store_error() const noexcept {
 }
 
 FlushResult flush_all(FilePages& pages, std::uint64_t first_index, std::uint64_t last_index,
-                      const sync::WaitLimit& limit) {
+                      const sync::WaitLimit& limit, Sight sight) {
   DirtyList& list = pages.dirty();
   DirtyList::Wanted wanted;
   wanted.first_index = first_index;
@@ -308,7 +381,7 @@ FlushResult flush_all(FilePages& pages, std::uint64_t first_index, std::uint64_t
     DirtyList::Taken busy;
     wanted.after_sequence = 0;
     do {
-      FlushBatch batch(pages, wanted, FlushBatch::kPagesMax, limit);
+      FlushBatch batch(pages, wanted, FlushBatch::kPagesMax, sight, limit);
       const sync::WaitStatus status = batch.wait(limit);
       if (status != sync::WaitStatus::kReady) return give_up(sync::to_error(status));
       result.pages += batch.pages_sent();

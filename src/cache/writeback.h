@@ -3,7 +3,8 @@
 // A flush takes pages off the file's dirty list (dirty -> writeback), sorts them, copies neighbours side
 // by side into a snapshot buffer and sends each run as one request. Requests complete in any order and
 // thread: their pages become clean, or dirty again if they were rewritten meanwhile or the request
-// failed. A failed page keeps its place and age on the list, its bytes in the cache, and its credit.
+// failed. Of a run in which pages are watched (views.h) only those are sent that must be written, the views having been
+// asked while all of it is pinned: one request for each run of them, through the same buffer. A failed page keeps its place and age on the list, its bytes in the cache, and its credit.
 //
 // Who calls: the flusher's thread, sync, close, and writers with O_SYNC; under no gate and with no page
 // held. Any number of flushes run on one file at once: a page is in one of them at most.
@@ -29,6 +30,12 @@ namespace quire::cache {
 
 class FlushJob;
 
+// What becomes of pages that are watched (views.h).
+enum class Sight : std::uint8_t {
+  kStays,  // they stay in sight, and dirty: what was stored into by now is written
+  kEnds,   // they are taken out of sight first, and are clean in the end
+};
+
 // Pages of one file that were taken off its list together. Its maker need not wait for the end.
 class FlushBatch {
  public:
@@ -36,7 +43,7 @@ class FlushBatch {
 
   // Takes the wanted pages that can be taken now, at most `pages_max`, and sends them. Passes over pages
   // that are being written or dropped. `limit` is for the sending. REQUIRES: pages_max <= kPagesMax.
-  FlushBatch(FilePages& pages, const DirtyList::Wanted& wanted, std::size_t pages_max,
+  FlushBatch(FilePages& pages, const DirtyList::Wanted& wanted, std::size_t pages_max, Sight sight,
              const sync::WaitLimit& limit);
   ~FlushBatch();
   FlushBatch(const FlushBatch&) = delete;
@@ -68,7 +75,7 @@ struct FlushResult {
 // each; then the error is returned, without waiting for others. Bounded whatever writers do: pages
 // dirtied after the call do not count.
 FlushResult flush_all(FilePages& pages, std::uint64_t first_index, std::uint64_t last_index,
-                      const sync::WaitLimit& limit);
+                      const sync::WaitLimit& limit, Sight sight = Sight::kStays);
 
 }  // namespace quire::cache
 

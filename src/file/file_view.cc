@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "fault/planted.h"
+#include "file/file_views.h"
 #include "file/page_fault.h"
 #include "quire/limits.h"
 #include "sync/check.h"
@@ -170,11 +171,30 @@ map::Stop FileView::let_store(std::uint64_t page, bool in_sight,
   if (!fault::planted(fault::Planted::kStoreListedLate)) held.admit_stores();
   map::Done done = {0, map::Stop::kMapped};
   if (!in_sight) done = view_->resolve(place(page), 1, map::Grant::kLoadsAndStores);
-  // There is a translation, without leave to store.
-  if (done.stop == map::Stop::kMapped) done = view_->unprotect(place(page), 1);
+  // There is a translation, without leave to store; if the view watches, that needs none.
+  const bool watches = view_->watches();
+  if (done.stop == map::Stop::kMapped && !watches) done = view_->unprotect(place(page), 1);
   fault::meet_between();
   if (fault::planted(fault::Planted::kStoreListedLate)) held.admit_stores();
-  held.finish();
+  held.finish(watches);
+  if (done.stop != map::Stop::kNoMemory) inode_->cache().balance_dirty();
+  return done.stop;
+}
+
+map::Stop FileView::let_watched_load(std::uint64_t page, cache::ParkedWrite& held) noexcept {
+  // As in let_store(): who can load the page can store into it.
+  const bool watched = held.watched();
+  held.admit_unheard();
+  bool stored = false;
+  if (watched) {
+    // It is forgotten when the page is shown.
+    stored = view_->stored(place(page), 1).stored.test(0);
+    if (stored) inode_->note_heard();
+  } else {
+    static_cast<FileViews&>(inode_->views()).begin_watching(page, *view_);
+  }
+  const map::Done done = view_->resolve(place(page), 1, map::Grant::kMarkedStores);
+  held.finish_unheard(stored);
   if (done.stop != map::Stop::kNoMemory) inode_->cache().balance_dirty();
   return done.stop;
 }

@@ -73,6 +73,8 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   // Lets stores to `page` through, which `held` holds: it is dirty then, has a credit of the caller's, and is let go.
   // `in_sight`: it is, for loads. What stopped it, if nothing was let through.
   map::Stop let_store(std::uint64_t page, bool in_sight, cache::ParkedWrite& held) noexcept;
+  // The same for a load. REQUIRES: the view watches, and nobody has changed the page since it was held.
+  map::Stop let_watched_load(std::uint64_t page, cache::ParkedWrite& held) noexcept;
   // Takes effect with the next fault.
   void advise(Advice advice) noexcept;
   bool shows_alone() const noexcept { return alone_.load(std::memory_order_relaxed); }

@@ -92,6 +92,8 @@ class Inode final : public cache::FilePages {
   // store's own making.
   bool unpushed() const noexcept { return stamps_changed_.load() || store_changed_.load(); }
   void after_flush() noexcept override;
+  // Nobody knows when it was: it counts as changed now.
+  void note_heard() noexcept override { stamp_change(); }
 
   // Attributes of the object are being changed by us through the host: its mode, owner, links, stamps.
   // Until the last such change has ended, nothing counts as a change behind our back. `begin` returns

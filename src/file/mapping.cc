@@ -117,6 +117,15 @@ Result<std::unique_ptr<MappingImpl>> MappingImpl::make(FileImpl& file, std::uint
     return Error(error.code, fmt::format("mapping {}{}{}", inode->path(),
                                          error.context.empty() ? "" : ": ", error.context));
   };
+  const bool stores = has(own->flags(), OpenFlags::kWrite) && options.shared;
+  const bool watches = options.async_stores && stores;
+  if (watches && inode->space() != nullptr) {
+    return give_up(Error(
+        std::errc::not_supported,
+        "async_stores: space is taken before a page is stored into, and of such stores nobody "
+        "hears in time; map without async_stores, or make the cache with "
+        "CacheOptions::reserve_space = false"));
+  }
   if (options.in_thread) {
     if (Status installed = file::BusHandler::install(); !installed) {
       return give_up(std::move(installed).error());
@@ -124,7 +133,7 @@ Result<std::unique_ptr<MappingImpl>> MappingImpl::make(FileImpl& file, std::uint
   }
   try {
     Result<file::FaultService::Use> service =
-        file::FaultService::of_process({.in_thread = options.in_thread});
+        file::FaultService::of_process({.in_thread = options.in_thread, .async_stores = watches});
     if (!service) return give_up(std::move(service).error());
     Result<cache::FilePages::Mapped> mapped = begin_mapped(*inode, to_limit(call));
     if (!mapped) return give_up(std::move(mapped).error());
@@ -135,12 +144,11 @@ Result<std::unique_ptr<MappingImpl>> MappingImpl::make(FileImpl& file, std::uint
     map::View& view = **made;
     const auto shared = std::make_shared<file::FileView>(
         std::move(*service), inode, std::move(*mapped), std::move(*made), page_index(offset));
-    const bool writable = has(own->flags(), OpenFlags::kWrite) && options.shared;
     // Whatever needs memory comes before the view is known.
     std::unique_ptr<MappingImpl> impl(
-        new MappingImpl(shared, writable ? MapAccess::kReadWrite : MapAccess::kRead));
+        new MappingImpl(shared, stores ? MapAccess::kReadWrite : MapAccess::kRead));
     auto& views = static_cast<file::FileViews&>(inode->views());
-    if (!views.add(view, page_index(offset))) throw std::bad_alloc();
+    if (!views.add(view, page_index(offset), *inode)) throw std::bad_alloc();
     try {
       file::MappingTable::of_process().add(
           {.bytes = view.memory(), .file = inode->serial(), .offset = offset, .memory = shared});
@@ -179,9 +187,10 @@ Status MappingImpl::unmap(Part part) {
     return file_->fail(std::make_error_code(std::errc::not_enough_memory), "unmapping a part of");
   }
   // Before the file forgets it: as long as there are accesses the engine sees to them.
-  Status unmapped = view.unmap(part.first, part.count);
+  auto& views = static_cast<file::FileViews&>(view_->inode().views());
+  Status unmapped = views.unmap(view, part.first, part.count, view_->inode(), page(part.first));
   if (view.mapped_pages() > 0) return closed ? std::move(unmapped) : std::move(closed);
-  static_cast<file::FileViews&>(view_->inode().views()).remove(view);
+  views.remove(view);
   return file_->close();
 }
 
@@ -192,7 +201,9 @@ Status MappingImpl::unmap_all() {
   if (view.mapped_pages() == 0) return unmapped;
   // The kernel is at its limit of mappings. Whoever accesses what is left of it accesses what he has unmapped.
   (void)file::MappingTable::of_process().remove(bytes(all), view_.get());
-  static_cast<file::FileViews&>(view_->inode().views()).remove(view);
+  auto& views = static_cast<file::FileViews&>(view_->inode().views());
+  views.hear_last(view, all.first, all.count, view_->inode(), page(all.first));
+  views.remove(view);
   file_->close_and_log();
   return unmapped;
 }

@@ -89,7 +89,8 @@ void MappingTable::add(MappedRange range) {
     }
   }
   QUIRE_CHECK(!any_in(*ranges, range.bytes));
-  ranges->insert(first_after(*ranges, range.bytes.data()), Entry(std::move(range)));
+  const auto place = first_after(*ranges, range.bytes.data());
+  ranges->insert(place, Entry(std::move(range)));
   replaced = replace(changes, std::move(ranges));
 }
 

@@ -43,6 +43,7 @@ PageFault::PageFault(FaultService& service, std::shared_ptr<FileView> view, std:
       view_(std::move(view)),
       in_use_(inode()),
       page_(page),
+      access_stores_(store),
       store_(store),
       kind_(kind),
       at_operation_(*this),
@@ -308,7 +309,12 @@ PageFault::Next PageFault::let_store() noexcept {
     return end({});
   }
   credit_ = false;
-  switch (view_->let_store(page_, kind_ == map::Fault::Kind::kProtected, write_)) {
+  // Where a view watches, a load is answered as a store is, but changes nothing by itself.
+  const map::Stop stop =
+      view_->view().watches() && !access_stores_
+          ? view_->let_watched_load(page_, write_)
+          : view_->let_store(page_, kind_ == map::Fault::Kind::kProtected, write_);
+  switch (stop) {
     case map::Stop::kNothing:
       return end({});
     case map::Stop::kNoMemory:

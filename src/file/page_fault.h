@@ -12,6 +12,8 @@
 //   store   operation -> space at the store? -- no: ParkedReserve -> dirty credit -> ParkedWrite: the page is held
 //              -> space still? -> stamps -> stores are let through -> the page is dirty, and let go
 //
+//   load through a view that watches: as a store once the page is cached, but that the page is quiet (page_word.h)
+//
 //   either  error -> SIGBUS, and Mapping::last_error();  beyond the end of the file -> the kernel's SIGBUS
 //
 // Under the strategy `inode` the operation is a wait too. A store that finds the page dirty already gives its credit
@@ -143,7 +145,8 @@ class PageFault final : public map::Posted, public sync::Waker {
   const std::shared_ptr<FileView> view_;
   const cache::FilePages::InUse in_use_;  // see answer()
   const std::uint64_t page_;
-  bool store_;
+  const bool access_stores_;
+  bool store_;  // goes the way of a store
   const map::Fault::Kind kind_;
   std::shared_ptr<Awaited> awaited_;
 

@@ -283,7 +283,8 @@ std::error_code mend(Inode& inode, const sync::WaitLimit& limit) {
 std::error_code drop_behind(const std::shared_ptr<Inode>& inode, std::uint64_t first_page,
                             std::uint64_t last_page) {
   const sync::WaitLimit limit = {sync::deadline_after(limits::kCloseWaitMax), {}};
-  const cache::FlushResult flushed = flush(*inode, first_page, last_page, limit);
+  const cache::FlushResult flushed =
+      flush(*inode, first_page, last_page, limit, cache::Sight::kEnds);
   if (flushed.pages > 0) inode->after_flush();
   cache::drop_clean(*inode, first_page, last_page);
   return flushed.error;

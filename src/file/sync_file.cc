@@ -140,8 +140,8 @@ std::error_code wait_extenders(Inode& inode, const sync::WaitLimit& limit) {
 }  // namespace
 
 cache::FlushResult flush(Inode& inode, std::uint64_t first_page, std::uint64_t last_page,
-                         const sync::WaitLimit& limit) {
-  cache::FlushResult result = cache::flush_all(inode, first_page, last_page, limit);
+                         const sync::WaitLimit& limit, cache::Sight sight) {
+  cache::FlushResult result = cache::flush_all(inode, first_page, last_page, limit, sight);
   if (inode.cache().traits().io_alignment_bytes == 1) return result;
   for (int attempt = 1; attempt < kAttemptsMax; ++attempt) {
     if (result.error != std::errc::invalid_argument) return result;
@@ -149,7 +149,7 @@ cache::FlushResult flush(Inode& inode, std::uint64_t first_page, std::uint64_t l
       result.error = error;
       return result;
     }
-    const cache::FlushResult more = cache::flush_all(inode, first_page, last_page, limit);
+    const cache::FlushResult more = cache::flush_all(inode, first_page, last_page, limit, sight);
     result = {more.error, result.pages + more.pages};
   }
   return result;

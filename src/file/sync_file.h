@@ -51,7 +51,7 @@ std::error_code rewrite_failed(Inode& inode, const sync::WaitLimit& limit);
 // its last page is refused (EINVAL) if others make the object longer while it is under way: then it is no
 // longer at the end. It is written once more, as long as it is now, when they have ended.
 cache::FlushResult flush(Inode& inode, std::uint64_t first_page, std::uint64_t last_page,
-                         const sync::WaitLimit& limit);
+                         const sync::WaitLimit& limit, cache::Sight sight = cache::Sight::kStays);
 
 // Writes the file's dirty pages to the store, stamps included, without making them durable.
 std::error_code write_back(Inode& inode, const sync::WaitLimit& limit);

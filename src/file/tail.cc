@@ -29,7 +29,7 @@ std::error_code settle_tail(Inode& inode, const sync::WaitLimit& limit) {
   const std::error_code error = page.begin(index, 0, 0, limit);
   if (error) return error;
   // While the page is held nobody brings it into sight again.
-  inode.views().hide(index, 1);
+  inode.hide(index, 1);
   std::memset(page.bytes() + in_page, 0, limits::kPageBytes - in_page);
   return {};
 }

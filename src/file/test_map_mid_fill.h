@@ -63,7 +63,7 @@ inline bool shows_a_page_mid_fill(Locking locking) {
   EXPECT_TRUE(made.ok());
   const auto view = std::make_shared<FileView>(std::move(*service), engine.inode, std::move(*begun),
                                                std::move(*made), 0);
-  EXPECT_TRUE(views->add(view->view(), 0));
+  EXPECT_TRUE(views->add(view->view(), 0, view->inode()));
 
   EXPECT_EQ(engine.read(0, 1).size(), 1u);
   HoldsUpUnpin holds_up;

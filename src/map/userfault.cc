@@ -179,17 +179,24 @@ Status Userfault::negotiate(const Options& options, std::uint64_t offered) {
   ask_for(Feature::kPoison, abi::kFeaturePoison);
   ask_for(Feature::kAsyncStores, abi::kFeatureWpAsync);
   if (options.async_stores && !has(Feature::kAsyncStores)) {
-    return Error(std::errc::not_supported,
-                 "userfaultfd cannot admit stores by itself: run Linux 6.7 or later");
+    return Error(
+        std::errc::not_supported,
+        "userfaultfd cannot admit stores by itself (async_stores): run Linux 6.7 or later");
   }
   if (::ioctl(fd_, UFFDIO_API, &api) != 0) return Error(code_of(errno), "userfaultfd: UFFDIO_API");
 
   empty_file_ = ::memfd_create("quire-empty", MFD_CLOEXEC);
   if (empty_file_ < 0) return Error(code_of(errno), "memfd_create");
+  if (options.async_stores) {
+    Result<std::unique_ptr<StoreMarks>> marks = StoreMarks::open();
+    if (!marks) return std::move(marks).error();
+    store_marks_ = std::move(*marks);
+  }
   if (options.refuse.has(Feature::kResolveProtected)) return {};
   const Result<bool> protects = resolves_protected();
   if (!protects) return protects.error();
-  if (*protects) features_.add(Feature::kResolveProtected);
+  // Where nobody is asked of stores, nothing can be shown for loads alone.
+  if (*protects && !options.async_stores) features_.add(Feature::kResolveProtected);
   return {};
 }
 
@@ -229,9 +236,11 @@ Status Userfault::leave(std::span<std::byte> range) {
 Done Userfault::resolve(std::span<std::byte> range, Grant grant, Wake wake) {
   const bool loads = grant == Grant::kLoads;
   if (loads && !has(Feature::kResolveProtected)) return {0, Stop::kUnsupported};
+  const bool marked = grant == Grant::kMarkedStores;
+  QUIRE_CHECK(!marked || store_marks_ != nullptr);
   count(Call::kResolve);
   uffdio_continue request{.range = kernel_range(range), .mode = 0, .mapped = 0};
-  if (loads) request.mode |= abi::kContinueModeWp;
+  if (loads || marked) request.mode |= abi::kContinueModeWp;
   if (wake == Wake::kNo) request.mode |= UFFDIO_CONTINUE_MODE_DONTWAKE;
   const int error = ::ioctl(fd_, UFFDIO_CONTINUE, &request) == 0 ? 0 : errno;
   return done(error, request.mapped, range.size());

@@ -33,6 +33,7 @@
 #include <span>
 #include <string>
 
+#include "map/store_marks.h"
 #include "quire/result.h"
 #include "sync/atomic.h"
 
@@ -94,7 +95,11 @@ struct Done {
 };
 
 // What a page is resolved for.
-enum class Grant : std::uint8_t { kLoads, kLoadsAndStores };
+enum class Grant : std::uint8_t {
+  kLoads,
+  kLoadsAndStores,
+  kMarkedStores,  // both, and the first store leaves a mark; with Options::async_stores
+};
 // Whether those who wait for the range go on.
 enum class Wake : std::uint8_t { kYes, kNo };
 
@@ -112,8 +117,9 @@ enum class Call : std::uint8_t {
   kUnmap,
   kZap,
   kAccess,
+  kScan,
 };
-inline constexpr std::size_t kCalls = 12;
+inline constexpr std::size_t kCalls = 13;
 
 class Userfault {
  public:
@@ -126,8 +132,8 @@ class Userfault {
   struct Options {
     FeatureSet
         refuse;  // treated as if the kernel lacked them, so that what is done instead can be tested
-    // A store to a protected page lifts the protection in the kernel, and nobody is asked. Where that is lacking,
-    // open() fails.
+    // A store to a protected page lifts the protection in the kernel, and nobody is asked: store_marks() tells of it.
+    // Where that is lacking, open() fails; so it does without /proc. There is no resolve() for loads alone.
     bool async_stores = false;
     // Nobody is asked: an access that would be raises SIGBUS in the thread that makes it, whose handler may answer.
     // next() never gives anything, and a system call that makes such an access fails with EFAULT.
@@ -153,7 +159,8 @@ class Userfault {
   Status enroll(std::span<std::byte> range);
   // They are no longer; who waits there goes on, past Quire.
   Status leave(std::span<std::byte> range);
-  // Makes translations to the memfd's pages. Grant::kLoads: a store faults again. Stops: kHole, kMapped, kPastEnd,
+  // Makes translations to the memfd's pages. Grant::kLoads: a store faults again. Grant::kMarkedStores REQUIRES
+  // store_marks(). Stops: kHole, kMapped, kPastEnd,
   // kGone, kPartly, kNoMemory; kUnsupported for kLoads without Feature::kResolveProtected.
   Done resolve(std::span<std::byte> range, Grant grant, Wake wake = Wake::kYes);
   // Stores to the range fault from now on. Pages without a translation are marked too, which costs the page tables
@@ -168,6 +175,9 @@ class Userfault {
   Done poison(std::span<std::byte> range, Wake wake = Wake::kYes);
   // Who waits in the range tries again. It need not be mapped any more.
   void wake(std::span<std::byte> range);
+
+  // Which pages were stored into. Null without Options::async_stores.
+  StoreMarks* store_marks() noexcept { return store_marks_.get(); }
 
   // Takes the faults that wait to be asked about, as many as there are and fit. Each is given once. Never waits.
   std::size_t next(std::span<Fault> faults);
@@ -192,6 +202,7 @@ class Userfault {
   const Origin origin_;
   const int fd_;
   int empty_file_ = -1;
+  std::unique_ptr<StoreMarks> store_marks_;
   FeatureSet features_;
   sync::Atomic<std::size_t> views_{0};
   std::array<sync::Atomic<std::uint64_t>, kCalls> calls_{};

@@ -234,6 +234,24 @@ void View::protect(std::size_t first, std::size_t count) noexcept {
       });
 }
 
+View::Stored View::stored(std::size_t first, std::size_t count) noexcept {
+  const Shared lock(*this);
+  Stored all;
+  for_each(
+      first, count, [](const State& state) { return state.mapped || state.closed; },
+      [&](const Run& run) {
+        userfault_.count(Call::kScan);
+        const StoreMarks::Pages taken = userfault_.store_marks()->take(bytes(run.first, run.count));
+        for (std::size_t i = 0; i < run.count; ++i) {
+          const std::size_t at = run.first - first + i;
+          all.mapped.set(at, run.state.mapped);
+          // What was replaced shows nothing; nobody knows what it has shown before.
+          all.stored.set(at, run.state.replaced || taken.test(i));
+        }
+      });
+  return all;
+}
+
 void View::zap(std::size_t first, std::size_t count) noexcept {
   const Shared lock(*this);
   for_each(
@@ -317,7 +335,7 @@ Status View::clear_failed(std::size_t first, std::size_t count) {
   }
   const Alone lock(*this);
   return for_each_change(
-      first, count, [](const State& state) { return state.replaced; },
+      first, count, [](const State& state) { return state.mapped && state.replaced; },
       [&](const Run& run) { return restore(run); }, [](State& state) { state.replaced = false; });
 }
 
@@ -361,7 +379,8 @@ Status View::close_off(std::size_t first, std::size_t* count) {
         return {};
       },
       [](State& state) {
-        state = {.mapped = false, .closed = true, .replaced = false, .access = Access::kRead};
+        state = {
+            .mapped = false, .closed = true, .replaced = state.replaced, .access = Access::kRead};
       });
   if (!status.ok()) *count = closed;
   return status;

@@ -25,6 +25,10 @@
 //   closed        by close_off(), from any, for good: accesses raise SIGSEGV; the addresses are the view's still
 //   unmapped      by unmap(), from any, for good: accesses raise SIGSEGV
 //
+// A view of a Userfault that lets stores through by itself (Userfault::Options::async_stores) watches: resolve() with
+// Grant::kMarkedStores leads to open, and so does a store to a page that bars stores. stored() tells which pages are not
+// protected any more, and protects them again. protect() has no meaning there.
+//
 // Invariants:
 //  1. An access goes through only where resolve() or unprotect() let it. Beyond the memfd's size it raises SIGBUS,
 //     and nobody is asked.
@@ -93,6 +97,15 @@ class View {
   Done unprotect(std::size_t first, std::size_t count);
   // Bars stores. What has no translation is asked about anyway.
   void protect(std::size_t first, std::size_t count) noexcept;
+  // Stores go through without a fault. Constant.
+  bool watches() const noexcept { return userfault_.store_marks() != nullptr; }
+  // Which of the pages are mapped here; and which may have been stored into since this was last asked, or since
+  // resolve(), closed ones too: by zap() and close_off() nothing is forgotten. REQUIRES: watches(), and StoreMarks::kPagesMax pages at most.
+  struct Stored {
+    StoreMarks::Pages mapped;
+    StoreMarks::Pages stored;
+  };
+  Stored stored(std::size_t first, std::size_t count) noexcept;
   // Takes the translations away. Who waits for an access goes on waiting.
   void zap(std::size_t first, std::size_t count) noexcept;
   // Whoever waits for an access tries again.

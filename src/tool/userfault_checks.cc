@@ -69,8 +69,9 @@ std::vector<Check> userfault_checks(map::FeatureSet refuse) {
           "run Linux 6.6 or later"),
       make_check(
           "userfaultfd: stores that are tracked without a fault (WP_ASYNC, Linux 6.7)",
-          userfault.has(Feature::kAsyncStores), "File::map() does not use it",
-          "nothing is lost: the first store to a clean page takes a fault that Quire answers",
+          userfault.has(Feature::kAsyncStores), "",
+          "File::map() with MapOptions::async_stores fails; without it each first store to a clean "
+          "page takes a fault that Quire answers",
           "run Linux 6.7 or later"),
   };
 }
