@@ -60,19 +60,30 @@ Result<FaultService::Use> FaultService::of_process(FaultWay way) {
     Result<std::unique_ptr<map::Userfault>> opened = map::Userfault::open(
         {.refuse = here.refused, .async_stores = way.async_stores, .in_thread = way.in_thread});
     if (!opened) return std::move(opened).error();
-    auto* const service = new FaultService(way);
+    auto* const service = new (std::nothrow) FaultService(way);
+    if (service == nullptr) return Error(std::errc::not_enough_memory, "answering faults");
     service->userfault_ = std::move(*opened);
-    Result<std::unique_ptr<map::FaultThread>> started =
-        map::FaultThread::start(*service->userfault_, *service);
+    Status started;
+    try {
+      started = service->start();
+    } catch (const std::bad_alloc&) {
+      started = Error(std::errc::not_enough_memory, "starting the thread that answers faults");
+    }
     if (!started) {
       delete service;
       return std::move(started).error();
     }
-    service->thread_ = std::move(*started);
     of_way.service = service;
   }
   ++of_way.uses;
   return Use(*of_way.service);
+}
+
+Status FaultService::start() {
+  Result<std::unique_ptr<map::FaultThread>> started = map::FaultThread::start(*userfault_, *this);
+  if (!started) return std::move(started).error();
+  thread_ = std::move(*started);
+  return {};
 }
 
 void FaultService::leave() noexcept {

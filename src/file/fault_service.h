@@ -88,6 +88,8 @@ class FaultService final : public map::FaultSink {
   static sync::Mutex& mutex_of_process() noexcept;
   explicit FaultService(FaultWay way) : way_(way) {}
   ~FaultService() override = default;
+  // Errors: those of FaultThread::start().
+  Status start();
   void leave() noexcept;
 
   const FaultWay way_;

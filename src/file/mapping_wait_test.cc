@@ -152,8 +152,9 @@ TEST_P(MappingWait, WhatHasGrownAgainIsThere) {
       sigaddset(&signals, SIGBUS);
       ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
       while (!stop.load()) {
-        std::byte* const last = at(kPages - 1);
-        const map::Outcome outcome = stores ? map::store(last, 's') : load(last);
+        // Bytes of their own.
+        const map::Outcome outcome =
+            stores ? map::store(at(kPages - 1, 8), 's') : load(at(kPages - 1));
         EXPECT_TRUE(outcome.signal == 0 || outcome == kBus) << outcome;
       }
     }));

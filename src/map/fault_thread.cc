@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <new>
 #include <span>
 #include <system_error>
 #include <utility>
@@ -33,7 +34,11 @@ int milliseconds_until(sync::Clock::time_point when) noexcept {
 Result<std::unique_ptr<FaultThread>> FaultThread::start(Userfault& userfault, FaultSink& sink) {
   const int bell = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (bell < 0) return Error(std::error_code(errno, std::generic_category()), "eventfd");
-  std::unique_ptr<FaultThread> started(new FaultThread(userfault, sink, bell));
+  std::unique_ptr<FaultThread> started(new (std::nothrow) FaultThread(userfault, sink, bell));
+  if (started == nullptr) {
+    ::close(bell);
+    return Error(std::errc::not_enough_memory, "starting a thread");
+  }
   FaultThread* const self = started.get();
   Result<sync::Thread> thread = sync::Thread::start("quire-fault", [self] { self->run(); });
   if (!thread) return std::move(thread).error();
