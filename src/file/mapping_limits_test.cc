@@ -28,6 +28,7 @@ const std::span<const std::byte> kAnywhere(reinterpret_cast<const std::byte*>(kP
 INSTANTIATE_TEST_SUITE_P(Strategies, MappingLimits,
                          testing::Values(MappedAs{Locking::kGate}, MappedAs{Locking::kInode}));
 
+#ifndef __SANITIZE_THREAD__  // it needs mappings of its own, and ends the program where there are none
 // All mappings that the kernel gives the process (vm.max_map_count), while it lives.
 class AllMappings {
  public:
@@ -79,6 +80,8 @@ TEST_P(MappingLimits, WhatCannotBeUnmappedIsMapped) {
   EXPECT_FALSE(MappingTable::of_process().meets({at(3), 2 * kPage}));
   EXPECT_EQ(static_cast<char>(*at(5)), 's');
 }
+
+#endif
 
 // There is no memory for what stays of the mapping: in the view, or in the table, when nobody can access the part any more.
 // Then it goes later, alone or with the rest.
