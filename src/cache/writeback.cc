@@ -152,7 +152,7 @@ class Run final : public Views::Told {
   // After the last append(): all of it is in the buffer.
   void complete() noexcept;
   // Sends what must be written. `only`: it is all that the flush has to send.
-  void submit(bool only) noexcept;
+  void submit(bool only);
 
   void told(std::uint64_t page, bool mapped, bool stored) noexcept override;
 
@@ -257,7 +257,7 @@ void Run::told(std::uint64_t page, bool mapped, bool stored) noexcept {
   needless_[i] = !word.keep_watching(stored);
 }
 
-void Run::submit(bool only) noexcept {
+void Run::submit(bool only) {
   const auto needless = [&](std::size_t i) { return !needless_.empty() && needless_[i]; };
   std::size_t end = 0;
   for (std::size_t first = 0; first < pages_.size(); first = end) {
