@@ -3,9 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <set>
 #include <string>
 #include <vector>
@@ -15,33 +12,15 @@
 #include "cache/readahead.h"
 #include "cache/snapshot_pool.h"
 #include "cache/test_pages.h"
+#include "cache/test_smaps.h"
 #include "cache/writeback.h"
 
 namespace quire::cache {
 namespace {
 
-// What /proc says of the mapping that has the address: its flags ("VmFlags:").
-std::string flags_of(const void* address) {
-  const auto wanted = reinterpret_cast<std::uintptr_t>(address);
-  std::ifstream maps("/proc/self/smaps");
-  bool here = false;
-  for (std::string line; std::getline(maps, line);) {
-    unsigned long begin = 0;
-    unsigned long end = 0;
-    if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2) {
-      here = begin <= wanted && wanted < end;
-    } else if (here && line.rfind("VmFlags:", 0) == 0) {
-      return line + " ";
-    }
-  }
-  return {};
-}
-
 // Fails if lend() does not say so: the kernel may make huge pages of what is left, and the memory is taken again.
 TEST(FramePool, NothingIsMadeHugeAgainWhereFramesAreLent) {
-  if (!std::filesystem::exists("/sys/kernel/mm/transparent_hugepage")) {
-    GTEST_SKIP() << "this kernel makes no huge pages";
-  }
+  if (!kernel_has_huge_pages()) GTEST_SKIP() << kNoHugePages;
   const auto pool = std::move(FramePool::create(4096).value());
   const std::byte* const last = pool->bytes(4095);
   EXPECT_EQ(flags_of(last).find(" nh "), std::string::npos) << flags_of(last);

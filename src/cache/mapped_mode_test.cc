@@ -17,6 +17,7 @@
 #include "cache/parked_write.h"
 #include "cache/seal.h"
 #include "cache/test_pages.h"
+#include "cache/test_smaps.h"
 #include "cache/test_views.h"
 #include "cache/writeback.h"
 
@@ -528,41 +529,22 @@ TEST_F(MappedMode, AReadThatEndsAfterTheLastMapping) {
   EXPECT_FALSE(file_.pages->has_memory());
 }
 
-// Of the kernel's mapping that the address is in.
-std::string flags_of_mapping(const void* address) {
-  std::ifstream all("/proc/self/smaps");
-  const auto wanted = reinterpret_cast<std::uintptr_t>(address);
-  bool here = false;
-  for (std::string line; std::getline(all, line);) {
-    std::uintptr_t begin = 0;
-    std::uintptr_t end = 0;
-    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2) {
-      here = begin <= wanted && wanted < end;
-    } else if (here && line.starts_with("VmFlags:")) {
-      return line + " ";
-    }
-  }
-  return {};
-}
-
 // As long as a frame is lent the kernel must not fill its place by making a huge page of what is around it. Fails if
 // take_back() leaves it so for ever, or lend() does not say so again.
 TEST_F(MappedMode, TheSlabHasHugePagesAgainWhenNoFrameIsLent) {
   const std::byte* const slab = file_.cache->memory().pool().bytes(0);
-  if (flags_of_mapping(slab).find(" hg ") == std::string::npos) {
-    GTEST_SKIP() << "this kernel has no huge pages";
-  }
+  if (!kernel_has_huge_pages()) GTEST_SKIP() << kNoHugePages;
   for (int i = 0; i < 2; ++i) {
     begin();
-    EXPECT_NE(flags_of_mapping(slab).find(" hg "), std::string::npos);
+    EXPECT_NE(flags_of(slab).find(" hg "), std::string::npos);
     store(1, 'a');
     store(2, 'b');
-    EXPECT_NE(flags_of_mapping(slab).find(" nh "), std::string::npos);
+    EXPECT_NE(flags_of(slab).find(" nh "), std::string::npos);
     end();
     EXPECT_EQ(read(1), 'a');
-    EXPECT_NE(flags_of_mapping(slab).find(" nh "), std::string::npos);
+    EXPECT_NE(flags_of(slab).find(" nh "), std::string::npos);
     EXPECT_EQ(read(2), 'b');
-    EXPECT_NE(flags_of_mapping(slab).find(" hg "), std::string::npos);
+    EXPECT_NE(flags_of(slab).find(" hg "), std::string::npos);
   }
 }
 

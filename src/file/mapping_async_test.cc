@@ -16,6 +16,7 @@
 #include "file/test_cuts.h"
 #include "file/test_mapping.h"
 #include "map/test_faults.h"
+#include "map/userfault_abi.h"
 #include "quire/cache.h"
 #include "quire/mapping.h"
 #include "quire/store_memory.h"
@@ -37,7 +38,7 @@ class AsyncMapping : public MappedFile {
   void SetUp() override {
     MappedFile::SetUp();
     if (IsSkipped()) return;
-    if (!FaultService::of_process(way()).ok()) GTEST_SKIP() << "Linux 6.7";
+    if (!map::kernel_offers(map::abi::kFeatureWpAsync)) GTEST_SKIP() << "Linux 6.7";
     make({}, 0);
   }
   // A file of pages of 'i', none of them cached, all of it mapped so.

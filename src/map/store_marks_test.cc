@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "map/test_faults.h"
+#include "map/userfault_abi.h"
 #include "map/view.h"
 
 namespace quire::map {
@@ -21,8 +22,9 @@ class StoreMarksTest : public testing::Test {
 
   void SetUp() override {
     if (userfault_refused()) GTEST_SKIP() << kUserfaultRefused;
+    if (!kernel_offers(abi::kFeatureWpAsync)) GTEST_SKIP() << "Linux 6.7";
     auto opened = Userfault::open({.refuse = {}, .async_stores = true});
-    if (!opened.ok()) GTEST_SKIP() << opened.error().message();
+    ASSERT_TRUE(opened.ok()) << opened.error().message();
     userfault_ = std::move(*opened);
     memory_.put_all(0, kPages);
     view_ = std::move(View::map(*userfault_, memory_.fd(), 0, kPages, Access::kReadWrite).value());

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -17,6 +18,7 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -38,6 +40,16 @@ inline bool userfault_refused() {
   const long fd = ::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
   if (fd >= 0) ::close(static_cast<int>(fd));
   return fd < 0 && (errno == EPERM || errno == EACCES || errno == ENOSYS);
+}
+// It has these bits of uffdio_api::features. Asked likewise.
+inline bool kernel_offers(std::uint64_t features) {
+  const int fd =
+      static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY));
+  if (fd < 0) return false;
+  uffdio_api api{.api = UFFD_API, .features = 0, .ioctls = 0};
+  const bool answered = ::ioctl(fd, UFFDIO_API, &api) == 0;
+  ::close(fd);
+  return answered && (api.features & features) == features;
 }
 inline constexpr const char* kUserfaultRefused = "userfaultfd(2) is refused here";
 
