@@ -8,7 +8,7 @@ source scripts/build.sh
 
 if [[ ${1:-} == --help ]]; then
   cat <<'TEXT'
-usage: scripts/bench.sh [--help | [host | mount | gate | locking | mapping] [OPTION...]]
+usage: scripts/bench.sh [--help | [--halt-poll NS] [host | mount | gate | locking | mapping] [OPTION...]]
 
 Builds optimised and runs, in this order, unless one of them is named:
   host   the host store beside memcpy, the kernel's page cache and fio
@@ -23,8 +23,31 @@ Prints a table; the JSON goes to out/bench.json, out/mount_bench.json, out/locki
 names another file, and to out/gate.json. Needs fio for the rows of misses, the right to make a memory cgroup for the passes and sweeps,
 and root or fusermount3 for the mount. About twenty minutes, on a machine with nothing else to do.
 
+  --halt-poll NS  let the processors of a virtual machine look for work for NS nanoseconds before they halt
+         (guest_halt_poll_ns of the kernel's module haltpoll; Linux's own default is 200000), and put back at the
+         end what was there. Where it is 0, to wake a processor costs more than most of what is measured. Root only
+
 The options go to all but gate:
 TEXT
+fi
+
+if [[ ${1:-} == --halt-poll ]]; then
+  halt_poll=/sys/module/haltpoll/parameters/guest_halt_poll_ns
+  [[ ${2:-} =~ ^[0-9]+$ ]] || {
+    echo "scripts/bench.sh: --halt-poll takes nanoseconds, such as 200000" >&2
+    exit 2
+  }
+  halt_poll_before=$(cat "$halt_poll" 2>/dev/null) || {
+    echo "scripts/bench.sh: --halt-poll: this kernel has no haltpoll; leave the option out" >&2
+    exit 1
+  }
+  trap 'echo "$halt_poll_before" >"$halt_poll"' EXIT
+  if ! echo "$2" 2>/dev/null >"$halt_poll"; then
+    trap - EXIT
+    echo "scripts/bench.sh: --halt-poll: cannot be set by this user: run as root, or leave the option out" >&2
+    exit 1
+  fi
+  shift 2
 fi
 
 sections=(host mount gate locking mapping)

@@ -20,6 +20,15 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
+// How long a virtual machine's processor looks for work before it halts, in nanoseconds.
+std::string halt_poll() {
+  const std::string ns = first_line("/sys/module/haltpoll/parameters/guest_halt_poll_ns");
+  if (ns.empty()) return "no";
+  return ns != "0"
+             ? ns
+             : "0: processors halt at once, and are slow to wake (scripts/bench.sh --halt-poll)";
+}
+
 std::string cpu_model() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
@@ -68,6 +77,7 @@ nlohmann::json describe_machine(const std::string& directory) {
       {"vm.dirty_background_ratio", first_line("/proc/sys/vm/dirty_background_ratio")},
       {"vm.dirty_ratio", first_line("/proc/sys/vm/dirty_ratio")},
       {"vm.dirty_expire_centisecs", first_line("/proc/sys/vm/dirty_expire_centisecs")},
+      {"guest_halt_poll_ns", halt_poll()},
       {"compiler", __VERSION__},
   };
 }

@@ -69,12 +69,15 @@ RowResult measure(const Row& row, unsigned rounds) {
   std::vector<std::vector<double>> values(row.sides.size());
   // Round 0 warms up.
   for (unsigned round = 0; round <= rounds; ++round) {
-    for (std::size_t i = 0; i < row.sides.size(); ++i) {
-      const std::size_t side = round % 2 == 0 ? i : row.sides.size() - 1 - i;
-      const double value = row.sides[side].run(round);
-      if (round > 0) {
-        values[side].push_back(value);
+    std::vector<std::vector<double>> turns(row.sides.size());
+    for (unsigned turn = round * row.turns; turn < (round + 1) * row.turns; ++turn) {
+      for (std::size_t i = 0; i < row.sides.size(); ++i) {
+        const std::size_t side = turn % 2 == 0 ? i : row.sides.size() - 1 - i;
+        turns[side].push_back(row.sides[side].run(turn));
       }
+    }
+    for (std::size_t side = 0; round > 0 && side < row.sides.size(); ++side) {
+      values[side].push_back(spread_of(std::move(turns[side])).median);
     }
   }
   for (std::size_t i = 0; i < row.sides.size(); ++i) {

@@ -2,8 +2,10 @@
 // turn.
 //
 // A round runs every side once, each next round in the opposite order, so that whatever else the
-// machine is doing falls on all sides alike. Sides are compared within a round; what is reported of
-// a comparison is the median of those ratios, and the smallest and largest.
+// machine is doing falls on all sides alike. A row may cut its rounds into turns: each side does a
+// part of its work at a time, and what it took in the round is the median of its turns. Sides are
+// compared within a round; what is reported of a comparison is the median of those ratios, and the
+// smallest and largest.
 #ifndef QUIRE_BENCH_HOST_BENCH_ROW_H_
 #define QUIRE_BENCH_HOST_BENCH_ROW_H_
 
@@ -24,8 +26,8 @@ using NanosecondsPerOp = double;
 struct Side {
   std::string name;
   std::string settings;
-  // Does the work of round `round`. May throw NotMeasured.
-  std::function<NanosecondsPerOp(unsigned round)> run;
+  // Does the work of turn `turn`, counted over all rounds. May throw NotMeasured.
+  std::function<NanosecondsPerOp(unsigned turn)> run;
 };
 
 // Thrown by a side or a row's maker that cannot work on this machine; the text says why.
@@ -50,6 +52,7 @@ struct Row {
   std::string title;
   std::uint64_t op_bytes = 0;  // moved by one operation
   unsigned rounds = 0;         // 0: as many as the program was asked for
+  unsigned turns = 1;          // of each round, all of the same length
   std::vector<Side> sides;
   std::vector<Comparison> comparisons;
   // Said after the rounds: what else was counted meanwhile.

@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "host_bench/data.h"
+#include "mapping_bench/bare_userfault.h"
 #include "mapping_bench/kernel_counts.h"
 #include "mapping_bench/rows.h"
 #include "quire/mapping.h"
@@ -53,8 +54,9 @@ struct FaultData {
   }
 
   std::size_t pages() const { return bytes / kPage; }
-  std::byte* map_kernel() const {
-    void* const at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, kernel->get(), 0);
+  std::byte* map_kernel() const { return map(*kernel); }
+  std::byte* map(const Fd& file) const {
+    void* const at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
     if (at == MAP_FAILED) throw NotMeasured("mmap of a file");
     return static_cast<std::byte*>(at);
   }
@@ -124,10 +126,17 @@ Row load_faults(const Context& context) {
   row.op_bytes = kPage;
   constexpr std::size_t kStep = 2 * kAround;
   const std::size_t count = d->pages() / kStep;
-  row.sides.push_back({"Quire", d->settings, [d, count](unsigned) {
-                         d->map_quire_again();
-                         return per_access(d->mapping->data(), count, kStep, load);
-                       }});
+  const auto quire = [d, count](bool in_thread, Advice advice) {
+    return [d, count, in_thread, advice](unsigned) {
+      d->map_quire_again(in_thread, advice);
+      return per_access(d->mapping->data(), count, kStep, load);
+    };
+  };
+  row.sides.push_back({"Quire", d->settings, quire(false, Advice::kNormal)});
+  row.sides.push_back({"Quire, one page", "Advice::kRandom", quire(false, Advice::kRandom)});
+  row.sides.push_back({"Quire, in the thread", "in_thread", quire(true, Advice::kNormal)});
+  row.sides.push_back({"Quire, in the thread, one page", "in_thread, Advice::kRandom",
+                       quire(true, Advice::kRandom)});
   row.sides.push_back({"kernel, one page", "fault-around off", [d, count](unsigned) {
                          std::byte* const at = d->map_kernel();
                          const OnePageAtATime alone({at, d->bytes});
@@ -141,47 +150,72 @@ Row load_faults(const Context& context) {
                          ::munmap(at, d->bytes);
                          return ns;
                        }});
-  row.sides.push_back({"Quire, in the thread", "in_thread", [d, count](unsigned) {
-                         d->map_quire_again(true);
-                         return per_access(d->mapping->data(), count, kAround, load);
-                       }});
+  const auto bare = std::make_shared<BareUserfault>(d->bytes);
   row.sides.push_back(
-      {"Quire, in the thread, one page", "in_thread, Advice::kRandom", [d, count](unsigned) {
-         d->map_quire_again(true, Advice::kRandom);
-         return per_access(d->mapping->data(), count, kAround, load);
+      {"bare userfaultfd, one page", "a thread that does nothing else", [bare, count](unsigned) {
+         bare->hide();
+         return per_access(bare->data(), count, kStep, load);
        }});
-  row.comparisons = {{0, 1, Comparison::Kind::kTime, 5.0},
-                     {0, 2, Comparison::Kind::kTime, {}},
-                     {3, 1, Comparison::Kind::kTime, 5.0},
-                     {4, 1, Comparison::Kind::kTime, 5.0}};
+  for (const std::size_t side : {0u, 1u, 2u, 3u}) {
+    row.comparisons.push_back({side, 4, Comparison::Kind::kTime, 5.0});
+  }
+  for (const std::size_t side : {0u, 2u}) {
+    row.comparisons.push_back({side, 5, Comparison::Kind::kTime, {}});
+  }
+  row.comparisons.push_back({6, 4, Comparison::Kind::kTime, {}});
+  row.comparisons.push_back({1, 6, Comparison::Kind::kTime, {}});
   row.limited_by =
       "a fault is two switches of threads, each of which may wake a processor; a read of the "
-      "userfaultfd and one call for 16 pages";
+      "userfaultfd and one call for the pages: see the bare userfaultfd";
   return row;
 }
 
 Row loads_in_order(const Context& context) {
   auto d = std::make_shared<FaultData>(context);
+  const std::string small = context.directory + "/" + kFileName + ".small";
+  fill_file(small, d->bytes, kPage);
+  load_into_kernel(small, d->bytes);
+  const auto small_folios = std::make_shared<Fd>(small, O_RDWR);
   Row row;
   row.name = "fault/around";
   row.title = "loads of page after page, what is cached: per page";
   row.op_bytes = kPage;
   const std::size_t count = d->pages();
-  row.sides.push_back({"Quire", d->settings, [d, count](unsigned) {
-                         d->map_quire_again();
-                         return per_access(d->mapping->data(), count, 1, load);
-                       }});
-  row.sides.push_back({"kernel", "fault-around", [d, count](unsigned) {
-                         std::byte* const at = d->map_kernel();
-                         const double ns = per_access(at, count, 1, load);
-                         ::munmap(at, d->bytes);
-                         return ns;
-                       }});
-  row.sides.push_back({"Quire, in the thread", "in_thread", [d, count](unsigned) {
-                         d->map_quire_again(true);
-                         return per_access(d->mapping->data(), count, 1, load);
-                       }});
-  row.comparisons = {{0, 1, Comparison::Kind::kTime, 4.0}, {2, 1, Comparison::Kind::kTime, 4.0}};
+  for (const bool in_thread : {false, true}) {
+    row.sides.push_back({in_thread ? "Quire, in the thread" : "Quire",
+                         in_thread ? "in_thread" : d->settings, [d, count, in_thread](unsigned) {
+                           d->map_quire_again(in_thread);
+                           return per_access(d->mapping->data(), count, 1, load);
+                         }});
+  }
+  const auto kernel = [d, count](std::byte* at) {
+    const double ns = per_access(at, count, 1, load);
+    ::munmap(at, d->bytes);
+    return ns;
+  };
+  row.sides.push_back({"kernel, from single pages", "fault-around, file written by 4 KiB",
+                       [=](unsigned) { return kernel(d->map(*small_folios)); }});
+  row.sides.push_back({"kernel, from large folios", "fault-around, file written by 1 MiB",
+                       [=](unsigned) { return kernel(d->map_kernel()); }});
+  const auto bare = std::make_shared<BareUserfault>(d->bytes);
+  row.sides.push_back(
+      {"bare UFFDIO_CONTINUE", "512 pages by a call, no fault", [bare, d](unsigned) {
+         bare->hide();
+         constexpr std::size_t kPiece = 512 * kPage;
+         return timed([&] {
+                  for (std::size_t at = 0; at < d->bytes; at += kPiece) {
+                    bare->show(at, kPiece);
+                  }
+                }) /
+                static_cast<double>(d->pages());
+       }});
+  for (const std::size_t side : {0u, 1u}) {
+    for (const std::size_t yardstick : {2u, 3u}) {
+      row.comparisons.push_back({side, yardstick, Comparison::Kind::kTime, 4.0});
+    }
+  }
+  row.comparisons.push_back({4, 3, Comparison::Kind::kTime, {}});
+  row.limited_by = "the call that shows pages, page by page: see the bare UFFDIO_CONTINUE";
   return row;
 }
 
@@ -241,6 +275,19 @@ Row first_stores(const Context& context, bool async) {
                          return per_access(d->mapping->data(), count, 1, store);
                        }});
   row.comparisons = {{0, 1, Comparison::Kind::kTime, 1.0}, {2, 1, Comparison::Kind::kTime, 1.0}};
+  if (async) return row;
+  const auto bare = std::make_shared<BareUserfault>(d->bytes);
+  row.sides.push_back(
+      {"bare userfaultfd", "a thread that does nothing else", [bare, count](unsigned) {
+         bare->show(0, count * kPage);
+         bare->protect();
+         return per_access(bare->data(), count, 1, store);
+       }});
+  row.comparisons.push_back({3, 1, Comparison::Kind::kTime, {}});
+  row.comparisons.push_back({0, 3, Comparison::Kind::kTime, {}});
+  row.limited_by =
+      "as of a load fault: two switches of threads, and a call for the page: see the bare "
+      "userfaultfd";
   return row;
 }
 

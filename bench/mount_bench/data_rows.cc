@@ -10,7 +10,6 @@
 #include <optional>
 
 #include "host_bench/data.h"
-#include "mount_bench/awake.h"
 #include "mount_bench/mounted.h"
 #include "mount_bench/rows.h"
 
@@ -19,6 +18,8 @@ namespace {
 
 constexpr char kFileName[] = "data";
 constexpr unsigned kDataRowSecondsMax = 600;
+// Of the rounds of single requests: some tens of milliseconds each.
+constexpr unsigned kTurns = 16;
 
 // One of the three files, open.
 struct DataSide {
@@ -117,9 +118,9 @@ void move(Act act, int fd, std::byte* buffer, std::size_t size, std::uint64_t at
 
 // Each thread at random pages of its own drawing; nanoseconds for one request of one thread.
 NanosecondsPerOp at_random(const DataSide& side, Act act, std::uint64_t pages, unsigned threads,
-                           std::size_t count, unsigned round) {
+                           std::size_t count, unsigned turn) {
   std::vector<std::vector<std::uint32_t>> picks;
-  for (unsigned t = 0; t < threads; ++t) picks.push_back(draw(count, pages, 16 * round + t + 1));
+  for (unsigned t = 0; t < threads; ++t) picks.push_back(draw(count, pages, 16 * turn + t + 1));
   const double took = timed_on_threads(threads, [&](unsigned t) {
     alignas(kPage) std::byte buffer[kPage] = {};
     for (const std::uint32_t page : picks[t]) {
@@ -142,14 +143,15 @@ NanosecondsPerOp in_order(const DataSide& side, Act act, std::uint64_t bytes) {
          static_cast<double>(bytes / kMiB);
 }
 
-// `run` gets the side and the round.
+// `run` gets the side and the turn. Each round begins with nothing unwritten.
 template <class Run>
-Row data_row(const std::shared_ptr<DataSides>& d, Act act, const Run& run) {
+Row data_row(const std::shared_ptr<DataSides>& d, Act act, unsigned turns, const Run& run) {
   Row row;
+  row.turns = turns;
   for (DataSide& side : d->sides) {
-    row.sides.push_back({side.name, side.settings, [d, &side, act, run](unsigned round) {
-                           if (act == Act::kWrite) ::fsync(side.fd->get());
-                           return run(side, round);
+    row.sides.push_back({side.name, side.settings, [d, &side, act, turns, run](unsigned turn) {
+                           if (act == Act::kWrite && turn % turns == 0) ::fsync(side.fd->get());
+                           return run(side, turn);
                          }});
   }
   row.remark = [d] {
@@ -159,20 +161,15 @@ Row data_row(const std::shared_ptr<DataSides>& d, Act act, const Run& run) {
   return row;
 }
 
-enum class Processors { kMaySleep, kAwake };
-
-Row random_row(const Context& context, Act act, unsigned threads, Processors processors) {
+Row random_row(const Context& context, Act act, unsigned threads) {
   const auto d = std::make_shared<DataSides>(context, threads);
-  const std::size_t count = context.quick ? 2048 : 16384;
-  Row row = data_row(d, act, [=](const DataSide& side, unsigned round) {
-    std::optional<Awake> awake;
-    if (processors == Processors::kAwake) awake.emplace();
-    return at_random(side, act, d->pages, threads, count, round);
+  const std::size_t count = (context.quick ? 2048 : 16384) / kTurns;
+  Row row = data_row(d, act, kTurns, [=](const DataSide& side, unsigned turn) {
+    return at_random(side, act, d->pages, threads, count, turn);
   });
-  row.title = fmt::format("4 KiB {} at random pages of {} MiB, all in the cache, {} thread{}{}",
+  row.title = fmt::format("4 KiB {} at random pages of {} MiB, all in the cache, {} thread{}",
                           act == Act::kRead ? "reads" : "overwrites", d->bytes / kMiB, threads,
-                          threads == 1 ? "" : "s",
-                          processors == Processors::kAwake ? "; no processor sleeps" : "");
+                          threads == 1 ? "" : "s");
   row.op_bytes = kPage;
   row.comparisons = beside_both(kOverNothingMax);
   row.limited_by =
@@ -187,7 +184,7 @@ Row random_row(const Context& context, Act act, unsigned threads, Processors pro
 
 Row sequential_row(const Context& context, Act act) {
   const auto d = std::make_shared<DataSides>(context, 1);
-  Row row = data_row(d, act, [d, act](const DataSide& side, unsigned /*round*/) {
+  Row row = data_row(d, act, 1, [d, act](const DataSide& side, unsigned /*turn*/) {
     return in_order(side, act, d->bytes);
   });
   row.title = fmt::format("1 MiB sequential {} of {} MiB, all in the cache",
@@ -201,13 +198,10 @@ Row sequential_row(const Context& context, Act act) {
 
 std::vector<RowMaker> mounted_data_rows() {
   std::vector<RowMaker> rows;
-  for (const auto processors : {Processors::kMaySleep, Processors::kAwake}) {
-    for (const Act act : {Act::kRead, Act::kWrite}) {
-      for (const unsigned threads : {1u, 2u}) {
-        rows.push_back({fmt::format("mount.{}-4k.{}{}", act == Act::kRead ? "read" : "write",
-                                    threads, processors == Processors::kAwake ? ".awake" : ""),
-                        [=](const Context& c) { return random_row(c, act, threads, processors); }});
-      }
+  for (const Act act : {Act::kRead, Act::kWrite}) {
+    for (const unsigned threads : {1u, 2u}) {
+      rows.push_back({fmt::format("mount.{}-4k.{}", act == Act::kRead ? "read" : "write", threads),
+                      [=](const Context& c) { return random_row(c, act, threads); }});
     }
   }
   rows.push_back({"mount.read-1m", [](const Context& c) { return sequential_row(c, Act::kRead); }});

@@ -46,6 +46,9 @@ inline constexpr std::size_t kFaultAheadPagesMax = 128;
 inline constexpr std::size_t kShowPagesMax = 64;
 // The thread that answers such accesses looks for the next one for so long, before it sleeps.
 inline constexpr std::chrono::microseconds kFaultSpin{100};
+// ... and no more for kFaultSpinPause, once it gave way to somebody who kept its processor for kFaultSpinLost.
+inline constexpr std::chrono::microseconds kFaultSpinLost{20};
+inline constexpr std::chrono::milliseconds kFaultSpinPause{100};
 // A page of a mapping that could not be had raises SIGBUS for so long; the next access tries again.
 inline constexpr std::chrono::milliseconds kFailedPageRetryAfter{50};
 

@@ -89,7 +89,7 @@ void FaultThread::run() noexcept {
     if (work() > 0) continue;
     if (last) return;
     const sync::Clock::time_point began = sync::Clock::now();
-    if (soon && spin(std::min(next, began + limits::kFaultSpin)) > 0) continue;
+    if (soon && spin(began, std::min(next, began + limits::kFaultSpin)) > 0) continue;
     sleep(next);
     soon = sync::Clock::now() - began < limits::kFaultSpin;
   }
@@ -101,11 +101,18 @@ std::size_t FaultThread::work() noexcept {
   return faults + run_posted();
 }
 
-// Looks for work until then. Returns how much was done.
-std::size_t FaultThread::spin(sync::Clock::time_point until) noexcept {
-  while (sync::Clock::now() < until && !stopping_.load()) {
+// Looks for work from now until then. Returns how much was done.
+std::size_t FaultThread::spin(sync::Clock::time_point now, sync::Clock::time_point until) noexcept {
+  if (now < spins_again_) return 0;
+  while (now < until && !stopping_.load()) {
     if (const std::size_t done = work(); done > 0) return done;
+    const sync::Clock::time_point gave_way = sync::Clock::now();
     sync::yield_thread();
+    now = sync::Clock::now();
+    if (now - gave_way >= limits::kFaultSpinLost) {
+      spins_again_ = now + limits::kFaultSpinPause;
+      return 0;
+    }
   }
   return 0;
 }

@@ -18,6 +18,7 @@
 //     (posted_queue.h). What it calls must not wait, nor access a view.
 //  3. Before it sleeps it looks for work for limits::kFaultSpin, giving way to whoever wants its processor: only if the
 //     work before came as soon as that. To wake a processor that sleeps may take longer than all the rest of a fault.
+//     Where others want the processor it sleeps at once (kFaultSpinPause): who sleeps is let in sooner than who gave way.
 //  4. When stop() has returned, all that was posted before has been run, and each fault that was waiting to be
 //     taken was handed over. Nobody takes later ones: the views go first, and their going wakes who waits.
 #ifndef QUIRE_MAP_FAULT_THREAD_H_
@@ -84,7 +85,7 @@ class FaultThread {
 
   void run() noexcept;
   std::size_t work() noexcept;
-  std::size_t spin(sync::Clock::time_point until) noexcept;
+  std::size_t spin(sync::Clock::time_point now, sync::Clock::time_point until) noexcept;
   void sleep(sync::Clock::time_point until) noexcept;
   void ring() noexcept;
   std::size_t hand_over() noexcept;
@@ -98,6 +99,7 @@ class FaultThread {
   sync::Atomic<bool> stopping_{false};
   sync::Atomic<pid_t> id_{0};
   sync::Atomic<std::size_t> rings_{0};
+  sync::Clock::time_point spins_again_{};  // of the thread alone
   sync::Thread thread_;
 };
 

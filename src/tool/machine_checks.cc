@@ -154,7 +154,23 @@ Check huge_pages() {
                     "as root: echo madvise >/sys/kernel/mm/transparent_hugepage/enabled");
 }
 
+constexpr char kHaltPoll[] = "/sys/module/haltpoll/parameters/guest_halt_poll_ns";
+
+// Of virtual machines alone: there is no such file elsewhere.
+std::optional<Check> halt_poll() {
+  const std::string text = text_of_file(kHaltPoll);
+  if (text.empty()) return std::nullopt;
+  return make_check(
+      "this virtual machine's processors look for work before they halt", polls_before_halt(text),
+      "", "each request to a mount, and each fault of a mapping, may wait for a processor to wake",
+      fmt::format("as root: echo 200000 >{}", kHaltPoll));
+}
+
 }  // namespace
+
+bool polls_before_halt(std::string_view text) {
+  return text.find_first_of("123456789") != std::string_view::npos;
+}
 
 std::optional<std::pair<unsigned, unsigned>> kernel_release(std::string_view text) {
   unsigned major = 0;
@@ -194,6 +210,7 @@ std::vector<Check> machine_checks() {
   for (Check& check : userfault_checks()) checks.push_back(std::move(check));
   checks.push_back(open_files());
   checks.push_back(huge_pages());
+  if (std::optional<Check> check = halt_poll()) checks.push_back(std::move(*check));
   return checks;
 }
 

@@ -19,6 +19,9 @@ std::optional<std::pair<unsigned, unsigned>> kernel_release(std::string_view tex
 // Whether a line of fuse.conf's text is this word and no comment. Likewise.
 bool fuse_conf_has(std::string_view text, std::string_view word);
 
+// Whether guest_halt_poll_ns of the module haltpoll, as text, is not 0. Likewise.
+bool polls_before_halt(std::string_view text);
+
 }  // namespace quire::tool
 
 #endif  // QUIRE_TOOL_MACHINE_CHECKS_H_

@@ -28,6 +28,11 @@ TEST(MachineChecksTest, FuseConf) {
   EXPECT_FALSE(fuse_conf_has("", "user_allow_other"));
 }
 
+TEST(MachineChecksTest, HaltPoll) {
+  EXPECT_TRUE(polls_before_halt("200000\n"));
+  EXPECT_FALSE(polls_before_halt("0\n"));
+}
+
 TEST(MachineChecksTest, EveryNoSaysWhatHappensInsteadAndHowToAllowIt) {
   std::set<std::string> names;
   for (const Check& check : machine_checks()) {
