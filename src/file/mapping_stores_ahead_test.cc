@@ -15,7 +15,6 @@
 namespace quire::file {
 namespace {
 
-using map::load;
 using map::value;
 
 class MappingStoresAhead : public MappedFile {
