@@ -20,7 +20,7 @@ struct PlantedFault {
   std::optional<Locking> locking = std::nullopt;  // only then it does harm
 };
 
-inline constexpr std::array<PlantedFault, 37> kPlantedFaults = {{
+inline constexpr std::array<PlantedFault, 38> kPlantedFaults = {{
     {"skip-tail-zeroing", fault::Planted::kSkipTailZeroing, 10'000,
      "truncate leaves what was beyond the new end in the last page"},
     {"publish-size-first", fault::Planted::kPublishSizeFirst, 10'000,
@@ -82,6 +82,8 @@ inline constexpr std::array<PlantedFault, 37> kPlantedFaults = {{
      "writeback leaves a page that can be stored into without a fault"},
     {"first-view-alone", fault::Planted::kFirstViewAlone, 40'000,
      "of several mappings of a page only the first is told"},
+    {"second-view-early", fault::Planted::kSecondViewEarly, 25'000,
+     "a dirty page can be stored into through all mappings, also while it is written back"},
     {"skip-tail-settling", fault::Planted::kSkipTailSettling, 70'000,
      "what was stored behind the end of a file is in it when it grows"},
     {"skip-punch", fault::Planted::kSkipPunch, 10'000,

@@ -245,7 +245,7 @@ void Runner::sync(const Operation& op) {
       !world_.script().failed_own(StoreOp::kWrite) && !world_.script().failed_own(StoreOp::kSync),
       "sync hides an error");
   expect(!model(op).is_lost(range.first, range.last), "sync succeeds over lost pages");
-  world_.check_stored(handle.number, range.first, range.last, whole);
+  check_synced(handle.number, range.first, range.last, whole);
   model(op).synced(range.first, range.last);
 }
 

@@ -59,6 +59,11 @@ struct TestedHandle {
 struct TestedMapping {
   enum class Page : std::uint8_t { kUnmapped, kRead, kReadWrite };
 
+  bool shows(unsigned file, std::uint64_t page) const {
+    return mapping.is_mapped() && number == file && page >= first_page &&
+           page - first_page < pages.size() && pages[page - first_page] != Page::kUnmapped;
+  }
+
   Mapping mapping;
   unsigned number = 0;  // of the file
   std::uint64_t first_page = 0;
