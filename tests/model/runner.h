@@ -120,7 +120,7 @@ class Runner {
   void note_failed_syncs();
   void note_dropped(TestedFile& file);
   void note_change(TestedFile& file);
-  void check_stamps(TestedFile& file, const FileStat& now);
+  void check_stamps(TestedFile& file, const FileStat& now, bool watched);
   void expect(bool right, std::string_view what) const;
   TestedHandle& handle(const Operation& op) { return world_.handle(op.handle); }
   TestedMapping& mapping(const Operation& op) { return world_.mapping(op.mapping); }

@@ -129,6 +129,7 @@ void Runner::plan_meanwhile(unsigned file, std::uint64_t page, StoreOp at, std::
     plan.mapping = number_of;
     plan.page = page;
     plan.in_page = static_cast<std::size_t>(offset % kPageBytes);
+    plan.way = mapping.way;
     plan.address = mapping.mapping.data() + place * kPageBytes + plan.in_page;
     if (state == State::kReadWrite && !rng.one_in(3)) {
       plan.stored = pattern_bytes(rng.next(), 8);
@@ -179,6 +180,8 @@ void Runner::end_meanwhile() {
   if (stores) {
     note_stored(mapping, plan.page, false);
     file.model.store(offset, plan.stored);
+    // A sync may have written it and made it durable: it is not for certain newer.
+    if (is_sync(past_.back().operation.kind)) file.model.sync_tried();
     // It is there, for everybody.
     got.resize(plan.stored.size());
     const Access again = model::load(plan.address, got);
