@@ -212,11 +212,17 @@ std::error_code invalidate_pages(FilePages& pages, std::uint64_t first, std::uin
       error = sync::to_error(status);
       if (error) return false;
     }
-    // A sealed page stays as dirty as it is.
-    const bool dirty = value.dirty() && !fault::planted(fault::Planted::kDropDirtyOnInvalidate);
+    // A sealed page stays as dirty as it is, but for one that counts as dirty since a view watches it: out of sight it
+    // is clean, if nothing was stored.
+    const bool quiet = value.quiet();
+    bool dirty = value.dirty() && !quiet && !fault::planted(fault::Planted::kDropDirtyOnInvalidate);
     if (!dirty && used(pages, index, word)) {
       run.drop();
       error = wait_users(pages, index, word, limit, users_wait);
+    }
+    if (!error && quiet) {
+      pages.hide(index, 1);
+      dirty = word.load().dirty();
     }
     if (!error && !dirty) {
       run.add(index);
