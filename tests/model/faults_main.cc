@@ -143,6 +143,10 @@ int main(int argc, char** argv) {
     }
     if (!name.empty() && name != planted.name) continue;
     known = true;
+    if (planted.maps && model::World::maps_nothing()) {
+      fmt::print("{}: nothing can be mapped here\n", planted.name);
+      continue;
+    }
     good = is_caught(planted, seed, seeds) && good;
   }
   if (!known) fmt::print(stderr, "no fault is named {}\n", name);

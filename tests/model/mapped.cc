@@ -61,6 +61,12 @@ void Runner::map(const Operation& op) {
   if (watches && !world_.lets_stores_through()) {
     return expect(is(made.code(), std::errc::not_supported), "mapped what nobody would hear of");
   }
+  if (World::maps_nothing()) {
+    return expect(is(made.code(), std::errc::operation_not_permitted) ||
+                      is(made.code(), std::errc::permission_denied) ||
+                      is(made.code(), std::errc::function_not_supported),
+                  "mapped without userfaultfd(2)");
+  }
   if (pages_up_to(op.offset + op.length) > kMax / kPageBytes) {
     // No address space of the kernel's has the last page of the largest file.
     return expect(is(made.code(), std::errc::value_too_large) ||

@@ -1,8 +1,12 @@
 #include "model/world.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/userfaultfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -129,6 +133,15 @@ bool World::is_watched(unsigned file) const {
   return std::any_of(mappings_.begin(), mappings_.end(), [&](const TestedMapping& mapping) {
     return mapping.mapping.is_mapped() && mapping.number == file && mapping.way.async_stores;
   });
+}
+
+bool World::maps_nothing() {
+  static const bool refused = [] {
+    const long fd = ::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+    if (fd >= 0) ::close(static_cast<int>(fd));
+    return fd < 0;
+  }();
+  return refused;
 }
 
 bool World::lets_stores_through() const {

@@ -91,6 +91,8 @@ class World {
   TestedMapping& mapping(unsigned number) { return mappings_[number]; }
   // Stores through mappings of `file` may go unheard of.
   bool is_watched(unsigned file) const;
+  // The kernel refuses userfaultfd(2): nothing can be mapped.
+  static bool maps_nothing();
   // Mappings with async_stores are possible in this life of the cache.
   bool lets_stores_through() const;
   std::array<HandleView, kHandles> view() const;

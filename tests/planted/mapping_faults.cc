@@ -10,6 +10,7 @@
 #include "cache/test_pages.h"
 #include "fault/planted.h"
 #include "file/test_map_mid_fill.h"
+#include "map/test_faults.h"
 #include "quire/cache.h"
 #include "quire/error.h"
 #include "quire/mapping.h"
@@ -156,6 +157,7 @@ class TwoMappings {
 };
 
 TEST(MappingFaults, SecondViewEarly) {
+  if (map::userfault_refused()) GTEST_SKIP() << map::kUserfaultRefused;
   for (const Locking locking : kStrategies) {
     EXPECT_EQ(TwoMappings::after_the_copy(locking), 'b');
     EXPECT_EQ(TwoMappings::before_the_copy(locking, false), 'a');
@@ -168,6 +170,7 @@ TEST(MappingFaults, SecondViewEarly) {
 }
 
 TEST(MappingFaults, StoreListedLate) {
+  if (map::userfault_refused()) GTEST_SKIP() << map::kUserfaultRefused;
   for (const Locking locking : kStrategies) {
     EXPECT_FALSE(StoresAndSyncs::loses_the_store(locking));
     fault::plant(fault::Planted::kStoreListedLate);
@@ -178,6 +181,7 @@ TEST(MappingFaults, StoreListedLate) {
 }
 
 TEST(MappingFaults, ShowUnpinned) {
+  if (map::userfault_refused()) GTEST_SKIP() << map::kUserfaultRefused;
   EXPECT_FALSE(shows_a_page_mid_fill(Locking::kRange));
   fault::plant(fault::Planted::kShowUnpinned);
   EXPECT_TRUE(shows_a_page_mid_fill(Locking::kRange)) << "the fault goes unnoticed";
