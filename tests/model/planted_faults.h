@@ -98,7 +98,7 @@ inline constexpr std::array<PlantedFault, 38> kPlantedFaults = {{
     {"lose-a-faults-wake", fault::Planted::kLoseAFaultsWake, 1000,
      "a fault that waits is not woken", std::nullopt, true},
     {"lose-a-pages-wake", fault::Planted::kLoseAPagesWake, 40'000,
-     "who waits for a page is not woken"},
+     "who waits for a page is not woken", std::nullopt, true},
 }};
 
 }  // namespace quire::model
