@@ -4,6 +4,7 @@
 #include <span>
 
 #include "cache/hazard.h"
+#include "fault/planted.h"
 #include "sync/check.h"
 
 namespace quire::cache {
@@ -27,8 +28,10 @@ bool MoveTogether::take(std::uint64_t index) noexcept {
   if (word == nullptr || !memory.has_window(index)) return false;
   PageValue value = word->load();
   if (value.absent() || value.in_file() || !word->begin_move(value)) return false;
+  const bool read =
+      Hazards::named(pages_.key(index)) && !fault::planted(fault::Planted::kMoveWhileRead);
   // The memory does not become shorter over a page that is sealed.
-  if (!value.in_file() && index < memory.size_pages() && !Hazards::named(pages_.key(index))) {
+  if (!read && !value.in_file() && index < memory.size_pages()) {
     words_[index % words_.size()] = word;
     return true;
   }

@@ -87,6 +87,7 @@ enum class Planted : std::uint8_t {
   kComeBackInSight,
   kComeBackWithTail,
   kComeBackWhileRead,
+  kMoveWhileRead,
   kAroundOverBlock,
   kLoseAFaultsWake,
   kLoseAPagesWake,
