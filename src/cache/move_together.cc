@@ -27,7 +27,9 @@ bool MoveTogether::take(std::uint64_t index) noexcept {
   // To open a window takes memory: whoever wants the page for itself does that.
   if (word == nullptr || !memory.has_window(index)) return false;
   PageValue value = word->load();
-  if (value.absent() || value.in_file() || !word->begin_move(value)) return false;
+  if (value.absent() || value.in_file()) return false;
+  fault::meet_between();
+  if (!word->begin_move(value)) return false;
   const bool read =
       Hazards::named(pages_.key(index)) && !fault::planted(fault::Planted::kMoveWhileRead);
   // The memory does not become shorter over a page that is sealed.

@@ -5,13 +5,17 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <functional>
+#include <vector>
 
+#include "cache/hazard.h"
 #include "cache/move_together.h"
 #include "cache/seal.h"
 #include "cache/test_mapped_once.h"
 #include "cache/test_pages.h"
 #include "cache/writeback.h"
+#include "fault/planted.h"
 #include "sync/sim/sim_test.h"
 #include "sync/thread.h"
 
@@ -106,23 +110,73 @@ SIM_TEST(MoveTogetherSim, WhileOthersFault) {
   }
 }
 
-// Two faults at once, on neighbours: each page is moved once. Fails if take() does not look again, once it has the page,
-// whether it is there by now.
+// Two faults at once, on neighbours: each page is moved once. Fails if take() takes pages without a seal.
 SIM_TEST(MoveTogetherSim, WhileOthersMove) {
   for (const Locking locking : kBackStrategies) {
-    meets_moved(
-        locking,
-        [](MappedOnce& file) {
-          for (const std::uint64_t page : {4, 3, 1}) {
-            (void)MoveTogether(*file.pages).move(page, page, kBackPages - 1 - page);
-          }
-        },
-        's');
+    MappedOnce file(locking);
+    for (std::uint64_t page = 0; page < kBackPages; ++page) EXPECT_EQ(file.read(page), 'i');
+    map_with_window(file);
+    const auto faults = [&] {
+      for (std::uint64_t page = 0; page < kBackPages; ++page) {
+        (void)MoveTogether(*file.pages).move(page, 0, 1);
+      }
+    };
+    sync::Thread other = start_thread("other", faults);
+    faults();
+    other.join();
+    for (std::uint64_t page = 0; page < kBackPages; ++page) {
+      EXPECT_TRUE(file.value(page).in_file() && !file.value(page).sealed());
+      EXPECT_EQ(file.read(page), 'i') << page;
+    }
+  }
+}
+
+// Another fault moves the page just when this one has seen it in its frame. Fails if take() does not look again, once it
+// has the page: it would be copied from a frame that was lent.
+MappedOnce* moved_between = nullptr;
+SIM_TEST(MoveTogetherSim, WhatAnotherHasMovedIsLeftThere) {
+  MappedOnce file(Locking::kGate);
+  EXPECT_EQ(file.read(2), 'i');
+  map_with_window(file);
+  moved_between = &file;
+  fault::between = []() noexcept {
+    fault::between = nullptr;
+    EXPECT_EQ(MoveTogether(*moved_between->pages).move(2, 0, 0), 1u);
+  };
+  EXPECT_EQ(MoveTogether(*file.pages).move(2, 0, 0), 0u);
+  EXPECT_TRUE(file.value(2).in_file() && !file.value(2).sealed());
+  EXPECT_EQ(file.read(2), 'i');
+}
+
+// A page that is being copied is looked at, and left alone, when a third comes who waits for it meanwhile. Fails if take()
+// does not wake who came while it had the page.
+SIM_TEST(MoveTogetherSim, WhoComesWhileItLooksIsWoken) {
+  for (const Locking locking : kBackStrategies) {
+    MappedOnce file(locking);
+    EXPECT_EQ(file.read(2), 'i');
+    map_with_window(file);
+    bool ended = false;
+    sync::Thread third = start_thread("third", [&] {
+      until([&] { return ended || file.value(2).sealed(); });
+      EXPECT_EQ(file.read(2), 'i');
+    });
+    sync::Thread copies = start_thread("copies", [&] {
+      const Hazards::Guard guard(Hazards::slot_of_thread(), file.pages->key(2));
+      sync::Thread fault = start_thread("fault", [&] {
+        for (int i = 0; i < 4; ++i) EXPECT_EQ(MoveTogether(*file.pages).move(2, 0, 0), 0u);
+      });
+      fault.join();
+      ended = true;
+    });
+    copies.join();
+    third.join();
+    EXPECT_FALSE(file.value(2).in_file());
   }
 }
 
 // Eviction looks for all the memory: it passes the pages by, and is not left without an answer. Fails if let_go() tells
-// nobody that pages can be evicted again (note_evictable): whoever waits for memory sleeps for ever.
+// nobody that pages can be evicted again (note_evictable): whoever waits for memory sleeps for ever; and if the pages are let
+// go before their frames are lent, which may be somebody else's by then.
 SIM_TEST(MoveTogetherSim, WhileOthersEvict) {
   for (const Locking locking : kBackStrategies) {
     MappedOnce file(locking);
@@ -132,8 +186,19 @@ SIM_TEST(MoveTogetherSim, WhileOthersEvict) {
     sync::Thread other = start_thread("other", [&] {
       until([&] { return ended || file.value(2).sealed(); });
       Memory& memory = file.cache->memory();
-      FrameSet frames(memory);
-      EXPECT_EQ(memory.acquire(frames, memory.pool().frames(), {}), sync::WaitStatus::kReady);
+      FrameSet set(memory);
+      EXPECT_EQ(memory.acquire(set, memory.pool().frames(), {}), sync::WaitStatus::kReady);
+      std::vector<FrameNumber> frames;
+      while (set.size() > 0) {
+        frames.push_back(set.take());
+        memory.pool().note_used(frames.back());
+        std::memset(memory.pool().bytes(frames.back()), 'x', kBackPage);
+      }
+      until([&] { return ended; });
+      for (const FrameNumber frame : frames) {
+        EXPECT_EQ(static_cast<char>(*memory.pool().bytes(frame)), 'x') << "lent when it was free";
+        set.put(frame);
+      }
     });
     (void)MoveTogether(*file.pages).move(2, 2, 3);
     ended = true;
