@@ -140,11 +140,11 @@ void WriteRequest::io_done(std::error_code error, std::size_t bytes) noexcept {
 class Run final : public Views::Told {
  public:
   Run(std::shared_ptr<FlushJob> job, Buffer buffer, Sight sight)
-      : job_(std::move(job)),
-        buffer_(std::move(buffer)),
-        sight_(sight),
-        mapped_(job_->pages().has_memory()) {
-    pages_.reserve(job_->pages().cache().snapshots().buffer_bytes() / limits::kPageBytes);
+      : job_(std::move(job)), buffer_(std::move(buffer)), sight_(sight) {
+    // What comes after this may not fail for want of memory: pages are pinned.
+    const std::size_t most = job_->pages().cache().snapshots().buffer_bytes() / limits::kPageBytes;
+    pages_.reserve(most);
+    needless_.reserve(most);
   }
 
   // Takes the page behind those that are there. A writer may hold it; past the limit it is left out.
@@ -166,13 +166,14 @@ class Run final : public Views::Told {
   const std::shared_ptr<FlushJob> job_;
   const Buffer buffer_;
   const Sight sight_;
-  // Programs may be storing into pages: all stay pinned until no view lets anybody, and are copied then. Who
-  // would store for the first time since waits for the pin to go, so the copy is not torn.
-  const bool mapped_;
   std::size_t bytes_ = 0;
   std::vector<DirtyPage> pages_;
-  std::vector<bool>
-      needless_;        // of pages: its bytes are at the store. Empty unless some are watched
+  // Of pages_, from the first on: copied and let go, since nobody mapped the file when they were pinned. Into the rest
+  // programs may be storing: they stay pinned until no view lets anybody, and are copied then. Who would store for the
+  // first time since waits for the pin to go, so no copy is torn.
+  std::size_t copied_ = 0;
+  // Of pages_: its bytes are at the store. Empty unless some are watched.
+  std::vector<bool> needless_;
   bool heard_ = false;  // of stores
 };
 
@@ -194,8 +195,10 @@ sync::WaitStatus Run::append(const DirtyPage& page, const sync::WaitLimit& limit
       at + static_cast<std::size_t>(std::min<std::uint64_t>(size - begins, limits::kPageBytes));
   if (fault::planted(fault::Planted::kWriteWholeTail)) bytes_ = at + limits::kPageBytes;
   pages_.push_back(page);
-  if (!mapped_) copy(pages_.size() - 1);
-  if (!mapped_ || fault::planted(fault::Planted::kSnapshotUnpinned)) {
+  // Asked under the pin: whoever maps the file from here on, and stores, waits for the pin to go.
+  const bool copies_now = copied_ == pages_.size() - 1 && !pages.has_memory();
+  if (copies_now) copy(copied_++);
+  if (copies_now || fault::planted(fault::Planted::kSnapshotUnpinned)) {
     pages.wake(page.index, word.unpin());
   }
   return sync::WaitStatus::kReady;
@@ -212,10 +215,10 @@ void Run::unpin(std::size_t i) noexcept {
 }
 
 void Run::complete() noexcept {
-  if (!mapped_ || pages_.empty()) return;
+  if (copied_ == pages_.size()) return;
   ask();
   fault::meet_between();
-  for (std::size_t i = 0; i < pages_.size(); ++i) {
+  for (std::size_t i = copied_; i < pages_.size(); ++i) {
     const bool needless = !needless_.empty() && needless_[i];
     if (!needless) copy(i);
     unpin(i);
@@ -228,17 +231,20 @@ void Run::complete() noexcept {
 // From here on no store is missed: it is a fault, or those who asked next are told of it.
 void Run::ask() noexcept {
   FilePages& pages = job_->pages();
-  const std::uint64_t first = pages_.front().index;
+  const std::uint64_t first = pages_[copied_].index;
+  const std::size_t count = pages_.size() - copied_;
   bool watched = false;
-  for (std::size_t i = 0; i < pages_.size() && !watched; ++i) watched = word(i).load().watched();
+  for (std::size_t i = copied_; i < pages_.size() && !watched; ++i) {
+    watched = word(i).load().watched();
+  }
   if (watched && sight_ == Sight::kEnds) {
-    pages.views().hide(first, pages_.size());
+    pages.views().hide(first, count);
   } else if (!fault::planted(fault::Planted::kSkipProtect)) {
-    pages.views().protect(first, pages_.size());
+    pages.views().protect(first, count);
   }
   if (!watched) return;
   needless_.resize(pages_.size());
-  pages.views().ask(first, pages_.size(), *this);
+  pages.views().ask(first, count, *this);
   if (heard_) pages.note_heard();
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cache/test_pages.h"
+#include "cache/test_views.h"
 #include "sync/lock_rank.h"
 
 namespace quire::cache {
@@ -195,6 +196,58 @@ TEST(Writeback, AWriterAboutToLetGoIsWaitedForWithinTheLimit) {
   EXPECT_EQ(flush_all(*file.pages, 0, kAll, {sync::Clock::now(), {}}).error, Errc::kTimedOut);
   writer.finish(kPage);
   EXPECT_FALSE(flush_all(*file.pages, 0, kAll, {}).error);
+}
+
+// The first mapping comes, and stores, while a flush waits for a writer in the middle of its run: what is copied
+// afterwards is copied when no store goes through any more. Fails if Run asks whether the file is mapped before it has
+// the page pinned, when it is made say.
+TEST(Writeback, TheFirstMappingComesInTheMiddleOfARun) {
+  OneFile file(filled(4 * kPage, 'i'));
+  for (const std::uint64_t page : {0, 1, 2, 3}) ASSERT_FALSE(file.write(page, 'a'));
+  file.cache->flusher().stop();
+  // No buffer is free until page 1, taken by the flush, has its writer.
+  SnapshotPool& snapshots = file.cache->snapshots();
+  std::vector<std::byte*> buffers;
+  while (std::byte* const buffer = snapshots.try_acquire()) buffers.push_back(buffer);
+  const auto views = std::make_shared<TestViews>(4);
+  sync::Atomic<int> requests{0};
+  file.store->set_hook([&](const StoreRequest& request) {
+    if (request.op == StoreOp::kWrite) {
+      ++requests;
+      for (const std::uint64_t page : {1, 2, 3}) {
+        EXPECT_FALSE(views->stores(page)) << "copied while it was stored into: page " << page;
+      }
+    }
+    return StoreVerdict{};
+  });
+  sync::Thread flusher =
+      start_thread("flusher", [&] { EXPECT_FALSE(flush_all(*file.pages, 0, kAll, {}).error); });
+  until([&] { return file.value(3).state() == PageState::kWriteback; });
+  ASSERT_FALSE(file.cache->dirty().take(1, {}));
+  PageWrite writer(*file.pages);
+  ASSERT_FALSE(writer.begin(1, 0, kPage, {}));
+  sync::lock_rank::handed_over(sync::Rank::kPage, file.pages->find(1));
+  for (std::byte* const buffer : buffers) snapshots.release(buffer);
+  until([&] { return file.value(1).waiters(); });  // page 0 is copied
+
+  auto mapped = file.pages->begin_mapped(views);
+  ASSERT_TRUE(mapped.ok());
+  views->map(*file.pages);
+  for (const std::uint64_t page : {2, 3}) {
+    ASSERT_FALSE(views->answer_store(page));
+    *views->at(page, 0) = std::byte{'b'};
+  }
+  // As long as it may, the program goes on storing.
+  views->on_protect = [&](std::uint64_t first, std::uint64_t count) {
+    EXPECT_EQ(first, 1u);
+    EXPECT_EQ(count, 3u);
+    views->store_all(2, 'c');
+  };
+  writer.finish(kPage);
+  flusher.join();
+  EXPECT_EQ(requests.load(), 1);
+  EXPECT_EQ(file.stored().find_first_not_of('c', 2 * kPage), 3 * kPage);
+  views->unmap();
 }
 
 }  // namespace
