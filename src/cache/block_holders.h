@@ -4,11 +4,14 @@
 // that touches a mapping while it is called.
 //
 // Who calls: cuts, direct writes and whoever else calls the store with a Block, for the time in which their thread has
-// it, handed over or not; fills of files that are mapped, while they call the store; who answers faults asks.
+// it, handed over or not; fills of files that are mapped, while they call the store; who answers faults asks. The child
+// of a fork knows its own threads alone.
 #ifndef QUIRE_CACHE_BLOCK_HOLDERS_H_
 #define QUIRE_CACHE_BLOCK_HOLDERS_H_
 
 #include <sys/types.h>
+
+#include "sync/mutex.h"
 
 namespace quire::cache {
 
@@ -26,8 +29,11 @@ class BlockHolders {
   static bool holds(pid_t thread) noexcept;
 
  private:
+  friend struct BlockHoldersPeer;  // lets the tests hold the mutex
+
   static void enter() noexcept;
   static void leave() noexcept;
+  static sync::Mutex& mutex() noexcept;
 };
 
 }  // namespace quire::cache

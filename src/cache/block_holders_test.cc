@@ -3,6 +3,7 @@
 #include "cache/block_holders.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -13,6 +14,11 @@
 #include "sync/thread.h"
 
 namespace quire::cache {
+
+struct BlockHoldersPeer {
+  static sync::Mutex& mutex() { return BlockHolders::mutex(); }
+};
+
 namespace {
 
 TEST(BlockHolders, AThreadCountsWhileItHasABlock) {
@@ -70,6 +76,44 @@ TEST(BlockHolders, AThreadThatEndsTakesItsBlocksAlong) {
   end = true;
   holder.join();
   EXPECT_FALSE(BlockHolders::holds(other.load()));
+}
+
+// A thread forks that has had a block, while others have one or are in the list. Fails if it counts in the child by the
+// number that it has in the parent; if the parent's other threads count there; or, by SIGALRM, if the child takes the
+// mutex as it finds it.
+TEST(BlockHolders, TheChildOfAForkHasItsOwn) {
+  { const BlockHolders::Scope before; }
+  sync::Atomic<pid_t> other{0};
+  sync::Atomic<bool> end{false};
+  sync::Thread holder = start_thread("holder", [&] {
+    const BlockHolders::Scope scope;
+    other = ::gettid();
+    until([&] { return end.load(); });
+  });
+  until([&] { return other.load() != 0; });
+  pid_t child = -1;
+  {
+    sync::MutexLock held(BlockHoldersPeer::mutex());
+    child = ::fork();
+    if (child == 0) {
+      ::alarm(20);
+      int wrong = BlockHolders::holds(other.load()) ? 1 : 0;
+      {
+        const BlockHolders::Scope scope;
+        wrong += BlockHolders::holds(::gettid()) ? 0 : 2;
+      }
+      wrong += BlockHolders::holds(::gettid()) ? 4 : 0;
+      ::_exit(wrong);
+    }
+  }
+  ASSERT_GE(child, 0);
+  int status = -1;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status)) << "signal " << WTERMSIG(status);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_TRUE(BlockHolders::holds(other.load()));
+  end = true;
+  holder.join();
 }
 
 }  // namespace

@@ -1,11 +1,13 @@
 #include "file/bus_handler.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <ucontext.h>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <system_error>
 
 #include "quire/mapping.h"
@@ -19,6 +21,12 @@ using SignalAction = struct sigaction;
 
 sync::Mutex bus_mutex;
 bool bus_handled GUARDED_BY(bus_mutex) = false;
+
+// A fork may leave it locked.
+void renew_bus_mutex() {
+  new (&bus_mutex) sync::Mutex;
+}
+[[maybe_unused]] const int bus_knows_of_forks = ::pthread_atfork(nullptr, nullptr, renew_bus_mutex);
 
 // What was there before: as it was read first, and as the kernel gave it back.
 std::array<SignalAction, 2> bus_befores;
@@ -80,13 +88,24 @@ void on_sigbus(int signal, siginfo_t* info, void* context) noexcept {
 
 }  // namespace
 
+sync::Mutex& BusHandler::mutex() noexcept {
+  return bus_mutex;
+}
+
 Status BusHandler::install() {
   sync::MutexLock lock(bus_mutex);
   if (bus_handled) return {};
   const auto failed = [] {
     return Error(std::error_code(errno, std::generic_category()), "sigaction");
   };
-  if (::sigaction(SIGBUS, nullptr, &bus_befores[0]) != 0) return failed();
+  SignalAction there = {};
+  if (::sigaction(SIGBUS, nullptr, &there) != 0) return failed();
+  if ((there.sa_flags & SA_SIGINFO) != 0 && there.sa_sigaction == on_sigbus) {
+    // The process forked while another thread of the parent was here, and knows what was there before.
+    bus_handled = true;
+    return {};
+  }
+  bus_befores[0] = there;
   bus_before = &bus_befores[0];
   SignalAction action = {};
   action.sa_sigaction = on_sigbus;

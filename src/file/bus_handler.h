@@ -16,13 +16,15 @@
 // Who calls: map(), install(); the kernel the rest.
 //
 // Invariants:
-//  1. All signals but those that an access itself raises are blocked while it runs: a program's handler that accessed
-//     a mapping then, or left by longjmp, would find or leave locks held.
+//  1. All signals are blocked while it runs but those that the thread's own code raises (SIGSEGV, SIGILL, SIGFPE,
+//     SIGTRAP, SIGSYS, SIGABRT, another SIGBUS): a program's handler that accessed a mapping then, or left by longjmp,
+//     would find or leave locks held. So must none of those that another thread or process sends.
 //  2. What was there before is known before the kernel can call it.
 #ifndef QUIRE_FILE_BUS_HANDLER_H_
 #define QUIRE_FILE_BUS_HANDLER_H_
 
 #include "quire/result.h"
+#include "sync/mutex.h"
 
 namespace quire::file {
 
@@ -30,6 +32,11 @@ class BusHandler {
  public:
   // Does nothing from the second time on.
   static Status install();
+
+ private:
+  friend struct BusHandlerPeer;  // lets the tests hold the mutex
+
+  static sync::Mutex& mutex() noexcept;
 };
 
 }  // namespace quire::file
