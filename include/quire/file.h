@@ -268,8 +268,9 @@ class QUIRE_EXPORT File {
   // cache, and no IO. Errors: EACCES if the file is not open for reading, or not for writing while stores are to
   // change it; EINVAL for a length of 0 and an offset that is no multiple of limits::kPageBytes; EOVERFLOW past
   // limits::kFileSizeMaxBytes; ENOTSUP for a private writable mapping, and where the kernel cannot do it; ENOMEM,
-  // EMFILE, ENFILE; and where userfaultfd(2) is refused EPERM, EACCES or ENOSYS, with a text that says how
-  // to allow it.
+  // EMFILE, ENFILE; EFBIG where the file is longer than files of the process may be (RLIMIT_FSIZE, which counts for
+  // memory too); where userfaultfd(2) is refused EPERM, EACCES or ENOSYS, with a text that says how to allow it; and
+  // Errc::kTimedOut and Errc::kInterrupted, by `call`.
   Result<Mapping> map(std::uint64_t offset, std::uint64_t length, const MapOptions& options = {},
                       const CallOptions& call = {});
 

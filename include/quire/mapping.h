@@ -48,6 +48,8 @@
 //  - fork(): the child does not have the mappings, and an access there raises SIGSEGV. Nor may the child use a Mapping.
 //  - A system call of another library that keeps pages for itself, such as a registered buffer of io_uring or
 //    O_DIRECT into the mapping, may store into a page after it counts as clean. Use read() and write() of File.
+//  - A mapped file that grows beyond RLIMIT_FSIZE (`ulimit -f`) is mapped up to where it ended before: what lies behind
+//    raises SIGBUS (EFAULT), and the log says so. Reads and writes go on. map() of one so long fails (EFBIG).
 //  - Where faults of the kernel may not be answered (vm.unprivileged_userfaultfd = 0 and no right to do more), a
 //    system call that is given memory of a mapping which is not in sight fails with EFAULT. File's calls do not.
 //    `quire doctor` says so, and how to allow it.

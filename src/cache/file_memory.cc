@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "sync/check.h"
+#include "sync/resize_file.h"
 
 namespace quire::cache {
 namespace {
@@ -78,7 +79,7 @@ std::error_code FileMemory::open_windows(std::uint64_t first, std::uint64_t coun
 std::error_code FileMemory::resize(std::uint64_t size_pages) noexcept {
   if (size_pages == size_pages_.load()) return {};
   const std::uint64_t bytes = std::min(size_pages, kPagesMax) << limits::kPageShift;
-  if (::ftruncate(fd_, static_cast<off_t>(bytes)) != 0) return last_error();
+  if (const std::error_code error = sync::resize_file(fd_, bytes)) return error;
   size_pages_.store(size_pages);
   return {};
 }

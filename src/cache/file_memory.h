@@ -34,7 +34,7 @@ namespace quire::cache {
 
 class FileMemory {
  public:
-  // Errors: EMFILE, ENFILE, ENOMEM.
+  // Errors: EMFILE, ENFILE, ENOMEM; EFBIG where the process may not have files so long (RLIMIT_FSIZE).
   static Result<std::unique_ptr<FileMemory>> create(std::uint64_t size_pages);
   // REQUIRES: nobody looks at its windows any more. Mappings of others live on.
   ~FileMemory();
@@ -60,7 +60,7 @@ class FileMemory {
 
   std::uint64_t size_pages() const noexcept { return size_pages_.load(); }
   // Makes the memory so many pages long: what lies beyond is gone, here and in every mapping.
-  // ENOMEM when it grows. REQUIRES: the callers exclude each other.
+  // Errors: ENOMEM and EFBIG, when it grows. REQUIRES: the callers exclude each other.
   std::error_code resize(std::uint64_t size_pages) noexcept;
   // Makes pages that are not there, of zeros, by a system call for all of them. Errors: ENOMEM, some may be there then.
   // REQUIRES: they lie in the size, their windows are open, and nobody punches them meanwhile.
