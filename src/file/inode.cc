@@ -179,11 +179,14 @@ std::optional<ObjectStat> Inode::look_behind() {
 void Inode::adopt(const ObjectStat& stat) {
   note_cut();
   if (space_) space_->forget();
-  sync::MutexLock lock(mutex_);
-  stamps_ = {stat.atime, stat.mtime, stat.ctime};
-  changed_at_.store(kNoTick);
-  seen_ = stat;
-  ++looks_;
+  {
+    sync::MutexLock lock(mutex_);
+    stamps_ = {stat.atime, stat.mtime, stat.ctime};
+    changed_at_.store(kNoTick);
+    seen_ = stat;
+    ++looks_;
+  }
+  // It may have something for the program's log, whose threads may ask for stamps.
   set_size_bytes(stat.size_bytes);
 }
 
@@ -198,10 +201,12 @@ void Inode::set_stale(const ObjectStat& stat) {
 void Inode::mended(const ObjectStat& stat) {
   note_cut();
   if (space_) space_->forget();
-  sync::MutexLock lock(mutex_);
-  seen_ = stat;
-  ++looks_;
-  set_size_bytes(stat.size_bytes);
+  {
+    sync::MutexLock lock(mutex_);
+    seen_ = stat;
+    ++looks_;
+  }
+  set_size_bytes(stat.size_bytes);  // not under the mutex, as in adopt()
   broken_.store(false);
 }
 

@@ -1,13 +1,21 @@
 // Mappings where the process is at a limit: of memory, and of the kernel's mappings; and what they refuse.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "cache/test_pages.h"
+#include "cache/test_views.h"
+#include "cache/writeback.h"
+#include "file/bus_handler.h"
 #include "file/fork_guard.h"
 #include "file/mapping_table.h"
 #include "file/test_mapping.h"
@@ -17,6 +25,9 @@ namespace quire::file {
 
 struct FaultServicePeer {
   static sync::Mutex& mutex() { return FaultService::mutex_of_process(); }
+};
+struct BusHandlerPeer {
+  static sync::Mutex& mutex() { return BusHandler::mutex(); }
 };
 
 namespace {
@@ -164,17 +175,104 @@ TEST_P(MappingLimits, NothingIsBroughtInForStoresThatAreNotAllowed) {
   EXPECT_TRUE(other.close().ok());
 }
 
+// A page that is watched is written back, and there is no memory once it is pinned. Fails, by an end of the process, if
+// Run makes room for the answers only when it asks.
+TEST(MappingWithoutMemory, TheViewsAreAsked) {
+  cache::OneFile file(filled(4 * kPage, 'i'));
+  file.cache->flusher().stop();
+  const auto views = std::make_shared<cache::TestViews>(4);
+  auto mapped = file.pages->begin_mapped(views);
+  ASSERT_TRUE(mapped.ok());
+  views->map(*file.pages);
+  ASSERT_FALSE(file.write(1, 'a'));
+  views->answer_watched_load(1);
+  std::optional<NoMemory> none;
+  views->on_protect = [&](std::uint64_t, std::uint64_t) { none.emplace(); };
+  bool asked = false;
+  views->after_ask = [&] {
+    asked = none.has_value();
+    none.reset();
+  };
+  EXPECT_FALSE(cache::flush_all(*file.pages, 0, kLast, {}).error);
+  EXPECT_TRUE(asked);
+  EXPECT_EQ(file.stored().substr(kPage, kPage), std::string(kPage, 'a'));
+  views->unmap();
+}
+
+// RLIMIT_FSIZE, which is for memory files too. Each in a process of its own.
+class MappingFileLimit : public MappedFile {
+ protected:
+  static constexpr std::size_t kMost = 8;
+  // In a process that may have files of kMost pages.
+  static void limited(const std::function<bool()>& holds) {
+    const rlimit limit = {kMost * kPage, kMost * kPage};
+    if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) ::_exit(2);
+    ::alarm(20);
+    ::_exit(holds() ? 0 : 1);
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Strategies, MappingFileLimit, testing::Values(MappedAs{Locking::kRange}));
+
+// Fails, by SIGXFSZ, if the memory gets its size by a bare ftruncate(2).
+TEST_P(MappingFileLimit, EndsNoProcess) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto holds = [&] {
+    store_->poke("f", std::vector<std::byte>(2 * kMost * kPage, std::byte{'f'}));
+    store_->poke("g", std::vector<std::byte>(kMost * kPage, std::byte{'g'}));
+    file_ = cache_->open("f", kRw).value();
+    if (file_.map(0, kPage, {.access = MapAccess::kRead}).code() != std::errc::file_too_large) {
+      return false;
+    }
+    // One that grows past it.
+    file_ = cache_->open("g", kRw).value();
+    map(kMost + 1);
+    if (map::load(at(kMost - 1)) != map::value('g')) return false;
+    const std::vector<std::byte> page(kPage, std::byte{'w'});
+    if (file_.write(page, kMost * kPage).value() != kPage) return false;
+    return map::load(at(kMost)) == map::kBus && map::load(at(kMost - 1)) == map::value('g') &&
+           logged("memory for a mapped file");
+  };
+  EXPECT_EXIT(limited(holds), testing::ExitedWithCode(0), "");
+}
+
+// The file is longer, by another program, when it is opened once more. Fails, by SIGALRM, if adopt() has the stamps' mutex
+// while it gives the file its size: the program's log waits for a thread that asks for them.
+TEST_P(MappingFileLimit, IsLoggedUnderNoMutex) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  bool asked = false;
+  const auto holds = [&] {
+    store_->poke("g", std::vector<std::byte>(kMost * kPage, std::byte{'g'}));
+    file_ = File();
+    cache_.reset();
+    CacheOptions options;
+    options.memory_bytes = 8 << 20;
+    options.log = [&](LogLevel, std::string_view text) {
+      if (text.find("memory for a mapped file") == std::string_view::npos) return;
+      sync::Thread other = start_thread("other", [&] { asked = file_.stat().ok(); });
+      other.join();
+    };
+    cache_ = Cache::create(store_, options).value();
+    file_ = cache_->open("g", kRw).value();
+    map(1);
+    store_->poke("g", std::vector<std::byte>(2 * kMost * kPage, std::byte{'h'}));
+    File again = cache_->open("g", kRw).value();
+    return asked && again.stat().value().size_bytes == 2 * kMost * kPage;
+  };
+  EXPECT_EXIT(limited(holds), testing::ExitedWithCode(0), "");
+}
+
 // The process forks while a thread makes or ends a mapping. Fails, by SIGALRM, if the child takes the mutex of a thread
 // that it has not got.
 TEST_P(MappingLimits, AChildWaitsForNoThreadOfItsParents) {
   pid_t child = -1;
   {
     sync::MutexLock held(FaultServicePeer::mutex());
+    sync::MutexLock bus(BusHandlerPeer::mutex());
     child = ::fork();
     if (child == 0) {
       ::alarm(20);
       FaultService::refuse({});
-      ::_exit(0);
+      ::_exit(BusHandler::install().ok() ? 0 : 1);
     }
   }
   ASSERT_GE(child, 0);
