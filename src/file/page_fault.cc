@@ -179,6 +179,8 @@ PageFault::Next PageFault::look() noexcept {
       return fail(std::make_error_code(std::errc::bad_address));
     case map::Stop::kNoMemory:
       return fail(std::make_error_code(std::errc::not_enough_memory));
+    case map::Stop::kLost:
+      return fail(std::make_error_code(std::errc::io_error));
     case map::Stop::kUnsupported:
       // Without a way to show it for loads alone. Our own pins would be waited for.
       fill_.reset();
@@ -329,6 +331,8 @@ PageFault::Next PageFault::let_store() noexcept {
       return end({});
     case map::Stop::kNoMemory:
       return fail(std::make_error_code(std::errc::not_enough_memory));
+    case map::Stop::kLost:
+      return fail(std::make_error_code(std::errc::io_error));
     default:
       // Nothing was let through where it is unmapped: the access is repeated.
       return repeat();

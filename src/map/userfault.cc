@@ -15,6 +15,7 @@
 #include "map/userfault_abi.h"
 #include "quire/limits.h"
 #include "sync/check.h"
+#include "sync/resize_file.h"
 
 namespace quire::map {
 namespace {
@@ -62,8 +63,10 @@ Result<std::uint64_t> features_offered(Userfault::Origin origin) {
   return std::uint64_t{api.features};
 }
 
+}  // namespace
+
 // `moved` is what the kernel says of the bytes that it did, or an error.
-Done done(int error, std::int64_t moved, std::size_t wanted) {
+Done Userfault::done(int error, std::int64_t moved, std::size_t wanted) {
   const std::size_t bytes = moved > 0 ? static_cast<std::size_t>(moved) : 0;
   switch (error) {
     case 0:
@@ -81,12 +84,16 @@ Done done(int error, std::int64_t moved, std::size_t wanted) {
       return {bytes, Stop::kGone};
     case ENOMEM:
       return {bytes, Stop::kNoMemory};
+    case EIO:
+      return {bytes, Stop::kLost};
     default:
       break;
   }
   QUIRE_CHECK(!"userfaultfd answers with an error that it does not document");
   return {};
 }
+
+namespace {
 
 Fault fault_of(const uffd_msg& message) {
   const std::uint64_t flags = message.arg.pagefault.flags;
@@ -201,10 +208,11 @@ Status Userfault::negotiate(const Options& options, std::uint64_t offered) {
 }
 
 Result<bool> Userfault::resolves_protected() {
-  const auto failed = [](const char* what) { return Error(code_of(errno), what); };
-  if (::ftruncate(empty_file_, limits::kPageBytes) != 0) return failed("ftruncate of a memfd");
+  if (const std::error_code error = sync::resize_file(empty_file_, limits::kPageBytes)) {
+    return Error(error, "ftruncate of a memfd");
+  }
   void* const address = ::mmap(nullptr, limits::kPageBytes, PROT_READ, MAP_SHARED, empty_file_, 0);
-  if (address == MAP_FAILED) return failed("mmap of a memfd");
+  if (address == MAP_FAILED) return Error(code_of(errno), "mmap of a memfd");
   const std::span<std::byte> page(static_cast<std::byte*>(address), limits::kPageBytes);
   const Status enrolled = enroll(page);
   // Over a hole: a kernel that knows the mode says so (EFAULT), one that does not says EINVAL.
@@ -212,7 +220,9 @@ Result<bool> Userfault::resolves_protected() {
   const bool known = ::ioctl(fd_, UFFDIO_CONTINUE, &request) != 0 && errno == EFAULT;
   QUIRE_CHECK(::munmap(address, limits::kPageBytes) == 0);
   if (!enrolled) return enrolled.error();
-  if (::ftruncate(empty_file_, 0) != 0) return failed("ftruncate of a memfd");
+  if (const std::error_code error = sync::resize_file(empty_file_, 0)) {
+    return Error(error, "ftruncate of a memfd");
+  }
   return known;
 }
 

@@ -83,6 +83,7 @@ enum class Stop : std::uint8_t {
   kPastEnd,      // beyond the memfd's size
   kGone,         // not enrolled, not all in one enrolled mapping, or the process is ending
   kNoMemory,     // for page tables
+  kLost,         // the memfd's page cannot be had: its memory is broken, or could not be swapped in
   kUnsupported,  // see Feature; nothing was asked of the kernel
 };
 
@@ -161,7 +162,7 @@ class Userfault {
   Status leave(std::span<std::byte> range);
   // Makes translations to the memfd's pages. Grant::kLoads: a store faults again. Grant::kMarkedStores REQUIRES
   // store_marks(). Stops: kHole, kMapped, kPastEnd,
-  // kGone, kPartly, kNoMemory; kUnsupported for kLoads without Feature::kResolveProtected.
+  // kGone, kPartly, kNoMemory, kLost; kUnsupported for kLoads without Feature::kResolveProtected.
   Done resolve(std::span<std::byte> range, Grant grant, Wake wake = Wake::kYes);
   // Stores to the range fault from now on. Pages without a translation are marked too, which costs the page tables
   // for them; a later resolve() overrides the mark. Stops: kGone and kNoMemory; then any part may be done, and `bytes`
@@ -192,7 +193,10 @@ class Userfault {
   void view_gone() noexcept { views_.fetch_sub(1); }
 
  private:
+  friend struct UserfaultPeer;  // lets the tests say what the kernel answers
+
   Userfault(Origin origin, int fd) : origin_(origin), fd_(fd) {}
+  static Done done(int error, std::int64_t moved, std::size_t wanted);
   static constexpr std::size_t index(Call call) { return static_cast<std::size_t>(call); }
 
   Status negotiate(const Options& options, std::uint64_t offered);

@@ -19,6 +19,13 @@
 #include "map/view.h"
 
 namespace quire::map {
+
+struct UserfaultPeer {
+  static Done done(int error, std::int64_t moved, std::size_t wanted) {
+    return Userfault::done(error, moved, wanted);
+  }
+};
+
 namespace {
 
 using testing::HasSubstr;
@@ -398,6 +405,14 @@ TEST_F(UserfaultDeathTest, ViewsGoFirst) {
         userfault.reset();
       },
       "views_");
+}
+
+// A page with a memory error, or one that cannot be swapped in. Fails, by an abort, if that counts as an answer that the
+// kernel does not give.
+TEST(UserfaultAnswers, APageThatTheKernelHasLostIsNoReasonToEnd) {
+  EXPECT_EQ(UserfaultPeer::done(EIO, -EIO, 4 * kPage), upto(0, Stop::kLost));
+  EXPECT_EQ(UserfaultPeer::done(EAGAIN, 2 * kPage, 4 * kPage), upto(2, Stop::kPartly));
+  EXPECT_EQ(UserfaultPeer::done(0, 4 * kPage, 4 * kPage), kAll(4));
 }
 
 }  // namespace
