@@ -4,10 +4,12 @@
 #include <array>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "cache/block_holders.h"
 #include "fault/planted.h"
 #include "sync/check.h"
 #include "sync/mutex.h"
@@ -109,6 +111,9 @@ class WriteRequest final : public IoDone {
 void WriteRequest::submit(IoMode mode) noexcept {
   PageCache& cache = job_->pages().cache();
   cache.counters().write_requests.fetch_add(1);
+  // A store that accesses a mapping may come to wait for a cut, or for a credit, and that for this request.
+  std::optional<BlockHolders::Scope> scope;
+  if (job_->pages().has_memory()) scope.emplace();
   job_->pages().begin_request();
   cache.store().write(job_->pages().write_handle(), page_offset(pages_.front().index), {&piece_, 1},
                       mode, *this);

@@ -88,7 +88,9 @@ TEST_P(MappingWait, AFaultDoesNotWaitForWhomItKeepsWaiting) {
 
 // A store of the program's own that touches a mapping while it is called for a cut, or for what goes past the cache:
 // the access would wait for its own thread. So would one to a page that the store was called to read. Fails, by a hang,
-// without BlockHolders::Scope in CutCall::run(), write_piece(), write_and_invalidate() or FillRequest::submit().
+// without BlockHolders::Scope in CutCall::run(), write_piece(), write_and_invalidate() or FillRequest::submit(). Called to
+// write pages back it would wait for whoever waits for that: fails without it in WriteRequest::submit(), since the page
+// is read then as by any other thread.
 TEST_P(MappingWait, AStoreThatTouchesAMappingInACutGetsASignal) {
   struct Case {
     const char* name;
@@ -117,6 +119,12 @@ TEST_P(MappingWait, AStoreThatTouchesAMappingInACutGetsASignal) {
              std::byte byte{};
              EXPECT_TRUE(file_.read({&byte, 1}, 20 * kPage).ok());
            }},
+      Case{"writeback", StoreOp::kWrite,
+           [&] {
+             EXPECT_TRUE(file_.write_and_invalidate(0, 0).ok());
+             EXPECT_TRUE(file_.write(data, 5 * kPage).ok());
+             EXPECT_TRUE(file_.sync().ok());
+           }},
   };
   for (const Case& tried : cases) {
     SCOPED_TRACE(tried.name);
@@ -137,6 +145,30 @@ TEST_P(MappingWait, AStoreThatTouchesAMappingInACutGetsASignal) {
     // The thread is one like any other afterwards, and the page is there again.
     until([&] { return load(at(20)).signal == 0; });
   }
+}
+
+// Called to reserve space for a write it stores into another page of the MiB that the write has locked. Fails, by a hang,
+// without BlockHolders::Scope in ReserveCall::submit().
+TEST_P(MappingWait, AStoreThatTouchesAMappingAsItReservesGetsASignal) {
+  MemoryStoreOptions reserves;
+  reserves.reserves_space = true;
+  make(reserves, 0);
+  ASSERT_TRUE(file_.truncate(kPages * kPage).ok());
+  map(kPages);
+  std::optional<map::Outcome> touched;
+  store_->set_hook([&](const StoreRequest& request) {
+    if (request.op == StoreOp::kReserve && !touched) {
+      touched.emplace();
+      *touched = map::store(at(32), 'x');
+    }
+    return StoreVerdict{};
+  });
+  EXPECT_TRUE(file_.write(filled(kPage, 'w'), 8 * kPage).ok());
+  store_->set_hook({});
+  ASSERT_TRUE(touched);
+  EXPECT_EQ(*touched, kBus);
+  EXPECT_EQ(map_->last_error(), std::errc::resource_deadlock_would_occur);
+  until([&] { return map::store(at(32), 'x').signal == 0; });
 }
 
 // A file shrinks and grows all the time under those who access its end. What is there when the file has grown can be

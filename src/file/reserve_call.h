@@ -7,9 +7,11 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 
+#include "cache/block_holders.h"
 #include "file/inode.h"
 #include "file/store_call.h"
 #include "quire/store.h"
@@ -24,6 +26,9 @@ class ReserveCall : public StoreCall {
       : StoreCall(inode), inode_(inode), owner_(std::move(owner)), request_(request) {}
 
   void submit(IoMode mode) noexcept {
+    // A store that accesses a mapping of these pages may come to wait for the write range.
+    std::optional<cache::BlockHolders::Scope> scope;
+    if (inode_->has_memory()) scope.emplace();
     inode_->cache().store().reserve_pages(inode_->write_handle(), request_, mode, *this);
   }
 
