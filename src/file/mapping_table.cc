@@ -104,6 +104,7 @@ bool MappingTable::remove(Bytes bytes, const MappedMemory* memory) noexcept {
     const Ranges* const old = ranges_.load();
     if (old == nullptr) return true;
     auto ranges = std::make_unique<Ranges>();
+    ranges->reserve(old->size() + 1);  // of one range two parts may stay
     for (const Entry& entry : *old) {
       if (entry.gone.load()) continue;
       const MappedRange& range = entry.range;

@@ -248,6 +248,21 @@ TEST_F(Table, WholeRangesGoWithoutMemory) {
   EXPECT_TRUE(table_.empty());
 }
 
+// Of many, whatever there is of them. Fails if remove() makes the new array longer step by step, as it copies.
+TEST_F(Table, AChangeTakesMemoryOnce) {
+  constexpr std::size_t kMany = 1000;
+  for (std::size_t page = 0; page < kPages; page += 2) add(page, 1, 1, page);
+  add(1, 1, 2, 0);
+  const auto needs = [&](auto&& act) {
+    const NoMemory counting(kMany);
+    act();
+    return kMany - NoMemory::left();
+  };
+  EXPECT_EQ(needs([&] { table_.remove(pages(1, 1)); }), 2u) << "the array, and what it holds";
+  EXPECT_EQ(needs([&] { add(1, 1, 2, 0); }), 2u);
+  table_.remove(pages(0, kPages));
+}
+
 // Lookers beside those who add and remove: what stays is found all the time. Fails (under ThreadSanitizer and
 // AddressSanitizer) if replace() does not wait for those who look.
 TEST_F(Table, LookersBesideChanges) {
