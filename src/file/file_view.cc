@@ -210,7 +210,7 @@ std::size_t FileView::stores_ahead(std::uint64_t page) noexcept {
 
 void FileView::hold_ahead(std::uint64_t first, std::size_t pages_max,
                           cache::WriteRun& run) noexcept {
-  if (pages_max == 0 || !view_->allows(place(first), pages_max, map::Access::kReadWrite)) return;
+  if (pages_max == 0 || !view_->lets_store(place(first), pages_max)) return;
   cache::DirtyBudget& credits = inode_->cache().dirty();
   if (!credits.try_take(pages_max)) return;
   run.try_begin(first, pages_max);
@@ -345,7 +345,7 @@ MappedMemory::Copied FileView::store(std::span<std::byte> part, std::span<const 
       part,
       [&](std::uint64_t page, std::size_t in_page, std::size_t at,
           std::size_t bytes) -> std::error_code {
-        if (!view_->lets_store(place(page))) return std::make_error_code(std::errc::bad_address);
+        if (!view_->lets_store(place(page), 1)) return std::make_error_code(std::errc::bad_address);
         const auto awaited = std::make_shared<PageFault::Awaited>(in_page, from.subspan(at, bytes));
         std::error_code error = PageFault::want(service(), shared_from_this(), page, true, awaited);
         if (!error) error = awaited->wait(limit);

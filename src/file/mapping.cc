@@ -330,7 +330,7 @@ Status Mapping::populate(std::size_t offset, std::size_t length, MapAccess acces
   if (stores && impl_->most() != MapAccess::kReadWrite) {
     return failed(std::make_error_code(std::errc::not_supported));
   }
-  if (stores && !impl_->view().view().allows(part->first, part->count, map::Access::kReadWrite)) {
+  if (stores && !impl_->view().view().lets_store(part->first, part->count)) {
     return failed(std::make_error_code(std::errc::permission_denied));
   }
   std::uint64_t first = impl_->page(part->first);

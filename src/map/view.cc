@@ -172,15 +172,6 @@ std::size_t View::mapped_pages() const {
   return mapped;
 }
 
-bool View::allows(std::size_t first, std::size_t count, Access access) const {
-  const Shared lock(*this);
-  bool allowed = true;
-  for_each(
-      first, count, [&](const State& state) { return state.mapped && state.access < access; },
-      [&](const Run&) { allowed = false; });
-  return allowed;
-}
-
 std::optional<std::size_t> View::page_of(const std::byte* address) const {
   // As numbers: pointers into different objects have no order.
   const std::uintptr_t distance =
@@ -189,10 +180,14 @@ std::optional<std::size_t> View::page_of(const std::byte* address) const {
   return distance / kPage;
 }
 
-bool View::lets_store(std::size_t page) const {
+bool View::lets_store(std::size_t first, std::size_t count) const {
   const Shared lock(*this);
-  const State state = runs_.at(page).state;
-  return state.mapped && state.access == Access::kReadWrite;
+  bool lets = true;
+  for_each(
+      first, count,
+      [](const State& state) { return !state.mapped || state.access != Access::kReadWrite; },
+      [&](const Run&) { lets = false; });
+  return lets;
 }
 
 Done View::resolve(std::size_t first, std::size_t count, Grant grant) {
