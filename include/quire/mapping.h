@@ -7,9 +7,9 @@
 //   map->sync();                            // durable
 //
 // How. The first access to a page, and the first store to it since it was last written back, is a page fault that the
-// library answers (userfaultfd(2)), on one thread of its own for all mappings of the process, "quire-fault". While
-// that takes, the accessing thread sleeps: for the store, for memory, for a cut of the range. A thread of the program
-// that is suspended, or is stopped by a debugger, holds nobody up.
+// library answers (userfaultfd(2)), on a thread of its own, "quire-fault": one for all mappings of the process that are
+// made with the same of in_thread and async_stores. While that takes, the accessing thread sleeps: for the store, for
+// memory, for a cut of the range. A thread of the program that is suspended, or is stopped by a debugger, holds nobody up.
 //
 // What cannot be had raises SIGBUS at the access, in the thread that made it, as with mmap(2): beyond the last page of
 // the file; a page that the store cannot read (EIO); a first store for which the store has no space (ENOSPC), or that
@@ -53,8 +53,10 @@
 //  - Where faults of the kernel may not be answered (vm.unprivileged_userfaultfd = 0 and no right to do more), a
 //    system call that is given memory of a mapping which is not in sight fails with EFAULT. File's calls do not.
 //    `quire doctor` says so, and how to allow it.
-//  - A store that a program brings along (store.h) must not access mappings while it is called for a cut or a direct
-//    write, nor mappings of the same file while it is called to read: such an access fails (EDEADLK).
+//  - A store that a program brings along (store.h) must not access mappings of files of a cache that it serves before it
+//    has answered what it was called for. Where the access would have to wait it fails (EDEADLK) in the thread that was
+//    called for a cut or a direct write, or to read, write or reserve pages of a file that is mapped; elsewhere it may
+//    wait for ever.
 //
 // In the accessing thread. A mapping made with MapOptions::in_thread needs no other thread for a load of what is cached:
 // the kernel raises SIGBUS at the access, and the library's handler brings the page into sight there. What has to wait

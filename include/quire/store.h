@@ -9,6 +9,9 @@
 // IoDone::io_done, from any thread, possibly before the call returns. A store may keep the calling
 // thread busy with the request only if the caller passed IoMode::kWait.
 //
+// A store must not access mappings (mapping.h) of files of a cache that it serves before it has answered, in the
+// calling thread or in one of its own: the access may wait for that answer.
+//
 // Rules that a store keeps, and the conformance suite checks:
 //  1. io_done is called exactly once for each request, with no lock of the store held.
 //  2. A read sees every write that completed before it was submitted. Requests in flight together

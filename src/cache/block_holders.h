@@ -1,11 +1,11 @@
 // BlockHolders: which threads are at work under a Block (cache_lock.h) at this moment: they cut, or write past the
-// cache; or under pages that they have asked the store to fill. A page fault of such a thread would wait for its own
-// thread; whoever answers faults fails it instead. That is a bug of whoever faults: a store of a program's own, say,
-// that touches a mapping while it is called.
+// cache; or have the store fill pages, write them back, or take space for them. A page fault of such a thread might
+// wait for its own thread; whoever answers faults fails it instead. That is a bug of whoever faults: a store of a
+// program's own, say, that touches a mapping while it is called.
 //
 // Who calls: cuts, direct writes and whoever else calls the store with a Block, for the time in which their thread has
-// it, handed over or not; fills of files that are mapped, while they call the store; who answers faults asks. The child
-// of a fork knows its own threads alone.
+// it, handed over or not; fills, writeback and reservations of files that are mapped, while they call the store; who
+// answers faults asks. The child of a fork knows its own threads alone.
 #ifndef QUIRE_CACHE_BLOCK_HOLDERS_H_
 #define QUIRE_CACHE_BLOCK_HOLDERS_H_
 

@@ -73,8 +73,8 @@
 // Invariants:
 //  1. A page that is sealed or being written takes no new pin; whoever wants one waits for the
 //     page. So a writer is preferred to readers that come after it.
-//  2. Bytes of a frame change only in `filling`, or under `writing` when no pin and no hazard slot
-//     is left. So every read of one page is untorn.
+//  2. The engine changes bytes only in `filling`, or under `writing` when no pin and no hazard slot is left: a read of
+//     one page is untorn, unless a view lets programs store into it (views.h). Those change them when they like.
 //  3. The frame number changes only between absent and filling; so does `in file`, but that a page that is sealed or
 //     being written may go over to the file's memory, and back.
 //  4. `sealed` and `writing` exclude each other, and sealed pages are clean or dirty: a sealer

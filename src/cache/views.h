@@ -1,6 +1,6 @@
 // Views: the mappings through which programs see the pages of one file, as the engine sees them. It takes pages
-// out of their sight before it changes or forgets them; to bring a page into sight is the business of whoever
-// answers the fault (the engine's page words say when that may be).
+// out of their sight before it changes or forgets them, by hide() or by punching them out of the file's memory; to
+// bring one into sight is the business of whoever answers the fault (the engine's page words say when that may be).
 //
 // Who calls: the engine, under a seal, a pin or whatever else keeps the pages from coming into sight again until
 // what it is about has happened. Must not wait for anybody who touches a mapping.

@@ -4,13 +4,15 @@
 // by side into a snapshot buffer and sends each run as one request. Requests complete in any order and
 // thread: their pages become clean, or dirty again if they were rewritten meanwhile or the request
 // failed. Of a run in which pages are watched (views.h) only those are sent that must be written, the views having been
-// asked while all of it is pinned: one request for each run of them, through the same buffer. A failed page keeps its place and age on the list, its bytes in the cache, and its credit.
+// asked while all of it is pinned: one request for each run of them, through the same buffer. A failed page keeps its
+// place and age on the list, its bytes in the cache, and its credit.
 //
 // Who calls: the flusher's thread, sync, close, and writers with O_SYNC; under no gate and with no page
 // held. Any number of flushes run on one file at once: a page is in one of them at most.
 //
 // Invariants:
-//  1. Only the bytes that lie in the file are written: the size is read after the page was copied.
+//  1. Only the bytes that lie in the file are written: its size is read under the pin with which the page is copied, so
+//     that nobody cuts it in between.
 //  2. A page under writeback is not dropped, moved or written a second time before its request ended.
 //  3. Nothing here waits past its limit, neither for a buffer nor for a writer who holds a page. A page
 //     that was taken and could not be sent by then is on the list again. What was sent goes on alone.

@@ -146,7 +146,7 @@ void FaultService::note_failed(const std::shared_ptr<FileView>& view) noexcept {
   try {
     failed_[view.get()] = view;
   } catch (const std::bad_alloc&) {
-    // It fails until somebody asks for it by Mapping::advise().
+    // It fails until somebody else has the page, or another page of the view fails.
   }
 }
 

@@ -25,7 +25,8 @@
 // Block (block_holders.h), or by the service's own, fails at once with EDEADLK.
 //
 // Invariants:
-//  1. It holds nothing while it waits but its Operation, its credit, and the page that it waits to have for itself.
+//  1. While it waits it holds its Operation, its credit, and the page that it waits to have for itself; and while the
+//     store is asked, the write range of the page's chunk (parked_reserve.h), or the pages that are read (ParkedFill).
 //  2. A store is let through only while the page is held (`writing`), and the page is dirty when it is let go.
 //  3. It ends by itself, and deletes itself. Each access is answered: it goes through, gets a signal, or is repeated.
 #ifndef QUIRE_FILE_PAGE_FAULT_H_

@@ -100,7 +100,8 @@ class View {
   // Stores go through without a fault. Constant.
   bool watches() const noexcept { return userfault_.store_marks() != nullptr; }
   // Which of the pages are mapped here; and which may have been stored into since this was last asked, or since
-  // resolve(), closed ones too: by zap() and close_off() nothing is forgotten. REQUIRES: watches(), and StoreMarks::kPagesMax pages at most.
+  // resolve(), closed ones too: by zap() and close_off() nothing is forgotten. REQUIRES: watches(), and
+  // StoreMarks::kPagesMax pages at most.
   struct Stored {
     StoreMarks::Pages mapped;
     StoreMarks::Pages stored;
