@@ -170,6 +170,35 @@ TEST_P(MappingWait, WhatHasGrownAgainIsThere) {
   EXPECT_EQ(wrong, 0u) << map_->last_error().message();
 }
 
+// A fault that is read when the access is over: a signal's handler has left it, the mapping is gone, and at its address
+// is one that is answered in another way. Fails if FaultService::fault() does not look whose view it has found: the
+// fault waits for the store, posts to its service when that answers, and nothing keeps the service till then.
+TEST_P(MappingWait, AStaleFaultIsNotAnsweredForAnotherService) {
+  struct Stale final : map::Posted {
+    void run() noexcept override {
+      service->fault(
+          {.page = page, .kind = map::Fault::Kind::kMissing, .store = false, .thread = 0});
+      done = true;
+    }
+    FaultService* service = nullptr;
+    std::byte* page = nullptr;
+    sync::Atomic<bool> done{false};
+  };
+  const auto other = FaultService::of_process({.in_thread = !GetParam().in_thread}).value();
+  store_->set_hook(when(StoreOp::kRead, held()));
+  Stale stale;
+  stale.service = &*other;
+  stale.page = at(20);
+  other->post(stale);
+  until([&] { return stale.done.load(); });
+  EXPECT_EQ(other->under_way(), 0u);
+  EXPECT_EQ(store_->held(), 0u);
+  store_->set_hook({});
+  store_->release_held();
+  until([&] { return other->under_way() == 0; });
+  EXPECT_EQ(load(at(20)), value('i'));
+}
+
 // Fails, where memory that was freed is filled (GLIBC_TUNABLES=glibc.malloc.perturb=165) or AddressSanitizer looks, if
 // ~Mapping() uses what unmap() has freed.
 TEST_P(MappingWait, AnErrorOfTheLastUnmapIsLogged) {
