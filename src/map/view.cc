@@ -348,19 +348,36 @@ Status View::restore(const Run& run) {
   return no_memory();
 }
 
+View::Changed View::change_protection(const Run& run, int to) noexcept {
+  const std::span<std::byte> range = bytes(run.first, run.count);
+  userfault_.count(Call::kAccess);
+  if (::mprotect(range.data(), range.size(), to) == 0) return Changed::kAll;
+  // The kernel does one of its mappings after the other, and may have come to some. What has been joined by that has
+  // left room for being parted again, unless another thread was faster.
+  const int from = protection(run.state.access);
+  return ::mprotect(range.data(), range.size(), from) == 0 ? Changed::kNone : Changed::kSome;
+}
+
 Status View::set_access(std::size_t first, std::size_t count, Access access) {
   const Alone lock(*this);
   return for_each_change(
-      first, count, [&](const State& state) { return state.mapped && state.access != access; },
+      // Whatever they have: of some it may be unknown, see below.
+      first, count, [](const State& state) { return state.mapped; },
       [&](const Run& run) -> Status {
-        const std::span<std::byte> range = bytes(run.first, run.count);
+        const bool grants = run.state.access < access;
         // Where stores were not barred because none could go through.
-        if (access == Access::kReadWrite && !userfault_.has(Feature::kResolveProtected)) {
-          drop_translations(range);
+        if (grants && !userfault_.has(Feature::kResolveProtected)) {
+          drop_translations(bytes(run.first, run.count));
         }
-        userfault_.count(Call::kAccess);
-        if (::mprotect(range.data(), range.size(), protection(access)) != 0) return no_memory();
-        return {};
+        const Changed changed = change_protection(run, protection(access));
+        if (changed == Changed::kAll) return {};
+        if (grants && changed == Changed::kSome) {
+          // Stores are asked about from now on as if all of it might be stored into.
+          State state = run.state;
+          state.access = access;
+          runs_.assign(run.first, run.count, state);
+        }
+        return no_memory();
       },
       [&](State& state) { state.access = access; });
 }
@@ -371,11 +388,11 @@ Status View::close_off(std::size_t first, std::size_t* count) {
   Status status = for_each_change(
       first, *count, [](const State& state) { return state.mapped; },
       [&](const Run& run) -> Status {
-        const std::span<std::byte> range = bytes(run.first, run.count);
-        userfault_.count(Call::kAccess);
-        if (::mprotect(range.data(), range.size(), PROT_NONE) != 0) return no_memory();
+        const Changed changed = change_protection(run, PROT_NONE);
+        // Some of it may be closed to who waits: he must not wait for ever.
+        if (changed != Changed::kNone) userfault_.wake(bytes(run.first, run.count));
+        if (changed != Changed::kAll) return no_memory();
         closed = run.end() - first;
-        userfault_.wake(range);
         return {};
       },
       [](State& state) {
