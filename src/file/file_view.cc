@@ -270,7 +270,9 @@ MappedMemory::Copied FileView::store(std::span<std::byte> part, std::span<const 
       part,
       [&](std::uint64_t page, std::size_t in_page, std::size_t at,
           std::size_t bytes) -> std::error_code {
-        if (!view_->lets_store(place(page))) return std::make_error_code(std::errc::bad_address);
+        if (!view_->allows(place(page), 1, map::Access::kReadWrite)) {
+          return std::make_error_code(std::errc::bad_address);
+        }
         const auto awaited = std::make_shared<PageFault::Awaited>(in_page, from.subspan(at, bytes));
         std::error_code error = PageFault::want(service(), shared_from_this(), page, true, awaited);
         if (!error) error = awaited->wait(limit);

@@ -238,6 +238,27 @@ TEST_P(MappingLimits, NothingIsBroughtInForStoresThatAreNotAllowed) {
   EXPECT_TRUE(other.close().ok());
 }
 
+// As MADV_POPULATE_READ and MADV_POPULATE_WRITE. Fails if pages become dirty, and the file is stamped, where nothing is
+// mapped.
+TEST_P(MappingLimits, NothingIsBroughtInThatIsUnmapped) {
+  ASSERT_TRUE(file_.write(std::vector<std::byte>(8 * kPage, std::byte{'f'}), 0).ok());
+  ASSERT_TRUE(file_.sync().ok());
+  const TimeSpec before{.seconds = 1000, .nanoseconds = 0};
+  map(8);
+  ASSERT_TRUE(map_->unmap(2 * kPage, 4 * kPage).ok());
+  ASSERT_TRUE(file_.set_times(nullptr, &before).ok());
+  for (const MapAccess access : {MapAccess::kRead, MapAccess::kReadWrite}) {
+    EXPECT_EQ(map_->populate(2 * kPage, 4 * kPage, access).code(), std::errc::not_enough_memory);
+    EXPECT_EQ(map_->populate(0, 0, access).code(), std::errc::not_enough_memory);
+    EXPECT_EQ(map_->populate(5 * kPage, 2 * kPage, access).code(), std::errc::not_enough_memory);
+  }
+  EXPECT_EQ(cache_->stats().dirty_pages, 0u);
+  EXPECT_EQ(file_.stat()->mtime.seconds, before.seconds);
+  EXPECT_TRUE(map_->populate(0, 2 * kPage, MapAccess::kReadWrite).ok());
+  EXPECT_TRUE(map_->populate(6 * kPage, 0, MapAccess::kRead).ok());
+  EXPECT_EQ(cache_->stats().dirty_pages, 2u);
+}
+
 // The process forks while a thread makes or ends a mapping. Fails, by SIGALRM, if the child takes the mutex of a thread
 // that it has not got.
 TEST_P(MappingLimits, AChildWaitsForNoThreadOfItsParents) {

@@ -176,7 +176,7 @@ bool View::allows(std::size_t first, std::size_t count, Access access) const {
   const Shared lock(*this);
   bool allowed = true;
   for_each(
-      first, count, [&](const State& state) { return state.mapped && state.access < access; },
+      first, count, [&](const State& state) { return !state.mapped || state.access < access; },
       [&](const Run&) { allowed = false; });
   return allowed;
 }
@@ -187,12 +187,6 @@ std::optional<std::size_t> View::page_of(const std::byte* address) const {
       reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(memory_.data());
   if (distance >= memory_.size()) return std::nullopt;
   return distance / kPage;
-}
-
-bool View::lets_store(std::size_t page) const {
-  const Shared lock(*this);
-  const State state = runs_.at(page).state;
-  return state.mapped && state.access == Access::kReadWrite;
 }
 
 Done View::resolve(std::size_t first, std::size_t count, Grant grant) {

@@ -79,13 +79,10 @@ class View {
   std::size_t pages() const { return memory_.size() / limits::kPageBytes; }
   // How many of them are mapped still, and not closed off.
   std::size_t mapped_pages() const;
-  // All that is mapped of the range has at least that access.
+  // All of the range is mapped, and the program may access it so, as far as set_access() says.
   bool allows(std::size_t first, std::size_t count, Access access) const;
   // The page that the address is in, if it is in this view.
   std::optional<std::size_t> page_of(const std::byte* address) const;
-
-  // The program may store into the page, as far as set_access() says.
-  bool lets_store(std::size_t page) const;
 
   // All ranges of pages: not empty, and in the view. Unmapped parts of them are passed over, but by resolve().
 

@@ -423,9 +423,12 @@ TEST_P(ViewTest, WhatIsClosedOffIsNobodysUntilItIsUnmapped) {
   EXPECT_TRUE(view_->fail(4, 4).ok());
   EXPECT_TRUE(view_->clear_failed(0, kPages).ok());
   EXPECT_TRUE(view_->set_access(0, kPages, Access::kRead).ok());
-  EXPECT_FALSE(view_->allows(0, kPages, Access::kReadWrite));
+  EXPECT_FALSE(view_->allows(0, 4, Access::kReadWrite));
+  EXPECT_TRUE(view_->allows(0, 4, Access::kRead));
+  EXPECT_FALSE(view_->allows(0, kPages, Access::kRead));
   EXPECT_TRUE(view_->set_access(0, kPages, Access::kReadWrite).ok());
-  EXPECT_TRUE(view_->allows(0, kPages, Access::kReadWrite));
+  EXPECT_TRUE(view_->allows(0, 4, Access::kReadWrite));
+  EXPECT_FALSE(view_->allows(7, 2, Access::kReadWrite));
   for (std::size_t i = 4; i < 8; ++i) {
     EXPECT_EQ(Accessor::loads(page(i))->outcome(), kSegv) << i;
     unsigned char there = 0;
