@@ -147,7 +147,7 @@ void FaultService::note_failed(const std::shared_ptr<FileView>& view) noexcept {
   try {
     failed_[view.get()] = view;
   } catch (const std::bad_alloc&) {
-    // It fails until somebody asks for it by Mapping::advise().
+    // It fails until another page of the view does, File has copied something there, or it is unmapped.
   }
 }
 
