@@ -42,6 +42,8 @@ inline constexpr std::size_t kMapWindowBytes = std::size_t{1} << 30;
 inline constexpr std::size_t kFaultAroundPages = 16;
 // ... and, where a program accesses page after page, so many at most that come next.
 inline constexpr std::size_t kFaultAheadPagesMax = 128;
+// A first store lets no more than so many pages through that come next, where a program stores into page after page.
+inline constexpr std::size_t kStoresAheadPagesMax = 64;
 // Pages that are brought into sight by one system call at most.
 inline constexpr std::size_t kShowPagesMax = 64;
 // The thread that answers such accesses looks for the next one for so long, before it sleeps.

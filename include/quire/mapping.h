@@ -21,6 +21,11 @@
 //
 // Time stamps: a first store sets mtime and ctime, as a write does; a load sets nothing.
 //
+// Page after page. Where loads or stores go from one page to the next, pages that come next are made accessible with the
+// one that was accessed: at most limits::kFaultAheadPagesMax for loads; for stores no more than were stored into
+// before, and at most limits::kStoresAheadPagesMax. Those count as dirty: they are written back whether they are stored into
+// or not, and set no time stamps of their own. Advice::kRandom turns both off.
+//
 // Stores without faults. With MapOptions::async_stores the kernel lets stores to pages in sight through by itself, and
 // tells which pages were stored into when writeback asks. For programs that store into the same pages again and again
 // and sync often: a page then takes one fault, and not one after each sync. No store is lost, and what was not stored
@@ -111,7 +116,7 @@ class QUIRE_EXPORT Mapping {
   // As msync(2) with MS_SYNC: File::sync_range() of what the range shows. Errors: that one's.
   Status sync(std::size_t offset = 0, std::size_t length = 0, const CallOptions& call = {});
   // As File::advise(), of what the range shows; kNormal, kSequential and kRandom are about all of this mapping.
-  // kWillNeed starts to read and waits for nothing. After kRandom an access brings its page into sight alone, not
+  // kWillNeed starts to read and waits for nothing. After kRandom an access makes its page accessible alone, not
   // its neighbours: the access is cheaper, and theirs are faults of their own. Never fails for want of memory.
   Status advise(std::size_t offset, std::size_t length, Advice advice);
   // Brings the range into sight, so that accesses of that kind take no fault while the pages stay in the cache and

@@ -141,17 +141,16 @@ class StopWatching final : public Views::Told {
     if (news || !value.sealed()) return;
     QUIRE_CHECK(value.state() == PageState::kDirty);
     pages_.dirty().remove(value.frame());
-    pages_.wake(page, word.end_sealed_write());
-    ++credits_;
+    const PageValue before = word.end_sealed_write();
+    pages_.cache().dirty().give(1);
+    pages_.wake(page, before);
   }
   void end() noexcept {
-    pages_.cache().dirty().give(credits_);
     if (heard_) pages_.note_heard();
   }
 
  private:
   FilePages& pages_;
-  std::uint64_t credits_ = 0;
   bool heard_ = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "cache/write_run.h"
 #include "fault/planted.h"
 #include "sync/check.h"
 
@@ -19,12 +20,10 @@ bool ParkedWrite::try_begin(std::uint64_t index) noexcept {
   QUIRE_DCHECK(step_ == Step::kIdle && pages_.memory() != nullptr);
   index_ = index;
   error_ = {};
-  if (try_hold() != Look::kOurs) return false;
+  word_ = WriteRun::try_hold(pages_, index);
+  if (word_ == nullptr) return false;
   step_ = Step::kHeld;
-  const PageValue value = word_->load();
-  if (value.in_file() && value.pins() == 0 && !Hazards::named(pages_.key(index_))) return true;
-  release();
-  return false;
+  return true;
 }
 
 bool ParkedWrite::resume() noexcept {

@@ -42,10 +42,10 @@ void unseal_page(FilePages& pages, std::uint64_t index, PageWord& word) noexcept
   pages.cache().memory().note_evictable();
 }
 
-// Drops a sealed page that nobody uses. Returns the dirty credits it had.
+// Drops a sealed page that nobody uses.
 using Bytes = FilePages::Bytes;
-std::uint64_t drop_page(FilePages& pages, std::uint64_t index, PageWord& word,
-                        Bytes bytes = Bytes::kThere) noexcept {
+void drop_page(FilePages& pages, std::uint64_t index, PageWord& word,
+               Bytes bytes = Bytes::kThere) noexcept {
   const PageValue value = word.load();
   const bool dirty = value.state() == PageState::kDirty;
   if (dirty) pages.dirty().remove(value.frame());
@@ -53,8 +53,9 @@ std::uint64_t drop_page(FilePages& pages, std::uint64_t index, PageWord& word,
   pages.release_bytes(index, value, bytes);
   const PageValue before = word.drop();
   pages.forget_page(index, word, value.frame());
+  // A sync that waits for the page finds nothing dirty then.
+  if (dirty) pages.cache().dirty().give(1);
   pages.wake(index, before);
-  return dirty ? 1 : 0;
 }
 
 std::error_code seal_page(FilePages& pages, std::uint64_t index, PageWord& word,
@@ -112,19 +113,17 @@ void SealedRange::drop_from(std::uint64_t first) noexcept {
   const MappedMode::Use memory = pages_.use_memory();
   if (memory && punches) memory->punch(first, end_ - first);
   const Bytes bytes = memory ? Bytes::kGone : Bytes::kThere;
-  std::uint64_t credits = 0;
   pages_.tree().for_each(first, end_ - 1, [&](std::uint64_t index, PageWord& word) {
-    if (!word.load().absent()) credits += drop_page(pages_, index, word, bytes);
+    if (!word.load().absent()) drop_page(pages_, index, word, bytes);
     return true;
   });
   end_ = first;
-  pages_.cache().dirty().give(credits);
 }
 
 void SealedRange::drop_clean() noexcept {
   if (first_ == end_) return;
   pages_.tree().for_each(first_, end_ - 1, [&](std::uint64_t index, PageWord& word) {
-    if (word.load().state() == PageState::kClean) (void)drop_page(pages_, index, word);
+    if (word.load().state() == PageState::kClean) drop_page(pages_, index, word);
     return true;
   });
 }
@@ -175,7 +174,7 @@ class DropRun {
     }
     const Bytes bytes = memory ? Bytes::kGone : Bytes::kThere;
     pages_.tree().for_each(first_, first_ + count_ - 1, [&](std::uint64_t index, PageWord& word) {
-      (void)drop_page(pages_, index, word, bytes);
+      drop_page(pages_, index, word, bytes);
       return true;
     });
     count_ = 0;
@@ -213,11 +212,17 @@ std::error_code invalidate_pages(FilePages& pages, std::uint64_t first, std::uin
       error = sync::to_error(status);
       if (error) return false;
     }
-    // A sealed page stays as dirty as it is.
-    const bool dirty = value.dirty() && !fault::planted(fault::Planted::kDropDirtyOnInvalidate);
+    // A sealed page stays as dirty as it is, but for one that counts as dirty since a view watches it: out of sight it
+    // is clean, if nothing was stored.
+    const bool quiet = value.quiet();
+    bool dirty = value.dirty() && !quiet && !fault::planted(fault::Planted::kDropDirtyOnInvalidate);
     if (!dirty && used(pages, index, word)) {
       run.drop();
       error = wait_users(pages, index, word, limit, users_wait);
+    }
+    if (!error && quiet) {
+      pages.hide(index, 1);
+      dirty = word.load().dirty();
     }
     if (!error && !dirty) {
       run.add(index);

@@ -95,9 +95,11 @@ void SealedWrite::io_done(std::error_code error, std::size_t bytes) noexcept {
     for (std::uint64_t index = first_; index < first_ + count_; ++index) {
       PageWord& word = *pages_->find(index);
       pages_->dirty().remove(word.load().frame());
-      pages_->wake(index, word.end_sealed_write());
+      const PageValue before = word.end_sealed_write();
+      // As drop_page(): a sync that waits for the page finds nothing dirty then.
+      cache.dirty().give(1);
+      pages_->wake(index, before);
     }
-    cache.dirty().give(count_);
   }
   cache.dirty().note_written(error);
   const std::shared_ptr<Batch> batch = batch_;

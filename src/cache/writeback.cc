@@ -214,6 +214,7 @@ void Run::unpin(std::size_t i) noexcept {
 void Run::complete() noexcept {
   if (!mapped_ || pages_.empty()) return;
   ask();
+  fault::meet_between();
   for (std::size_t i = 0; i < pages_.size(); ++i) {
     const bool needless = !needless_.empty() && needless_[i];
     if (!needless) copy(i);

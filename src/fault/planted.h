@@ -78,6 +78,7 @@ enum class Planted : std::uint8_t {
   kFirstStoreIgnoresPins,
   kSkipTailSettling,
   kFirstViewAlone,
+  kSecondViewEarly,
   kShowUnpinned,
   kStoreListedLate,
   kTrimKeepsPromises,

@@ -164,21 +164,63 @@ void FileView::Ahead::run() noexcept {
   posted_.store(false);
 }
 
+std::size_t FileView::stores_ahead(std::uint64_t page) noexcept {
+  // Several threads at once may take each other's place. It is a guess anyway.
+  const std::size_t row = expected_store_.load() == page ? stores_in_row_.load() + 1 : 0;
+  stores_in_row_.store(row);
+  expected_store_.store(page + 1);
+  if (row < 2 || shows_alone()) return 0;
+  const std::size_t wanted = row < 8 ? std::size_t{1} << (row - 1) : limits::kStoresAheadPagesMax;
+  const std::uint64_t end = std::min(end_page(), cache::pages_of(inode_->size_bytes()));
+  return static_cast<std::size_t>(std::min<std::uint64_t>(
+      std::min(wanted, limits::kStoresAheadPagesMax), end > page + 1 ? end - page - 1 : 0));
+}
+
+void FileView::hold_ahead(std::uint64_t first, std::size_t pages_max,
+                          cache::WriteRun& run) noexcept {
+  if (pages_max == 0 || !view_->allows(place(first), pages_max, map::Access::kReadWrite)) return;
+  cache::DirtyBudget& credits = inode_->cache().dirty();
+  if (!credits.try_take(pages_max)) return;
+  run.try_begin(first, pages_max);
+  SpaceBook* const space = inode_->space();
+  const auto covered = [&](std::size_t pages) {
+    return pages == 0 || space == nullptr || space->covers({first, first + pages});
+  };
+  if (!covered(run.pages())) {
+    std::size_t pages = 0;
+    while (covered(pages + 1)) ++pages;
+    run.shrink(pages);
+  }
+  if (run.pages() < pages_max) credits.give(pages_max - run.pages());
+  expected_store_.store(first + run.pages());
+}
+
 map::Stop FileView::let_store(std::uint64_t page, bool in_sight,
                               cache::ParkedWrite& held) noexcept {
   inode_->stamp_change();
+  const bool watches = view_->watches();
+  cache::WriteRun ahead(*inode_);
+  if (!watches) hold_ahead(page + 1, stores_ahead(page), ahead);
+  const std::size_t pages = 1 + ahead.pages();
   // Before anybody can store: or a sync that follows on the store could find nothing to write.
   if (!fault::planted(fault::Planted::kStoreListedLate)) held.admit_stores();
+  ahead.admit_stores();
   map::Done done = {0, map::Stop::kMapped};
-  if (!in_sight) done = view_->resolve(place(page), 1, map::Grant::kLoadsAndStores);
+  if (!in_sight) done = view_->resolve(place(page), pages, map::Grant::kLoadsAndStores);
+  bool let = done.bytes > 0;
   // There is a translation, without leave to store; if the view watches, that needs none.
-  const bool watches = view_->watches();
-  if (done.stop == map::Stop::kMapped && !watches) done = view_->unprotect(place(page), 1);
+  if (done.stop == map::Stop::kMapped && !watches) {
+    done = view_->unprotect(place(page), pages);
+    let |= done.bytes > 0;
+  }
   fault::meet_between();
   if (fault::planted(fault::Planted::kStoreListedLate)) held.admit_stores();
   held.finish(watches);
-  if (done.stop != map::Stop::kNoMemory) inode_->cache().balance_dirty();
-  return done.stop;
+  ahead.finish();
+  // What comes after the page may have stopped it: then a store there is asked about.
+  const map::Stop stop = let ? map::Stop::kNothing : done.stop;
+  if (stop != map::Stop::kNoMemory) inode_->cache().balance_dirty();
+  return stop;
 }
 
 map::Stop FileView::let_watched_load(std::uint64_t page, cache::ParkedWrite& held) noexcept {

@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "cache/parked_write.h"
+#include "cache/write_run.h"
 #include "file/buffered.h"
 #include "file/failed_pages.h"
 #include "file/fault_service.h"
@@ -72,7 +73,9 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   // limits::kFaultAheadPagesMax, while the program goes on. Under Advice::kRandom the page alone.
   Shown show_around(std::uint64_t page) noexcept;
   // Lets stores to `page` through, which `held` holds: it is dirty then, has a credit of the caller's, and is let go.
-  // `in_sight`: it is, for loads. What stopped it, if nothing was let through.
+  // `in_sight`: it is, for loads. What stopped it, if nothing was let through. Where a program stores into page after page
+  // those that come next are let through with it: more each time, up to limits::kStoresAheadPagesMax, and never more than
+  // were stored into before; as far as they are cached, have space at the store and a credit, and nobody is at them.
   map::Stop let_store(std::uint64_t page, bool in_sight, cache::ParkedWrite& held) noexcept;
   // The same for a load. REQUIRES: the view watches, and nobody has changed the page since it was held.
   map::Stop let_watched_load(std::uint64_t page, cache::ParkedWrite& held) noexcept;
@@ -129,6 +132,10 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   Shown show(const Pinned& pinned, std::uint64_t page) noexcept;
   // An access to `page` was answered, and the pages up to `end` are in sight.
   void show_ahead(std::uint64_t page, std::uint64_t end) noexcept;
+  // A first store to `page` is being answered: how many pages shall be let through after it.
+  std::size_t stores_ahead(std::uint64_t page) noexcept;
+  // Holds pages for stores from `first` on, `pages_max` at most, and takes a credit for each.
+  void hold_ahead(std::uint64_t first, std::size_t pages_max, cache::WriteRun& run) noexcept;
   // What was shown may start a readahead.
   void note_marked(const Shown& shown) noexcept;
   // Calls copy(page, in_page, at, bytes) for each page of `part`, until one gives an error.
@@ -148,6 +155,9 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   // Where the access is that follows on those before, and how many pages were shown ahead of the last.
   sync::Atomic<std::uint64_t> expected_{~std::uint64_t{0}};
   sync::Atomic<std::size_t> shown_ahead_{0};
+  // The same of first stores; and how many followed, one on the other.
+  sync::Atomic<std::uint64_t> expected_store_{~std::uint64_t{0}};
+  sync::Atomic<std::size_t> stores_in_row_{0};
 
   sync::Mutex mutex_;
   std::error_code error_ GUARDED_BY(mutex_);

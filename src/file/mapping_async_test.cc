@@ -67,6 +67,11 @@ class AsyncMapping : public MappedFile {
     const auto service = FaultService::of_process(way());
     return (*service)->userfault().calls(map::Call::kResolve);
   }
+  // Who answers a fault may have its page still when the program goes on.
+  void until_answered() {
+    const auto service = FaultService::of_process(way());
+    until([&] { return (*service)->under_way() == 0; });
+  }
   // From now on what is written is noted, as "first page + pages".
   void note_writes() {
     store_->set_hook([this](const StoreRequest& request) {
@@ -177,6 +182,30 @@ TEST_P(AsyncMapping, WhatIsOnlyLoadedIsNotWritten) {
   EXPECT_THAT(writes(), ElementsAre("6+1"));
   EXPECT_EQ(cache_->stats().cached_pages, 0u);
   EXPECT_EQ(stored(), "issiisti");
+}
+
+// Fails if invalidate_pages() takes a page that was only loaded for dirty, or one that was stored into for clean.
+TEST_P(AsyncMapping, WhatIsOnlyLoadedCanBeInvalidated) {
+  map_pages(2);
+  EXPECT_EQ(load(at(0)), value('i'));
+  EXPECT_EQ(load(at(1)), value('i'));
+  until_answered();
+  store_->poke("f", filled(2 * kPage, 'n'));
+  ASSERT_TRUE(file_.invalidate(0, 0).ok());
+  EXPECT_EQ(cache_->stats().dirty_pages, 0u);
+  EXPECT_EQ(load(at(0)), value('n'));
+  EXPECT_EQ(load(at(1)), value('n'));
+  store(1, 'x');
+  until_answered();
+  EXPECT_EQ(file_.invalidate(0, 0).code(), std::errc::device_or_resource_busy);
+  EXPECT_EQ(cache_->stats().dirty_pages, 1u);
+  EXPECT_EQ(load(at(1)), value('x'));
+  until_answered();
+  // Nothing was stored since: it is at the store.
+  ASSERT_TRUE(file_.sync().ok());
+  EXPECT_EQ(stored(), "nx");
+  EXPECT_EQ(file_.invalidate(0, 0).code(), std::error_code());
+  EXPECT_EQ(cache_->stats().cached_pages, 0u);
 }
 
 // A page that a write made dirty is written, though nobody stores through the view that shows it. Fails if end_watch()

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cache/block_holders.h"
+#include "fault/planted.h"
 #include "file/buffered.h"
 #include "quire/limits.h"
 #include "sync/check.h"
@@ -281,6 +282,15 @@ PageFault::Next PageFault::credited() noexcept {
 
 PageFault::Next PageFault::hold() noexcept {
   step_ = Step::kHold;
+  if (fault::planted(fault::Planted::kSecondViewEarly) && kind_ == map::Fault::Kind::kProtected) {
+    // As if what is dirty could be stored into through every view.
+    const cache::FilePages::Walker walker(inode());
+    const cache::PageWord* const word = inode().find(page_);
+    if (word != nullptr && word->load().dirty()) {
+      (void)view_->view().unprotect(view_->place(page_), 1);
+      return end({});
+    }
+  }
   return write_.begin(page_) ? held() : Next::kWaits;
 }
 

@@ -8,11 +8,13 @@
 #include <optional>
 #include <string>
 
+#include "cache/page_wait.h"
 #include "cache/page_write.h"
 #include "file/test_cache.h"
 #include "file/test_engine.h"
 #include "quire/cache.h"
 #include "sync/lock_rank.h"
+#include "sync/waker.h"
 
 namespace quire::file {
 namespace {
@@ -256,6 +258,45 @@ TEST_P(ShootDown, ASyncThatFailsAfterwards) {
   engine_->write(0, kPage, 'b');
   engine_->sync();
   EXPECT_EQ(engine_->store->durable_contents("f"), filled(kPage, 'b'));
+}
+
+// Somebody who waits for page 0. Looks, when he is woken, at how many pages are dirty.
+class LooksWhenWoken final : public sync::Waker {
+ public:
+  explicit LooksWhenWoken(Engine& engine) : engine_(engine), waiter_(*this) {
+    EXPECT_TRUE(engine.inode->enqueue_changed(0, *engine.inode->find(0), engine.value(0), waiter_));
+  }
+  void wake() noexcept override { dirty_ = engine_.pages->dirty().taken(); }
+  std::optional<std::uint64_t> dirty() const { return dirty_; }
+
+ private:
+  Engine& engine_;
+  cache::PageWaitLot::Waiter waiter_;
+  std::optional<std::uint64_t> dirty_;
+};
+
+// A caller has left, and a sync waits for the page: when that returns no page counts as dirty. Fails if
+// SealedWrite::io_done(), or drop_page(), gives the credit back after it has woken whoever waits.
+TEST_P(ShootDown, APageIsNotDirtyWhenItsWaitersAreWoken) {
+  for (const StoreOp at : {StoreOp::kWrite, StoreOp::kTruncate}) {
+    make(0);
+    engine_->write(0, kPage, 'a');
+    engine_->store->set_hook(when(at, held()));
+    sync::Thread dropper = start_thread("dropper", [&] {
+      if (at == StoreOp::kWrite) {
+        EXPECT_FALSE(write_and_invalidate());
+      } else {
+        engine_->truncate(0);
+      }
+    });
+    until([&] { return engine_->store->held() == 1; });
+    const LooksWhenWoken looks(*engine_);
+    EXPECT_EQ(engine_->pages->dirty().taken(), 1u);
+    engine_->store->set_hook({});
+    engine_->store->release_held();
+    dropper.join();
+    EXPECT_EQ(looks.dirty(), 0u);
+  }
 }
 
 // Fails if invalidate_pages() drops dirty pages, or does not count them.

@@ -205,16 +205,12 @@ Done View::resolve(std::size_t first, std::size_t count, Grant grant) {
 
 Done View::unprotect(std::size_t first, std::size_t count) {
   const Shared lock(*this);
-  Done sum{0, Stop::kGone};
-  for_each(
-      first, count, [](const State& state) { return state.mapped && !state.replaced; },
-      [&](const Run& run) {
-        const Done done = together_or_by_page(
-            bytes(run.first, run.count),
-            [&](std::span<std::byte> range) { return userfault_.unprotect(range); });
-        sum = {sum.bytes + done.bytes, done.stop};
-      });
-  return sum;
+  const Run& run = runs_.at(first);
+  if (!run.state.mapped || run.state.replaced) return {0, Stop::kGone};
+  const std::size_t here = std::min(count, run.end() - first);
+  const Done done = together_or_by_page(
+      bytes(first, here), [&](std::span<std::byte> range) { return userfault_.unprotect(range); });
+  return done.all() && here < count ? Done{done.bytes, Stop::kPartly} : done;
 }
 
 void View::protect(std::size_t first, std::size_t count) noexcept {

@@ -84,13 +84,15 @@ class View {
   // The page that the address is in, if it is in this view.
   std::optional<std::size_t> page_of(const std::byte* address) const;
 
-  // All ranges of pages: not empty, and in the view. Unmapped parts of them are passed over, but by resolve().
+  // All ranges of pages: not empty, and in the view. Unmapped parts of them are passed over, but by resolve() and
+  // unprotect().
 
   // Makes translations to the memfd's pages, up to the first that stops it: Stop::kGone for one that is unmapped
   // or was replaced; else see Userfault::resolve(). Whoever waits for what was done goes on. The caller makes
   // sure that the memfd's pages may be accessed so.
   Done resolve(std::size_t first, std::size_t count, Grant grant);
-  // Lets stores through, and whoever waits for that. Stops: kGone, if all is unmapped or failed; kNoMemory.
+  // Lets stores through, and whoever waits for that, up to the first page that stops it. Stops: kGone, if that is the first
+  // and it is unmapped or failed; kPartly, if it is a later one, or has other access; kNoMemory.
   Done unprotect(std::size_t first, std::size_t count);
   // Bars stores. What has no translation is asked about anyway.
   void protect(std::size_t first, std::size_t count) noexcept;

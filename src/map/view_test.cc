@@ -349,7 +349,8 @@ TEST_P(ViewTest, UnmappedAddressesAreLeftAlone) {
   std::memset(other, 'o', 2 * kPage);
   view_->protect(0, kPages);
   view_->zap(0, kPages);
-  EXPECT_TRUE(view_->unprotect(0, kPages).all());
+  EXPECT_EQ(view_->unprotect(0, kPages), (Done{4 * kPage, Stop::kPartly}));
+  EXPECT_EQ(view_->unprotect(5, 3), (Done{0, Stop::kGone}));
   ASSERT_TRUE(view_->fail(0, kPages).ok());
   ASSERT_TRUE(view_->clear_failed(0, kPages).ok());
   ASSERT_TRUE(view_->set_access(0, kPages, Access::kRead).ok());

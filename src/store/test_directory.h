@@ -2,6 +2,9 @@
 #ifndef QUIRE_STORE_TEST_DIRECTORY_H_
 #define QUIRE_STORE_TEST_DIRECTORY_H_
 
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
 #include <cstddef>
 #include <cstdlib>
 #include <filesystem>
@@ -31,6 +34,14 @@ class TestDirectory {
   }
   TestDirectory(const TestDirectory&) = delete;
   TestDirectory& operator=(const TestDirectory&) = delete;
+
+  // Its file system is one that tells what has space and keeps what was allocated, by the kernel's own name for it: ext4
+  // (ext2 and ext3, which cannot, go by the same) and XFS. So space must be reserved there, whatever the library says.
+  bool must_reserve() const {
+    struct statfs fs = {};
+    QUIRE_CHECK(::statfs(path_.c_str(), &fs) == 0);
+    return fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC;
+  }
 
   const std::string& path() const { return path_; }
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }

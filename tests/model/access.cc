@@ -14,18 +14,8 @@ void on_signal(int signal) {
   ::signal(signal, SIG_DFL);
 }
 
-void install() {
-  static const bool installed = [] {
-    struct sigaction action = {};
-    action.sa_handler = on_signal;
-    return ::sigaction(SIGBUS, &action, nullptr) == 0 &&
-           ::sigaction(SIGSEGV, &action, nullptr) == 0;
-  }();
-  static_cast<void>(installed);
-}
-
 Access copy(volatile std::byte* to, const volatile std::byte* from, std::size_t bytes) {
-  install();
+  handle_signals();
   volatile std::size_t done = 0;
   sigjmp_buf here;
   // With the mask of signals: the handler runs with its own barred, and ThreadSanitizer bars all of them.
@@ -42,6 +32,16 @@ Access copy(volatile std::byte* to, const volatile std::byte* from, std::size_t 
 }
 
 }  // namespace
+
+void handle_signals() {
+  static const bool installed = [] {
+    struct sigaction action = {};
+    action.sa_handler = on_signal;
+    return ::sigaction(SIGBUS, &action, nullptr) == 0 &&
+           ::sigaction(SIGSEGV, &action, nullptr) == 0;
+  }();
+  static_cast<void>(installed);
+}
 
 Access load(const std::byte* from, std::span<std::byte> to) {
   return copy(to.data(), from, to.size());

@@ -14,6 +14,10 @@ struct Access {
   int signal = 0;         // that the next one raised; 0: all went through
 };
 
+// From now on a signal of an access ends it, and not the program. Each access sees to it; before the first mapping with
+// MapOptions::in_thread, whose handler then finds this one there.
+void handle_signals();
+
 Access load(const std::byte* from, std::span<std::byte> to);
 Access store(std::byte* to, std::span<const std::byte> from);
 

@@ -15,6 +15,7 @@
 #include <exception>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "model/planted_faults.h"
@@ -40,6 +41,10 @@ struct Caught {
 
 [[noreturn]] void run_child(const model::PlantedFault& planted, std::uint64_t seed,
                             Report& report) {
+  // For the alarm: who waits in the handler of SIGBUS bars it.
+  std::thread([] {
+    for (;;) ::pause();
+  }).detach();
   fault::plant(planted.fault);
   // One strategy each: what is wrong does not depend on it.
   const auto locking = planted.locking.value_or(static_cast<Locking>(seed % 4));
@@ -138,6 +143,10 @@ int main(int argc, char** argv) {
     }
     if (!name.empty() && name != planted.name) continue;
     known = true;
+    if (planted.maps && model::World::maps_nothing()) {
+      fmt::print("{}: nothing can be mapped here\n", planted.name);
+      continue;
+    }
     good = is_caught(planted, seed, seeds) && good;
   }
   if (!known) fmt::print(stderr, "no fault is named {}\n", name);

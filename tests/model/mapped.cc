@@ -43,7 +43,9 @@ void for_each_page(std::uint64_t offset, std::uint64_t length, Part part) {
 
 void Runner::map(const Operation& op) {
   TestedHandle& handle = this->handle(op);
-  auto made = handle.file.map(op.offset, op.length, {.access = op.access});
+  auto made = handle.file.map(
+      op.offset, op.length,
+      {.access = op.access, .async_stores = op.async_stores, .in_thread = op.in_thread});
   ended(made.code());
   if (op.length == 0 || op.offset % kPageBytes != 0) {
     return expect(is(made.code(), std::errc::invalid_argument), "mapped what is not aligned");
@@ -54,6 +56,16 @@ void Runner::map(const Operation& op) {
   const bool writable = has(handle.flags, OpenFlags::kWrite);
   if (!has(handle.flags, OpenFlags::kRead) || (!writable && op.access == MapAccess::kReadWrite)) {
     return expect(is(made.code(), std::errc::permission_denied), "mapped what was not opened so");
+  }
+  const bool watches = op.async_stores && writable;
+  if (watches && !world_.lets_stores_through()) {
+    return expect(is(made.code(), std::errc::not_supported), "mapped what nobody would hear of");
+  }
+  if (World::maps_nothing()) {
+    return expect(is(made.code(), std::errc::operation_not_permitted) ||
+                      is(made.code(), std::errc::permission_denied) ||
+                      is(made.code(), std::errc::function_not_supported),
+                  "mapped without userfaultfd(2)");
   }
   if (pages_up_to(op.offset + op.length) > kMax / kPageBytes) {
     // No address space of the kernel's has the last page of the largest file.
@@ -69,8 +81,10 @@ void Runner::map(const Operation& op) {
   mapping.number = handle.number;
   mapping.first_page = page_of(op.offset);
   mapping.writable = writable;
+  mapping.way = {.in_thread = op.in_thread, .async_stores = watches};
   mapping.pages.assign(pages_up_to(op.length),
                        op.access == MapAccess::kRead ? State::kRead : State::kReadWrite);
+  if (watches) model(op).watch(mapping.first_page, page_of(op.offset + op.length - 1));
 }
 
 bool Runner::out_of_range(const Operation& op, std::error_code error) {
@@ -95,6 +109,8 @@ void Runner::unmap(const Operation& op) {
   expect(gone != mapping.mapping.is_mapped(), "parts of a mapping are counted wrong");
   if (!gone) return expect(!error, "unmapping a part failed");
   const unsigned number = mapping.number;
+  // It was asked for the last time.
+  if (mapping.way.async_stores) world_.file(number).stamps.known = false;
   mapping = {};
   // As close().
   ModelFile& model = world_.file(number).model;
@@ -129,7 +145,8 @@ void Runner::may_raise(const Operation& op, std::uint64_t page) {
   const std::error_code why = mapping.mapping.last_error();
   const auto now = SteadyClock::now();
   if (why && world_.script().gave(why)) {
-    mapping.failed[page] = now;
+    // In the accessing thread the next access asks again.
+    if (!mapping.way.in_thread) mapping.failed[page] = now;
     return;
   }
   const auto failed = mapping.failed.find(page);
@@ -152,6 +169,7 @@ bool Runner::load_part(const Operation& op, std::size_t offset, std::size_t byte
   } else {
     mapping.failed.erase(page);
   }
+  if (mapping.way.async_stores) mapped_file(op).model.touch(page, page);
   const std::string wrong = mapped_file(op).model.check_load(
       mapping.first_page * kPageBytes + offset, std::span(got).first(access.bytes));
   expect(wrong.empty(), wrong);
@@ -162,7 +180,7 @@ void Runner::note_stored(const TestedMapping& mapping, std::uint64_t page, bool 
   TestedFile& file = world_.file(mapping.number);
   // A page that is clean cannot be stored into without the library.
   const bool first = !file.model.may_be_dirty(page, page);
-  if (for_certain && first) return note_change(file);
+  if (for_certain && first && !mapping.way.async_stores) return note_change(file);
   file.stamps.known = false;
 }
 

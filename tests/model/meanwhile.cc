@@ -3,8 +3,6 @@
 #include <chrono>
 #include <optional>
 
-#include "file/fault_service.h"
-
 namespace quire::model {
 namespace {
 
@@ -23,7 +21,7 @@ void Meanwhile::begin() {
     done_ = true;
   });
   std::optional<Clock::time_point> asked;
-  const auto service = file::FaultService::of_process();
+  const auto service = file::FaultService::of_process(plan_.way);
   while (!done_) {
     if (!asked && service.ok() && (*service)->under_way() > 0) asked = Clock::now();
     if (asked && Clock::now() - *asked > kAnsweredWithin) return;

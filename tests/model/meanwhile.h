@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "file/fault_service.h"
 #include "model/access.h"
 
 namespace quire::model {
@@ -24,6 +25,7 @@ class Meanwhile {
     std::uint64_t page = 0;
     std::size_t in_page = 0;
     std::byte* address = nullptr;
+    file::FaultWay way;  // in which it is answered
     std::vector<std::byte> stored;
     std::vector<std::byte> loaded;
   };

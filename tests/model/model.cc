@@ -84,6 +84,11 @@ void ModelFile::touch(std::uint64_t first, std::uint64_t last) {
   }
 }
 
+void ModelFile::watch(std::uint64_t first, std::uint64_t last) {
+  for (std::uint64_t index = first; index <= last; ++index) watched_.insert(index);
+  touch(first, last);
+}
+
 void ModelFile::put(std::uint64_t offset, std::span<const std::byte> bytes, bool cures) {
   for_each_part(offset, bytes.size(),
                 [&](std::uint64_t index, std::size_t in_page, std::size_t at, std::size_t n) {
@@ -302,6 +307,9 @@ void ModelFile::synced(std::uint64_t first, std::uint64_t last) {
   erase_range(torn_, first, last);
   // It would have failed if one of them had been lost.
   erase_range(lost_, first, last);
+  for (const std::uint64_t index : watched_) {
+    if (index >= first && index <= last) touch(index, index);
+  }
   if (first != 0 || last != kLastPage) return;
   size_min_ = size_max_ = size_;
   cut_ = false;
@@ -333,7 +341,7 @@ bool ModelFile::sync_failed_uncached(bool dropped,
 }
 
 bool ModelFile::may_be_dirty(std::uint64_t first, std::uint64_t last) const {
-  return any_in(maybe_dirty_, first, last);
+  return any_in(maybe_dirty_, first, last) || any_in(watched_, first, last);
 }
 
 bool ModelFile::may_be_lost(std::uint64_t first, std::uint64_t last) const {

@@ -48,6 +48,11 @@ class ModelFile {
   void store(std::uint64_t offset, std::span<const std::byte> bytes);
   // These pages were made dirty as they are, as far as the file has them.
   void touch(std::uint64_t first, std::uint64_t last);
+  // A mapping with async_stores shows these pages. Until stop_watching() they may be dirty at any time, and be written
+  // again as they are: by the first writeback after they came into sight, and after one during which they were stored
+  // into.
+  void watch(std::uint64_t first, std::uint64_t last);
+  void stop_watching() { watched_.clear(); }
   bool has_behind() const { return behind_ != nullptr; }
   void set_size(std::uint64_t size);
   // Bytes in [offset, end) are zero, as far as the file reaches. Whole pages go, parts are written.
@@ -120,6 +125,7 @@ class ModelFile {
   std::set<std::uint64_t> maybe_dirty_;
   std::set<std::uint64_t> fresh_;
   std::set<std::uint64_t> torn_;
+  std::set<std::uint64_t> watched_;
   PageRef behind_;
 };
 

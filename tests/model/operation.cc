@@ -253,6 +253,8 @@ void choose_map(Operation& operation, const HandleView& handle, Rng& rng) {
   if (rng.one_in(60)) operation.offset += 1 + rng.below(kPageBytes - 1);
   if (rng.one_in(100)) operation.length = rng.one_in(2) ? 0 : kMax;
   operation.access = rng.one_in(5) ? MapAccess::kRead : MapAccess::kReadWrite;
+  operation.in_thread = rng.one_in(3);
+  operation.async_stores = rng.one_in(3);
 }
 
 void add_mapped_trouble(Operation& operation, Rng& rng) {
@@ -566,6 +568,8 @@ std::string to_string(const Operation& operation) {
   if (operation.kind == Kind::kAdvise || operation.kind == Kind::kMapAdvise) {
     text += fmt::format(", advice {}", static_cast<int>(operation.advice));
   }
+  if (operation.in_thread) text += ", in the thread";
+  if (operation.async_stores) text += ", unheard";
   if (operation.keep_size) text += ", keeping the size";
   if (operation.forgets) text += ", the store forgets";
   if (operation.clean) text += ", closed before";

@@ -78,6 +78,8 @@ struct Operation {
   unsigned mapping = 0;
   MapAccess access = MapAccess::kRead;  // kMap, kProtect, kPopulate
   std::uint64_t at = 0;                 // kReadInto, kWriteFrom: of the handle's file
+  bool in_thread = false;               // kMap
+  bool async_stores = false;            // kMap
   std::optional<Failure> failure;
 };
 

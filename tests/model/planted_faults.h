@@ -18,9 +18,10 @@ struct PlantedFault {
   std::uint64_t operations_max;
   const char* what;
   std::optional<Locking> locking = std::nullopt;  // only then it does harm
+  bool maps = false;                              // only to mappings
 };
 
-inline constexpr std::array<PlantedFault, 37> kPlantedFaults = {{
+inline constexpr std::array<PlantedFault, 38> kPlantedFaults = {{
     {"skip-tail-zeroing", fault::Planted::kSkipTailZeroing, 10'000,
      "truncate leaves what was beyond the new end in the last page"},
     {"publish-size-first", fault::Planted::kPublishSizeFirst, 10'000,
@@ -79,21 +80,25 @@ inline constexpr std::array<PlantedFault, 37> kPlantedFaults = {{
     {"direct-write-untold", fault::Planted::kDirectWriteUntold, 30'000,
      "a sync does not know of direct writes"},
     {"skip-protect", fault::Planted::kSkipProtect, 10'000,
-     "writeback leaves a page that can be stored into without a fault"},
+     "writeback leaves a page that can be stored into without a fault", std::nullopt, true},
     {"first-view-alone", fault::Planted::kFirstViewAlone, 40'000,
-     "of several mappings of a page only the first is told"},
+     "of several mappings of a page only the first is told", std::nullopt, true},
+    {"second-view-early", fault::Planted::kSecondViewEarly, 25'000,
+     "a dirty page can be stored into through all mappings, also while it is written back",
+     std::nullopt, true},
     {"skip-tail-settling", fault::Planted::kSkipTailSettling, 70'000,
-     "what was stored behind the end of a file is in it when it grows"},
+     "what was stored behind the end of a file is in it when it grows", std::nullopt, true},
     {"skip-punch", fault::Planted::kSkipPunch, 10'000,
-     "pages that leave the cache stay in the memory of mapped files"},
+     "pages that leave the cache stay in the memory of mapped files", std::nullopt, true},
     {"seal-hides-nothing", fault::Planted::kSealHidesNothing, 100'000,
-     "what is being cut or written directly can be stored into"},
+     "what is being cut or written directly can be stored into", std::nullopt, true},
     {"around-over-block", fault::Planted::kAroundOverBlock, 50'000,
-     "a fault reads the pages around its own where a cut keeps everybody out", Locking::kRange},
+     "a fault reads the pages around its own where a cut keeps everybody out", Locking::kRange,
+     true},
     {"lose-a-faults-wake", fault::Planted::kLoseAFaultsWake, 1000,
-     "a fault that waits is not woken"},
+     "a fault that waits is not woken", std::nullopt, true},
     {"lose-a-pages-wake", fault::Planted::kLoseAPagesWake, 40'000,
-     "who waits for a page is not woken"},
+     "who waits for a page is not woken", std::nullopt, true},
 }};
 
 }  // namespace quire::model

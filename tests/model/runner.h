@@ -45,8 +45,14 @@ class Runner {
   // Perhaps a load or a store is made in the middle of the operation; and what came of it.
   void begin_meanwhile(const Operation& operation, std::uint64_t number);
   void end_meanwhile();
+  // One that is on no store yet, as far as is known, and that a program has mapped; any of them.
+  std::optional<std::uint64_t> mapped_dirty_page(unsigned file, std::uint64_t pattern);
+  // An access to the page, when the operation asks the store for `at`.
+  void plan_meanwhile(unsigned file, std::uint64_t page, StoreOp at, std::uint64_t pattern);
   // A store was made in the middle of what is being looked at.
   bool stored_meanwhile() const;
+  // As World::check_stored(), but for what was stored in the middle.
+  void check_synced(unsigned file, std::uint64_t first, std::uint64_t last, bool size_too);
   void read(const Operation& operation);
   void write(const Operation& operation);
   void append(const Operation& operation);
@@ -114,7 +120,7 @@ class Runner {
   void note_failed_syncs();
   void note_dropped(TestedFile& file);
   void note_change(TestedFile& file);
-  void check_stamps(TestedFile& file, const FileStat& now);
+  void check_stamps(TestedFile& file, const FileStat& now, bool watched);
   void expect(bool right, std::string_view what) const;
   TestedHandle& handle(const Operation& op) { return world_.handle(op.handle); }
   TestedMapping& mapping(const Operation& op) { return world_.mapping(op.mapping); }

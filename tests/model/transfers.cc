@@ -179,9 +179,9 @@ void Runner::write(const Operation& op) {
   if (!has(handle.flags, OpenFlags::kWrite)) {
     return expect(is(put.code(), std::errc::bad_file_descriptor), "write of a read-only handle");
   }
-  if (offset > kMax) {
-    return expect(is(put.code(), std::errc::file_too_large), "write past the largest file");
-  }
+  // Under `inode` it may have to wait before that is looked at.
+  const bool too_large = is(put.code(), std::errc::file_too_large) || left(op, put.code());
+  if (offset > kMax) return expect(too_large, "write past the largest file");
   if (direct && op.length > 0 && misaligned<const std::byte>(op, offset, pieces)) {
     // Where the file ends an append finds out when it is there.
     return expect(is(put.code(), std::errc::invalid_argument) ||
@@ -189,9 +189,7 @@ void Runner::write(const Operation& op) {
                   "direct write of what is not aligned");
   }
   const std::uint64_t room = (kMax - offset) / alignment * alignment;
-  if (room == 0 && op.length > 0) {
-    return expect(is(put.code(), std::errc::file_too_large), "write past the largest file");
-  }
+  if (room == 0 && op.length > 0) return expect(too_large, "write past the largest file");
   const std::uint64_t most = std::min(op.length, room);
   const bool all = has(handle.flags, OpenFlags::kSync);
   const bool syncs = all || has(handle.flags, OpenFlags::kDataSync);

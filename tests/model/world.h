@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "file/fault_service.h"
 #include "model/model.h"
 #include "model/operation.h"
 #include "model/store_script.h"
@@ -59,10 +60,16 @@ struct TestedHandle {
 struct TestedMapping {
   enum class Page : std::uint8_t { kUnmapped, kRead, kReadWrite };
 
+  bool shows(unsigned file, std::uint64_t page) const {
+    return mapping.is_mapped() && number == file && page >= first_page &&
+           page - first_page < pages.size() && pages[page - first_page] != Page::kUnmapped;
+  }
+
   Mapping mapping;
   unsigned number = 0;  // of the file
   std::uint64_t first_page = 0;
   bool writable = false;  // the file was open for writing
+  file::FaultWay way;     // `async_stores`: and stores can ever be allowed
   std::vector<Page> pages;
   // Pages of the file to which an access failed, when, and none has gone through since.
   std::map<std::uint64_t, std::chrono::steady_clock::time_point> failed;
@@ -82,6 +89,12 @@ class World {
   TestedFile& file(unsigned number) { return files_[number]; }
   TestedHandle& handle(unsigned number) { return handles_[number]; }
   TestedMapping& mapping(unsigned number) { return mappings_[number]; }
+  // Stores through mappings of `file` may go unheard of.
+  bool is_watched(unsigned file) const;
+  // The kernel refuses userfaultfd(2): nothing can be mapped.
+  static bool maps_nothing();
+  // Mappings with async_stores are possible in this life of the cache.
+  bool lets_stores_through() const;
   std::array<HandleView, kHandles> view() const;
   std::array<MappingView, kMappings> mapping_view() const;
 
@@ -104,8 +117,13 @@ class World {
  private:
   void begin_life();
   void check_survived(unsigned file, bool all);
+  // That mappings with async_stores show, and that may count as dirty.
+  std::uint64_t pages_watched() const;
 
   const Locking locking_;
+  const std::uint64_t seed_;
+  std::uint64_t lives_ = 0;
+  bool reserves_space_ = true;  // in this one
   std::shared_ptr<MemoryStore> store_;
   std::unique_ptr<StoreScript> script_;
   std::array<TestedFile, kFiles> files_;
