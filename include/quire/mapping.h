@@ -7,9 +7,10 @@
 //   map->sync();                            // durable
 //
 // How. The first access to a page, and the first store to it since it was last written back, is a page fault that the
-// library answers (userfaultfd(2)), on one thread of its own for all mappings of the process, "quire-fault". While
-// that takes, the accessing thread sleeps: for the store, for memory, for a cut of the range. A thread of the program
-// that is suspended, or is stopped by a debugger, holds nobody up.
+// library answers (userfaultfd(2)), on one thread of its own for all mappings of the process that are made with the
+// same in_thread and async_stores, "quire-fault". While that takes, the accessing thread sleeps: for the store, for
+// memory, for a cut of the range. A thread of the program that is suspended, or is stopped by a debugger, holds nobody
+// up.
 //
 // What cannot be had raises SIGBUS at the access, in the thread that made it, as with mmap(2): beyond the last page of
 // the file; a page that the store cannot read (EIO); a first store for which the store has no space (ENOSPC), or that
