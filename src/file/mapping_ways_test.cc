@@ -157,8 +157,8 @@ TEST_P(MappingWays, AsyncStoresBesideBothInThread) {
   expect_one_file({.async_stores = true, .in_thread = true}, {.in_thread = true});
 }
 
-// A thread stores through each way into the same pages, while they are written back all the time. Fails if a store of
-// any of them is lost.
+// A thread stores through each way into the same pages, while they are written back all the time. Fails, in most runs,
+// if a store of any of them is lost.
 TEST_P(MappingWays, StoresThroughAllWaysBesideWriteback) {
   std::vector<MapOptions> ways = {{}, {.in_thread = true}};
   if (marks()) {
