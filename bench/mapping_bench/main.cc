@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
                                 "mmap of a file on the same "
                                 "disk. All sides take turns; ratios are taken within a round.",
                                 9, quire::bench::fault_rows()};
+  for (const auto& row : quire::bench::frame_rows()) program.rows.push_back(row);
   for (const auto& row : quire::bench::sweep_rows()) program.rows.push_back(row);
   return quire::bench::run_program(program, argc, argv);
 }

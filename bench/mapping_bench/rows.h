@@ -9,6 +9,7 @@
 namespace quire::bench {
 
 std::vector<RowMaker> fault_rows();  // fault_rows.cc
+std::vector<RowMaker> frame_rows();  // frame_rows.cc
 std::vector<RowMaker> sweep_rows();  // sweep_rows.cc
 
 // What a process started by a sweep row does; returns its exit status. sweep_rows.cc

@@ -83,6 +83,20 @@ std::error_code FileMemory::resize(std::uint64_t size_pages) noexcept {
   return {};
 }
 
+std::error_code FileMemory::make(std::uint64_t first, std::uint64_t count) noexcept {
+  const std::uint64_t end = first + count;
+  QUIRE_DCHECK(end <= size_pages_.load());
+  while (first < end) {
+    const std::uint64_t here = std::min(end - first, kWindowPages - first % kWindowPages);
+    makes_.fetch_add(1, std::memory_order_relaxed);
+    if (::madvise(at(first), here << limits::kPageShift, MADV_POPULATE_WRITE) != 0) {
+      return last_error();
+    }
+    first += here;
+  }
+  return {};
+}
+
 void FileMemory::punch(std::uint64_t first, std::uint64_t count) noexcept {
   const std::uint64_t size = std::min(size_pages_.load(), kPagesMax);
   if (first >= size) return;

@@ -62,6 +62,11 @@ class FileMemory {
   // Makes the memory so many pages long: what lies beyond is gone, here and in every mapping.
   // ENOMEM when it grows. REQUIRES: the callers exclude each other.
   std::error_code resize(std::uint64_t size_pages) noexcept;
+  // Makes pages that are not there, of zeros, by a system call for all of them. Errors: ENOMEM, some may be there then.
+  // REQUIRES: they lie in the size, their windows are open, and nobody punches them meanwhile.
+  std::error_code make(std::uint64_t first, std::uint64_t count) noexcept;
+  // How often that was, each a system call.
+  std::uint64_t makes() const noexcept { return makes_.load(); }
   // Takes pages out, here and in every mapping: an access there is a fault for a missing page.
   void punch(std::uint64_t first, std::uint64_t count) noexcept;
   // How often that was, each a system call.
@@ -79,6 +84,7 @@ class FileMemory {
 
   const int fd_;
   sync::Atomic<std::uint64_t> size_pages_{0};
+  sync::Atomic<std::uint64_t> makes_{0};
   sync::Atomic<std::uint64_t> punches_{0};
   sync::Mutex mutex_;  // of those who open windows
   // By number; a slot is null until the window is open.

@@ -76,8 +76,7 @@ bool FilePages::move_to_memory(std::uint64_t index, PageWord& word) noexcept {
   if (index >= memory()->size_pages() || memory()->open_windows(index, 1)) return false;
   Memory& frames = cache_.memory();
   std::memcpy(memory()->at(index), frames.bytes(value.frame()), limits::kPageBytes);
-  mapped_.enter_page();
-  word.move_to_file();
+  enter_memory(word);
   frames.pool().lend(value.frame());
   return true;
 }

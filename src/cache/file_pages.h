@@ -139,6 +139,12 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   // Moves the page into the file's memory, if it is not there. False: the memory does not reach so far, or cannot be
   // had. REQUIRES: a Mapped; the page is sealed or `writing`, and nobody uses it.
   bool move_to_memory(std::uint64_t index, PageWord& word) noexcept;
+  // The step of it that counts: the page's bytes have been copied, and its word says so. REQUIRES: the same, and it is not
+  // there.
+  void enter_memory(PageWord& word) noexcept {
+    mapped_.enter_page();
+    word.move_to_file();
+  }
   // Moves the page into its frame, if it is not there, and out of sight. What lies behind the end of the file is zeros
   // then. REQUIRES: the page is sealed or `writing`, and nobody uses it.
   void move_to_frame(std::uint64_t index, PageWord& word) noexcept;

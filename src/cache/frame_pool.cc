@@ -94,30 +94,38 @@ FrameNumber FramePool::steal() noexcept {
   return frame;
 }
 
-void FramePool::lend(FrameNumber frame) noexcept {
-  count_lent();
-  give_memory_back(frame);
+void FramePool::lend(std::span<FrameNumber> frames) noexcept {
+  count_lent(static_cast<std::uint32_t>(frames.size()));
+  // Pages side by side were mostly given frames side by side, in one order or the other.
+  std::sort(frames.begin(), frames.end());
+  for (std::size_t first = 0, end = 0; first < frames.size(); first = end) {
+    end = first + 1;
+    while (end < frames.size() && frames[end] == frames[end - 1] + 1) ++end;
+    give_memory_back(frames[first], end - first);
+  }
 }
 
 void FramePool::lend_unused(FrameNumber frame) noexcept {
   // From here on what is without memory stays so.
-  count_lent();
+  count_lent(1);
   FrameDescriptor& d = descriptors_[frame];
   if (d.was_lent && d.lent_since == huge_again_.load()) {
     d.lent = true;
   } else {
-    give_memory_back(frame);
+    give_memory_back(frame, 1);
   }
 }
 
-void FramePool::give_memory_back(FrameNumber frame) noexcept {
+void FramePool::give_memory_back(FrameNumber first, std::size_t count) noexcept {
   // The second call alone takes the page out of a huge page's mapping and leaves the huge page in memory: 128
   // MiB dropped by every other 4 KiB of 256 gave nothing back (Linux 6.18). The first makes the kernel split it.
-  (void)::madvise(bytes(frame), limits::kPageBytes, MADV_COLD);
-  (void)::madvise(bytes(frame), limits::kPageBytes, MADV_DONTNEED);
-  FrameDescriptor& d = descriptors_[frame];
-  d.lent = true;
-  d.lent_since = huge_again_.load();
+  (void)::madvise(bytes(first), count * limits::kPageBytes, MADV_COLD);
+  (void)::madvise(bytes(first), count * limits::kPageBytes, MADV_DONTNEED);
+  for (std::size_t i = 0; i < count; ++i) {
+    FrameDescriptor& d = descriptors_[first + i];
+    d.lent = true;
+    d.lent_since = huge_again_.load();
+  }
 }
 
 void FramePool::take_back(FrameNumber frame) noexcept {
@@ -125,8 +133,8 @@ void FramePool::take_back(FrameNumber frame) noexcept {
   if (lent_.fetch_sub(1) == 1) advise();
 }
 
-void FramePool::count_lent() noexcept {
-  if (lent_.fetch_add(1) == 0 || !advised_small_.load()) advise();
+void FramePool::count_lent(std::uint32_t count) noexcept {
+  if (lent_.fetch_add(count) == 0 || !advised_small_.load()) advise();
 }
 
 void FramePool::advise() noexcept {

@@ -77,10 +77,11 @@ class FramePool {
   FrameNumber allocate() noexcept;
   void free(FrameNumber frame) noexcept;
 
-  // The frame's memory goes back to the kernel: its 4 KiB are used elsewhere, until take_back(). Whoever uses the
-  // frame's bytes again finds zeros, and memory that is taken then. 1 to 4 µs.
-  void lend(FrameNumber frame) noexcept;
-  // The same of a frame whose bytes nobody has used since it was allocated. Nothing to do if it was lent before that.
+  // The frames' memory goes back to the kernel: their 4 KiB are used elsewhere, until take_back(). Whoever uses the
+  // bytes again finds zeros, and memory that is taken then. 1 to 4 µs for each run of neighbours. Sorts `frames`.
+  void lend(std::span<FrameNumber> frames) noexcept;
+  void lend(FrameNumber frame) noexcept { lend({&frame, 1}); }
+  // The same of one frame whose bytes nobody has used since it was allocated. Nothing to do if it was lent before that.
   void lend_unused(FrameNumber frame) noexcept;
   // They are used nowhere else any more.
   void take_back(FrameNumber frame) noexcept;
@@ -122,9 +123,10 @@ class FramePool {
   bool refill(Stash& stash) noexcept;
   // Takes any frame there is, from whichever stash: the slow side.
   FrameNumber steal() noexcept;
-  void give_memory_back(FrameNumber frame) noexcept;
-  // One more is lent. From when this has returned the kernel makes no huge pages of the slab.
-  void count_lent() noexcept;
+  // Of `count` frames side by side.
+  void give_memory_back(FrameNumber first, std::size_t count) noexcept;
+  // So many more are lent. From when this has returned the kernel makes no huge pages of the slab.
+  void count_lent(std::uint32_t count) noexcept;
   // Has the kernel make huge pages of the slab, or none, as long as frames are lent.
   void advise() noexcept;
 

@@ -59,7 +59,7 @@
 //   - sealed                      unseal           the sealer
 //   dirty -> clean (sealed)        end_sealed_write the sealer, whose request to the store succeeded
 //   clean, dirty -> absent        drop             the sealer
-//   + sealed (clean, dirty, unused) begin_move      for an instant, by who moves the page into its frame
+//   + sealed (clean, dirty, unused) begin_move      for an instant, by who moves the page into its frame, or out
 //   + watched (+ quiet, if clean)  begin_watch      the holder of `writing`: a view that watches is about to show it
 //   clean -> dirty, as end_write   end_watch        the same, which clears `writing`
 //   writeback -> rewritten, quiet  keep_watching    the flush, which holds a pin: views were asked, and go on

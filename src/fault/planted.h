@@ -88,6 +88,7 @@ enum class Planted : std::uint8_t {
   kComeBackInSight,
   kComeBackWithTail,
   kComeBackWhileRead,
+  kMoveWhileRead,
   kAroundOverBlock,
   kLoseAFaultsWake,
   kLoseAPagesWake,

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "cache/move_together.h"
 #include "fault/planted.h"
 #include "file/file_views.h"
 #include "file/page_fault.h"
@@ -24,14 +25,29 @@ std::uint64_t block_of(std::uint64_t page) noexcept {
 
 class FileView::Pinned {
  public:
-  // Of [from, to) what can be: `page`, what follows on it, and what leads up to it.
-  Pinned(FileView& view, std::uint64_t from, std::uint64_t page, std::uint64_t to) noexcept
+  // Of [from, to) what can be: `page`, what follows on it, and what leads up to it. Those in frames are moved first, at
+  // most `*moves`, which are counted down.
+  Pinned(FileView& view, std::uint64_t from, std::uint64_t page, std::uint64_t to,
+         std::size_t* moves) noexcept
       : inode_(view.inode()), from_(from), first_(page), end_(page) {
     QUIRE_DCHECK(from <= page && page < to && to - from <= words_.size());
     const cache::FilePages::Walker walker(inode_);
-    while (end_ < to && pin(end_)) ++end_;
+    while (end_ < to) {
+      const Pin pinned = pin(end_);
+      const auto before = static_cast<std::size_t>(end_ == page ? page - from : 0);
+      const auto after = static_cast<std::size_t>(to - end_ - 1);
+      if (pinned == Pin::kInFrame && move(end_, before, after, moves)) continue;
+      if (pinned != Pin::kTaken) break;
+      ++end_;
+    }
     if (end_ == page) return;
-    while (first_ > from && pin(first_ - 1)) --first_;
+    while (first_ > from) {
+      const Pin pinned = pin(first_ - 1);
+      const auto before = static_cast<std::size_t>(first_ - 1 - from);
+      if (pinned == Pin::kInFrame && move(first_ - 1, before, 0, moves)) continue;
+      if (pinned != Pin::kTaken) break;
+      --first_;
+    }
   }
   ~Pinned() { unpin(); }
   Pinned(const Pinned&) = delete;
@@ -53,15 +69,28 @@ class FileView::Pinned {
   }
 
  private:
-  bool pin(std::uint64_t page) noexcept {
+  enum class Pin : std::uint8_t { kTaken, kInFrame, kNot };
+  Pin pin(std::uint64_t page) noexcept {
     cache::PageWord* const word = inode_.find(page);
-    if (word == nullptr) return false;
+    if (word == nullptr) return Pin::kNot;
     cache::PageValue value = word->load();
-    if (!value.in_file() || !word->try_pin(value)) return false;
+    if (!value.in_file()) return value.readable() ? Pin::kInFrame : Pin::kNot;
+    if (!word->try_pin(value)) return Pin::kNot;
     inode_.cache().memory().touch(value.frame());
     if (value.marker()) marked_ = std::max(marked_.value_or(page), page);
     words_[page - from_] = word;
-    return true;
+    return Pin::kTaken;
+  }
+  // The page, and those around it that lie in frames too. False: it is there as before.
+  bool move(std::uint64_t page, std::size_t before, std::size_t after,
+            std::size_t* moves) const noexcept {
+    const std::size_t most = std::min(*moves, limits::kMovePagesMax);
+    if (most == 0) return false;
+    after = std::min(after, most - 1);
+    before = std::min(before, most - 1 - after);
+    const std::size_t moved = cache::MoveTogether(inode_).move(page, before, after);
+    *moves -= moved;
+    return moved > 0;
   }
 
   Inode& inode_;
@@ -91,11 +120,12 @@ FileView::Shown FileView::show(const Pinned& pinned, std::uint64_t page) noexcep
   return {true, shown, shown > 0 ? map::Stop::kNothing : done.stop, pinned.marked()};
 }
 
-FileView::Shown FileView::show(std::uint64_t first, std::size_t pages_max) noexcept {
+FileView::Shown FileView::show(std::uint64_t first, std::size_t pages_max,
+                               std::size_t* moves) noexcept {
   QUIRE_DCHECK(shows(first));
   const std::uint64_t to =
       std::min<std::uint64_t>({end_page(), first + pages_max, first + limits::kShowPagesMax});
-  Pinned pinned(*this, first, first, to);
+  Pinned pinned(*this, first, first, to, moves);
   if (pinned.none()) return {};
   if (fault::planted(fault::Planted::kShowUnpinned)) pinned.unpin();
   return show(pinned, first);
@@ -109,7 +139,8 @@ FileView::Shown FileView::show_around(std::uint64_t page) noexcept {
     const std::uint64_t from = alone ? page : std::max(block_of(page), first_page_);
     const std::uint64_t to =
         alone ? page + 1 : std::min(block_of(page) + limits::kFaultAroundPages, end_page());
-    Pinned pinned(*this, from, page, to);
+    std::size_t moves = limits::kFaultAroundPages;
+    Pinned pinned(*this, from, page, to, &moves);
     if (pinned.none()) return {};
     if (fault::planted(fault::Planted::kShowUnpinned)) pinned.unpin();
     shown = show(pinned, page);
@@ -139,8 +170,9 @@ void FileView::show_ahead(std::uint64_t page, std::uint64_t end) noexcept {
   const std::uint64_t to = std::min<std::uint64_t>(end + wanted, end_page());
   // The program goes on while its next pages are shown.
   expected_.store(to);
+  std::size_t moves = limits::kMoveAheadPagesMax;
   while (end < to) {
-    const Shown more = show(end, static_cast<std::size_t>(to - end));
+    const Shown more = show(end, static_cast<std::size_t>(to - end), &moves);
     note_marked(more);
     if (more.pages == 0) break;
     end += more.pages;
@@ -252,7 +284,8 @@ std::error_code FileView::bring_in(std::uint64_t* first, std::uint64_t end, Acce
   const bool stores = access == Access::kStore;
   for (; *first < end; ++*first) {
     while (!stores && *first < end) {
-      const Shown shown = show(*first, static_cast<std::size_t>(end - *first));
+      std::size_t moves = limits::kShowPagesMax;
+      const Shown shown = show(*first, static_cast<std::size_t>(end - *first), &moves);
       // One that is in sight already stops the call, and is as good.
       const std::size_t pages = shown.stop == map::Stop::kMapped ? 1 : shown.pages;
       if (pages == 0) break;

@@ -58,15 +58,16 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
 
   // Brings pages from `first` on into sight for loads: those that are cached and that nobody changes, at most
   // `pages_max`, up to the first that is not so. Each is pinned until it is in sight: else one that is dropped and
-  // added again meanwhile would be shown half filled. One system call, so limits::kShowPagesMax at most. Says how many,
-  // and what stopped it if that is none.
+  // added again meanwhile would be shown half filled. One system call, so limits::kShowPagesMax at most. Pages that are in
+  // frames are moved together, as far as nobody is at them (cache/move_together.h), at most `*moves`, which is counted
+  // down. Says how many are shown, and what stopped it if that is none.
   struct Shown {
     bool ready = false;  // the first page is one that can be shown
     std::size_t pages = 0;
     map::Stop stop = map::Stop::kNothing;
     std::optional<std::uint64_t> marked;  // among them is a page that starts the next readahead
   };
-  Shown show(std::uint64_t first, std::size_t pages_max) noexcept;
+  Shown show(std::uint64_t first, std::size_t pages_max, std::size_t* moves) noexcept;
   // The same for `page`, and for those around it in its block of kFaultAroundPages, by one system call where all of
   // them are out of sight. `pages` counts from `page` on; what is in front of it is as far as it goes. Where the page
   // follows on those that were shown last those that come next are shown too: more each time, up to

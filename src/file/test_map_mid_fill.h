@@ -79,7 +79,8 @@ inline bool shows_a_page_mid_fill(Locking locking) {
     EXPECT_EQ(engine.value(0).state(), cache::PageState::kFilling);
     holds_up.filling = true;
   });
-  (void)view->show(0, 1);
+  std::size_t moves = 0;
+  (void)view->show(0, 1, &moves);
   evictor.join();
   EXPECT_EQ(engine.value(0).state(), cache::PageState::kFilling);
   const bool shown = is_in_sight(view->view().memory().data());

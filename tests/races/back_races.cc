@@ -1,9 +1,10 @@
-// Races of pages that come back into frames after their file was unmapped. As in mapping_races.cc, what a processor does
+// Races of pages that come back into frames after their file was unmapped, and of those that leave them. As in mapping_races.cc, what a processor does
 // with the memory stands in for programs.
 #include <algorithm>
 #include <array>
 
 #include "cache/hazard.h"
+#include "cache/move_together.h"
 #include "cache/page_read.h"
 #include "cache/test_views.h"
 #include "races/race.h"
@@ -91,6 +92,27 @@ RACE(ComeBackVsReader, kComeBackWhileRead) {
         << "half of the page, or of what it never was";
   }
   engine.expect_all(pages_of("ba"));
+}
+
+// The other way. A program looks at a page of a file that was cached before it was mapped, and the neighbours are about
+// to be moved with it, when somebody reads one of them who has not copied it yet. It stays where it is, and so do those
+// behind it. Fails with kMoveWhileRead: MoveTogether::take() asks no hazard slots, and the one reads a frame that was lent.
+RACE(MoveTogetherVsReader, kMoveWhileRead) {
+  QuietEngine engine({.frames = 64, .dirty_max_pages = 16, .locking = locking});
+  engine.write(0, 4 * kPage, 'a');
+  engine.map();
+  ASSERT_FALSE(engine.views->answer_store(0));
+  {
+    const cache::Hazards::Guard guard(cache::Hazards::slot_of_thread(), engine.inode->key(2));
+    const std::byte* const bytes = engine.inode->bytes(2, engine.value(2));
+    sync::Thread fault =
+        start_thread("fault", [&] { (void)cache::MoveTogether(*engine.inode).move(1, 0, 2); });
+    fault.join();
+    EXPECT_TRUE(engine.value(1).in_file());
+    EXPECT_EQ(std::count(bytes, bytes + kPage, std::byte{'a'}), static_cast<std::ptrdiff_t>(kPage))
+        << "half of the page, or of what it never was";
+  }
+  engine.expect_all(pages_of("aaaa"));
 }
 
 }  // namespace
