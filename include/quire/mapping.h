@@ -124,9 +124,9 @@ class QUIRE_EXPORT Mapping {
   // its neighbours: the access is cheaper, and theirs are faults of their own. Never fails for want of memory.
   Status advise(std::size_t offset, std::size_t length, Advice advice);
   // Brings the range into sight, so that accesses of that kind take no fault while the pages stay in the cache and
-  // are not written back. Waits. Errors: what would raise SIGBUS at an access; for kReadWrite,
-  // ENOTSUP where stores can never be allowed (protect()), and EACCES where they are not now. The pages are dirty then,
-  // stored into or not.
+  // are not written back. Waits. Errors: what would raise SIGBUS at an access; ENOMEM, as madvise(2) has it, where a
+  // part is unmapped; for kReadWrite, ENOTSUP where stores can never be allowed (protect()), and EACCES where they are
+  // not now. The pages are dirty then, stored into or not.
   Status populate(std::size_t offset, std::size_t length, MapAccess access,
                   const CallOptions& call = {});
   // As munmap(2), of a part or of all. The last part gives the file back as File::close() does, and returns what

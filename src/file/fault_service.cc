@@ -134,8 +134,9 @@ void FaultService::fault(const map::Fault& fault) noexcept {
   const std::span<std::byte> page(fault.page, limits::kPageBytes);
   MappedRange range = MappingTable::of_process().head(page);
   const auto view = std::dynamic_pointer_cast<FileView>(std::move(range.memory));
-  if (view == nullptr) {
-    // It is being unmapped: the access is repeated, into whatever is there by then.
+  if (view == nullptr || &view->service() != this) {
+    // It is being unmapped, or was, and the address is another service's by now, which is asked by itself and does not
+    // keep this one: the access is repeated, into whatever is there.
     userfault_->wake(page);
     return;
   }
@@ -146,7 +147,7 @@ void FaultService::note_failed(const std::shared_ptr<FileView>& view) noexcept {
   try {
     failed_[view.get()] = view;
   } catch (const std::bad_alloc&) {
-    // It fails until somebody else has the page, or another page of the view fails.
+    // It fails until another page of the view does, File has copied something there, or it is unmapped.
   }
 }
 

@@ -210,7 +210,7 @@ std::size_t FileView::stores_ahead(std::uint64_t page) noexcept {
 
 void FileView::hold_ahead(std::uint64_t first, std::size_t pages_max,
                           cache::WriteRun& run) noexcept {
-  if (pages_max == 0 || !view_->lets_store(place(first), pages_max)) return;
+  if (pages_max == 0 || !view_->allows(place(first), pages_max, map::Access::kReadWrite)) return;
   cache::DirtyBudget& credits = inode_->cache().dirty();
   if (!credits.try_take(pages_max)) return;
   run.try_begin(first, pages_max);
@@ -345,7 +345,9 @@ MappedMemory::Copied FileView::store(std::span<std::byte> part, std::span<const 
       part,
       [&](std::uint64_t page, std::size_t in_page, std::size_t at,
           std::size_t bytes) -> std::error_code {
-        if (!view_->lets_store(place(page), 1)) return std::make_error_code(std::errc::bad_address);
+        if (!view_->allows(place(page), 1, map::Access::kReadWrite)) {
+          return std::make_error_code(std::errc::bad_address);
+        }
         const auto awaited = std::make_shared<PageFault::Awaited>(in_page, from.subspan(at, bytes));
         std::error_code error = PageFault::want(service(), shared_from_this(), page, true, awaited);
         if (!error) error = awaited->wait(limit);
@@ -363,25 +365,27 @@ void FileView::fail(std::uint64_t page, std::error_code error) noexcept {
   note_error(error);
   // Without memory for that the access is repeated, and fails again.
   if (!view_->fail(place(page), 1).ok()) view_->wake(place(page), 1);
-  // Afterwards, or somebody could retry before there is anything to retry, and then nobody would.
-  sync::MutexLock lock(mutex_);
-  if (failed_first_ == failed_end_) {
-    failed_first_ = page;
-    failed_end_ = page + 1;
-    retry_at_ = sync::deadline_after(limits::kFailedPageRetryAfter);
-  } else {
-    failed_first_ = std::min(failed_first_, page);
-    failed_end_ = std::max(failed_end_, page + 1);
+  {
+    // Afterwards, or note_had() could find nothing to clear, and then nobody would.
+    sync::MutexLock lock(mutex_);
+    if (failed_.add(page, sync::deadline_after(limits::kFailedPageRetryAfter))) return;
   }
+  // Rather too soon than never.
+  static_cast<void>(view_->clear_failed(place(page), 1));
 }
 
 void FileView::note_had(std::uint64_t page) noexcept {
+  std::optional<FailedPages::Time> until;
   {
     sync::MutexLock lock(mutex_);
-    if (page < failed_first_ || page >= failed_end_) return;
+    until = failed_.until(page);
+    if (!until) return;
   }
-  // Without memory for that it is retried when the others are.
-  static_cast<void>(view_->clear_failed(place(page), 1));
+  // Without memory for that it is retried when it is due.
+  if (!view_->clear_failed(place(page), 1).ok()) return;
+  sync::MutexLock lock(mutex_);
+  // It may have failed again since.
+  if (failed_.until(page) == until) failed_.remove(page);
 }
 
 std::error_code FileView::last_error() noexcept {
@@ -390,23 +394,25 @@ std::error_code FileView::last_error() noexcept {
 }
 
 sync::Clock::time_point FileView::retry_failed(sync::Clock::time_point now) noexcept {
-  std::uint64_t first = 0;
-  std::uint64_t end = 0;
-  {
+  for (;;) {
+    FailedPages::Run due;
+    {
+      sync::MutexLock lock(mutex_);
+      const sync::Clock::time_point next = std::max(failed_.next(), retry_after_);
+      const std::optional<FailedPages::Run> found = now < next ? std::nullopt : failed_.due(now);
+      if (!found) return next;
+      due = *found;
+    }
+    const Status cleared =
+        view_->clear_failed(place(due.first), static_cast<std::size_t>(due.end - due.first));
     sync::MutexLock lock(mutex_);
-    if (now < retry_at_) return retry_at_;
-    first = std::exchange(failed_first_, 0);
-    end = std::exchange(failed_end_, 0);
-    retry_at_ = sync::Clock::kNever;
+    if (cleared.ok()) {
+      failed_.remove(due, now);
+    } else {
+      // There was no memory for it: later.
+      retry_after_ = now + limits::kFailedPageRetryAfter;
+    }
   }
-  const Status cleared = view_->clear_failed(place(first), static_cast<std::size_t>(end - first));
-  if (cleared.ok()) return sync::Clock::kNever;
-  sync::MutexLock lock(mutex_);
-  // There was no memory for it: later.
-  failed_first_ = failed_first_ == failed_end_ ? first : std::min(failed_first_, first);
-  failed_end_ = std::max(failed_end_, end);
-  retry_at_ = sync::deadline_after(limits::kFailedPageRetryAfter);
-  return retry_at_;
 }
 
 }  // namespace quire::file

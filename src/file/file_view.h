@@ -15,6 +15,7 @@
 #include "cache/parked_write.h"
 #include "cache/write_run.h"
 #include "file/buffered.h"
+#include "file/failed_pages.h"
 #include "file/fault_service.h"
 #include "file/inode.h"
 #include "file/mapping_table.h"
@@ -98,13 +99,15 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
 
   // What last_error() says from now on.
   void note_error(std::error_code error) noexcept;
-  // An access to the page cannot be had: it raises SIGBUS, and so does every access to it until retry_due().
+  // An access to the page cannot be had: it raises SIGBUS, and so does every access to it until retry_failed() finds
+  // that limits::kFailedPageRetryAfter is over. On the service's thread.
   void fail(std::uint64_t page, std::error_code error) noexcept;
   // The page has been had after all: accesses are asked about again, if it had failed.
   void note_had(std::uint64_t page) noexcept;
   // Why the last one failed; zero if none did.
   std::error_code last_error() noexcept;
-  // Accesses to pages that failed are asked about again, if it is time. When to ask next; kNever if none failed.
+  // Accesses to pages that failed are asked about again, to each if it is its time. When to ask next; kNever if none
+  // failed. On the service's thread.
   sync::Clock::time_point retry_failed(sync::Clock::time_point now) noexcept;
 
  private:
@@ -159,10 +162,9 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
 
   sync::Mutex mutex_;
   std::error_code error_ GUARDED_BY(mutex_);
-  // All pages that failed lie in [failed_first_, failed_end_), empty if none; they are retried together.
-  std::uint64_t failed_first_ GUARDED_BY(mutex_) = 0;
-  std::uint64_t failed_end_ GUARDED_BY(mutex_) = 0;
-  sync::Clock::time_point retry_at_ GUARDED_BY(mutex_) = sync::Clock::kNever;
+  FailedPages failed_ GUARDED_BY(mutex_);
+  // None is retried before: there was no memory for that.
+  sync::Clock::time_point retry_after_ GUARDED_BY(mutex_) = sync::Clock::time_point::min();
 };
 
 template <class Copy>

@@ -330,7 +330,11 @@ Status Mapping::populate(std::size_t offset, std::size_t length, MapAccess acces
   if (stores && impl_->most() != MapAccess::kReadWrite) {
     return failed(std::make_error_code(std::errc::not_supported));
   }
-  if (stores && !impl_->view().view().lets_store(part->first, part->count)) {
+  const map::View& view = impl_->view().view();
+  if (!view.allows(part->first, part->count, map::Access::kRead)) {
+    return failed(std::make_error_code(std::errc::not_enough_memory));
+  }
+  if (stores && !view.allows(part->first, part->count, map::Access::kReadWrite)) {
     return failed(std::make_error_code(std::errc::permission_denied));
   }
   std::uint64_t first = impl_->page(part->first);

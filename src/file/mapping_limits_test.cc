@@ -20,6 +20,8 @@
 #include "file/mapping_table.h"
 #include "file/test_mapping.h"
 #include "file/test_no_memory.h"
+#include "map/test_faults.h"
+#include "map/userfault_abi.h"
 
 namespace quire::file {
 
@@ -90,6 +92,77 @@ TEST_P(MappingLimits, WhatCannotBeUnmappedIsMapped) {
   ASSERT_TRUE(map_->unmap(3 * kPage, 2 * kPage).ok());
   EXPECT_FALSE(MappingTable::of_process().meets({at(3), 2 * kPage}));
   EXPECT_EQ(static_cast<char>(*at(5)), 's');
+}
+
+// The same where the program has cut the part up for the kernel, which has come to the first piece when it finds no
+// mapping left for the second. Fails if View::close_off() does not give that back what it took: accesses raise
+// SIGSEGV, in memory that is mapped.
+TEST_P(MappingLimits, WhatCannotAllBeUnmappedIsMapped) {
+  make({}, 0);
+  store_->poke("f", filled(8 * kPage, 'i'));
+  file_ = cache_->open("f", kRw).value();
+  map(8);
+  ASSERT_EQ(::madvise(at(3), kPage, MADV_RANDOM), 0);
+  store_->set_hook(when(StoreOp::kRead, held()));
+  const auto waits = map::Accessor::loads(at(3));
+  until([&] { return store_->held() == 1; });
+  Status unmapped;
+  bool reached = false;
+  {
+    const AllMappings all;
+    reached = all.reached();
+    if (reached) unmapped = map_->unmap(3 * kPage, 2 * kPage);
+  }
+  store_->set_hook({});
+  store_->release_held();
+  EXPECT_EQ(waits->outcome(), map::value('i'));
+  if (!reached) GTEST_SKIP() << "vm.max_map_count is too large to reach";
+  EXPECT_EQ(unmapped.code(), std::errc::not_enough_memory);
+  for (std::size_t page = 0; page < 8; ++page) {
+    EXPECT_EQ(map::load(at(page)), map::value('i')) << "page " << page;
+    EXPECT_EQ(map::store(at(page), 's'), map::value('s')) << "page " << page;
+  }
+  ASSERT_TRUE(map_->unmap(3 * kPage, 2 * kPage).ok());
+}
+
+// protect() fails as there. Fails, by a store that nobody hears of, if View::set_access() leaves the first piece with
+// leave to store: where nothing can be shown for loads alone, a page that may not be stored into is shown without being
+// protected.
+TEST_P(MappingLimits, WhatCannotAllBeAllowedIsNot) {
+  const bool marks = map::kernel_offers(map::abi::kFeatureWpAsync);
+  for (const bool watches : {false, true}) {
+    if (watches && !marks) continue;
+    SCOPED_TRACE(watches ? "async_stores" : "no CONTINUE for loads alone");
+    make({}, 0);
+    FaultService::refuse(watches ? map::FeatureSet{}
+                                 : map::FeatureSet{map::Feature::kResolveProtected});
+    store_->poke("f", filled(8 * kPage, 'i'));
+    file_ = cache_->open("f", kRw).value();
+    map(8, {.access = MapAccess::kRead, .async_stores = watches});
+    EXPECT_EQ(map::load(at(0)), map::value('i'));
+    ASSERT_EQ(::madvise(at(0), kPage, MADV_RANDOM), 0);
+    Status allowed;
+    bool reached = false;
+    {
+      const AllMappings all;
+      reached = all.reached();
+      if (reached) allowed = map_->protect(0, 2 * kPage, MapAccess::kReadWrite);
+    }
+    if (!reached) GTEST_SKIP() << "vm.max_map_count is too large to reach";
+    EXPECT_EQ(allowed.code(), std::errc::not_enough_memory);
+    EXPECT_EQ(map::load(at(0)), map::value('i'));
+    EXPECT_EQ(map::store(at(0), 'X'), map::kSegv);
+    ASSERT_TRUE(file_.sync().ok());
+    ASSERT_TRUE(file_.advise(0, 0, Advice::kDontNeed).ok());
+    std::byte byte{};
+    ASSERT_TRUE(file_.read({&byte, 1}, 0).ok());
+    EXPECT_EQ(map::load(at(0)), map::value(static_cast<int>(byte)));
+    // With a mapping to spare.
+    ASSERT_TRUE(map_->protect(0, 2 * kPage, MapAccess::kReadWrite).ok());
+    EXPECT_EQ(map::store(at(0), 'Y'), map::value('Y'));
+    ASSERT_TRUE(file_.sync().ok());
+    EXPECT_EQ(static_cast<char>(store_->contents("f")[0]), 'Y');
+  }
 }
 
 #endif
@@ -259,6 +332,27 @@ TEST_P(MappingFileLimit, IsLoggedUnderNoMutex) {
     return asked && again.stat().value().size_bytes == 2 * kMost * kPage;
   };
   EXPECT_EXIT(limited(holds), testing::ExitedWithCode(0), "");
+}
+
+// As MADV_POPULATE_READ and MADV_POPULATE_WRITE. Fails if pages become dirty, and the file is stamped, where nothing is
+// mapped.
+TEST_P(MappingLimits, NothingIsBroughtInThatIsUnmapped) {
+  ASSERT_TRUE(file_.write(std::vector<std::byte>(8 * kPage, std::byte{'f'}), 0).ok());
+  ASSERT_TRUE(file_.sync().ok());
+  const TimeSpec before{.seconds = 1000, .nanoseconds = 0};
+  map(8);
+  ASSERT_TRUE(map_->unmap(2 * kPage, 4 * kPage).ok());
+  ASSERT_TRUE(file_.set_times(nullptr, &before).ok());
+  for (const MapAccess access : {MapAccess::kRead, MapAccess::kReadWrite}) {
+    EXPECT_EQ(map_->populate(2 * kPage, 4 * kPage, access).code(), std::errc::not_enough_memory);
+    EXPECT_EQ(map_->populate(0, 0, access).code(), std::errc::not_enough_memory);
+    EXPECT_EQ(map_->populate(5 * kPage, 2 * kPage, access).code(), std::errc::not_enough_memory);
+  }
+  EXPECT_EQ(cache_->stats().dirty_pages, 0u);
+  EXPECT_EQ(file_.stat()->mtime.seconds, before.seconds);
+  EXPECT_TRUE(map_->populate(0, 2 * kPage, MapAccess::kReadWrite).ok());
+  EXPECT_TRUE(map_->populate(6 * kPage, 0, MapAccess::kRead).ok());
+  EXPECT_EQ(cache_->stats().dirty_pages, 2u);
 }
 
 // The process forks while a thread makes or ends a mapping. Fails, by SIGALRM, if the child takes the mutex of a thread

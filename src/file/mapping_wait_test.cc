@@ -14,6 +14,8 @@
 
 #include "cache/test_pages.h"
 #include "file/fault_service.h"
+#include "file/file_view.h"
+#include "file/mapping_table.h"
 #include "file/test_cache.h"
 #include "file/test_cuts.h"
 #include "file/test_map_mid_fill.h"
@@ -200,6 +202,62 @@ TEST_P(MappingWait, WhatHasGrownAgainIsThere) {
   stop = true;
   for (sync::Thread& other : others) other.join();
   EXPECT_EQ(wrong, 0u) << map_->last_error().message();
+}
+
+// A fault that is read when the access is over: a signal's handler has left it, the mapping is gone, and at its address
+// is one that is answered in another way. Fails if FaultService::fault() does not look whose view it has found: the
+// fault waits for the store, posts to its service when that answers, and nothing keeps the service till then.
+TEST_P(MappingWait, AStaleFaultIsNotAnsweredForAnotherService) {
+  struct Stale final : map::Posted {
+    void run() noexcept override {
+      service->fault(
+          {.page = page, .kind = map::Fault::Kind::kMissing, .store = false, .thread = 0});
+      done = true;
+    }
+    FaultService* service = nullptr;
+    std::byte* page = nullptr;
+    sync::Atomic<bool> done{false};
+  };
+  const auto other = FaultService::of_process({.in_thread = !GetParam().in_thread}).value();
+  store_->set_hook(when(StoreOp::kRead, held()));
+  Stale stale;
+  stale.service = &*other;
+  stale.page = at(20);
+  other->post(stale);
+  until([&] { return stale.done.load(); });
+  EXPECT_EQ(other->under_way(), 0u);
+  EXPECT_EQ(store_->held(), 0u);
+  store_->set_hook({});
+  store_->release_held();
+  until([&] { return other->under_way() == 0; });
+  EXPECT_EQ(load(at(20)), value('i'));
+}
+
+// Two pages fail, one after the other, and between them lies one that is in sight. Fails if the second is asked about
+// again when the first is; or if what lies between is taken out of sight.
+TEST_P(MappingWait, EachFailedPageHasItsTime) {
+  // No page stays failed there.
+  if (GetParam().in_thread) return;
+  const MappedRange range = MappingTable::of_process().head({at(0), 1});
+  auto& view = dynamic_cast<FileView&>(*range.memory);
+  EXPECT_EQ(load(at(20)), value('i'));
+  const auto error = std::make_error_code(std::errc::io_error);
+  view.fail(0, error);
+  const sync::Clock::time_point first = view.retry_failed(sync::Clock::now());
+  until([&] { return sync::Clock::now() + limits::kFailedPageRetryAfter > first; });
+  view.fail(39, error);
+  EXPECT_EQ(load(at(0)), kBus);
+  EXPECT_EQ(load(at(39)), kBus);
+  EXPECT_EQ(load(at(20)), value('i'));
+  const std::uint64_t shown = service()->userfault().calls(map::Call::kResolve);
+  const sync::Clock::time_point second = view.retry_failed(first);
+  EXPECT_GT(second, first);
+  EXPECT_EQ(load(at(39)), kBus);
+  EXPECT_EQ(load(at(20)), value('i'));
+  EXPECT_EQ(service()->userfault().calls(map::Call::kResolve), shown) << "nothing to show";
+  EXPECT_EQ(load(at(0)), value('i'));
+  EXPECT_EQ(view.retry_failed(second), sync::Clock::kNever);
+  EXPECT_EQ(load(at(39)), value('i'));
 }
 
 // Fails, where memory that was freed is filled (GLIBC_TUNABLES=glibc.malloc.perturb=165) or AddressSanitizer looks, if

@@ -172,22 +172,21 @@ std::size_t View::mapped_pages() const {
   return mapped;
 }
 
+bool View::allows(std::size_t first, std::size_t count, Access access) const {
+  const Shared lock(*this);
+  bool allowed = true;
+  for_each(
+      first, count, [&](const State& state) { return !state.mapped || state.access < access; },
+      [&](const Run&) { allowed = false; });
+  return allowed;
+}
+
 std::optional<std::size_t> View::page_of(const std::byte* address) const {
   // As numbers: pointers into different objects have no order.
   const std::uintptr_t distance =
       reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(memory_.data());
   if (distance >= memory_.size()) return std::nullopt;
   return distance / kPage;
-}
-
-bool View::lets_store(std::size_t first, std::size_t count) const {
-  const Shared lock(*this);
-  bool lets = true;
-  for_each(
-      first, count,
-      [](const State& state) { return !state.mapped || state.access != Access::kReadWrite; },
-      [&](const Run&) { lets = false; });
-  return lets;
 }
 
 Done View::resolve(std::size_t first, std::size_t count, Grant grant) {
@@ -339,19 +338,36 @@ Status View::restore(const Run& run) {
   return no_memory();
 }
 
+View::Changed View::change_protection(const Run& run, int to) noexcept {
+  const std::span<std::byte> range = bytes(run.first, run.count);
+  userfault_.count(Call::kAccess);
+  if (::mprotect(range.data(), range.size(), to) == 0) return Changed::kAll;
+  // The kernel does one of its mappings after the other, and may have come to some. What has been joined by that has
+  // left room for being parted again, unless another thread was faster.
+  const int from = protection(run.state.access);
+  return ::mprotect(range.data(), range.size(), from) == 0 ? Changed::kNone : Changed::kSome;
+}
+
 Status View::set_access(std::size_t first, std::size_t count, Access access) {
   const Alone lock(*this);
   return for_each_change(
-      first, count, [&](const State& state) { return state.mapped && state.access != access; },
+      // Whatever they have: of some it may be unknown, see below.
+      first, count, [](const State& state) { return state.mapped; },
       [&](const Run& run) -> Status {
-        const std::span<std::byte> range = bytes(run.first, run.count);
+        const bool grants = run.state.access < access;
         // Where stores were not barred because none could go through.
-        if (access == Access::kReadWrite && !userfault_.has(Feature::kResolveProtected)) {
-          drop_translations(range);
+        if (grants && !userfault_.has(Feature::kResolveProtected)) {
+          drop_translations(bytes(run.first, run.count));
         }
-        userfault_.count(Call::kAccess);
-        if (::mprotect(range.data(), range.size(), protection(access)) != 0) return no_memory();
-        return {};
+        const Changed changed = change_protection(run, protection(access));
+        if (changed == Changed::kAll) return {};
+        if (grants && changed == Changed::kSome) {
+          // Stores are asked about from now on as if all of it might be stored into.
+          State state = run.state;
+          state.access = access;
+          runs_.assign(run.first, run.count, state);
+        }
+        return no_memory();
       },
       [&](State& state) { state.access = access; });
 }
@@ -362,11 +378,11 @@ Status View::close_off(std::size_t first, std::size_t* count) {
   Status status = for_each_change(
       first, *count, [](const State& state) { return state.mapped; },
       [&](const Run& run) -> Status {
-        const std::span<std::byte> range = bytes(run.first, run.count);
-        userfault_.count(Call::kAccess);
-        if (::mprotect(range.data(), range.size(), PROT_NONE) != 0) return no_memory();
+        const Changed changed = change_protection(run, PROT_NONE);
+        // Some of it may be closed to who waits: he must not wait for ever.
+        if (changed != Changed::kNone) userfault_.wake(bytes(run.first, run.count));
+        if (changed != Changed::kAll) return no_memory();
         closed = run.end() - first;
-        userfault_.wake(range);
         return {};
       },
       [](State& state) {

@@ -79,11 +79,10 @@ class View {
   std::size_t pages() const { return memory_.size() / limits::kPageBytes; }
   // How many of them are mapped still, and not closed off.
   std::size_t mapped_pages() const;
+  // All of the range is mapped, and the program may access it so, as far as set_access() says.
+  bool allows(std::size_t first, std::size_t count, Access access) const;
   // The page that the address is in, if it is in this view.
   std::optional<std::size_t> page_of(const std::byte* address) const;
-
-  // All of the range is mapped, and the program may store into it, as far as set_access() says.
-  bool lets_store(std::size_t first, std::size_t count) const;
 
   // All ranges of pages: not empty, and in the view. Unmapped parts of them are passed over, but by resolve() and
   // unprotect().
@@ -119,11 +118,15 @@ class View {
   // From now on accesses to failed pages are asked about again. Errors: ENOMEM, then some pages fail still.
   Status clear_failed(std::size_t first, std::size_t count);
 
-  // As mprotect(2). Errors: ENOMEM, then part of the range may have changed.
+  // As mprotect(2). Errors: ENOMEM, then part of the range may have changed: of neighbours that had the same access all
+  // or none.
   Status set_access(std::size_t first, std::size_t count, Access access);
   // Before unmap(), for who must know first whether it can be: whoever accesses the range gets SIGSEGV from now on, and
   // it is one that the kernel can unmap without needing more mappings. Sets *count to the pages, from the first on, for
-  // which that is so. Errors: ENOMEM, then it is less than it was.
+  // which that is so. Errors: ENOMEM, then it is less than it was, and the rest is mapped as before.
+  //
+  // Where the kernel has come half way, and refuses to go back too (another thread has taken the last mapping at just
+  // that time), accesses to a part of what failed may raise SIGSEGV, until set_access() or close_off() is repeated.
   Status close_off(std::size_t first, std::size_t* count);
   // As munmap(2); whoever waits for an access goes on, into SIGSEGV. Errors: ENOMEM, then part of the range may be
   // unmapped.
@@ -156,6 +159,9 @@ class View {
   template <class Wanted, class Act, class Change>
   Status for_each_change(std::size_t first, std::size_t count, Wanted&& wanted, Act&& act,
                          Change&& change);
+  // mprotect(2) of the run; if that fails it is made undone. kSome: that failed too.
+  enum class Changed : std::uint8_t { kAll, kNone, kSome };
+  Changed change_protection(const Run& run, int to) noexcept;
   void drop_translations(std::span<std::byte> range) noexcept;
   Status poison(std::span<std::byte> range);
   Status replace(const Run& run);

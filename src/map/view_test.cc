@@ -424,10 +424,12 @@ TEST_P(ViewTest, WhatIsClosedOffIsNobodysUntilItIsUnmapped) {
   EXPECT_TRUE(view_->fail(4, 4).ok());
   EXPECT_TRUE(view_->clear_failed(0, kPages).ok());
   EXPECT_TRUE(view_->set_access(0, kPages, Access::kRead).ok());
-  EXPECT_FALSE(view_->lets_store(0, 4));
+  EXPECT_FALSE(view_->allows(0, 4, Access::kReadWrite));
+  EXPECT_TRUE(view_->allows(0, 4, Access::kRead));
+  EXPECT_FALSE(view_->allows(0, kPages, Access::kRead));
   EXPECT_TRUE(view_->set_access(0, kPages, Access::kReadWrite).ok());
-  EXPECT_TRUE(view_->lets_store(0, 4) && view_->lets_store(8, kPages - 8));
-  EXPECT_FALSE(view_->lets_store(0, kPages)) << "what is not mapped is not stored into";
+  EXPECT_TRUE(view_->allows(0, 4, Access::kReadWrite));
+  EXPECT_FALSE(view_->allows(7, 2, Access::kReadWrite));
   for (std::size_t i = 4; i < 8; ++i) {
     EXPECT_EQ(Accessor::loads(page(i))->outcome(), kSegv) << i;
     unsigned char there = 0;
