@@ -21,10 +21,11 @@
 //
 // Time stamps: a first store sets mtime and ctime, as a write does; a load sets nothing.
 //
-// Page after page. Where loads or stores go from one page to the next, pages that come next are made accessible with the
-// one that was accessed: at most limits::kFaultAheadPagesMax for loads; for stores no more than were stored into
-// before, and at most limits::kStoresAheadPagesMax. Those count as dirty: they are written back whether they are stored into
-// or not, and set no time stamps of their own. Advice::kRandom turns both off.
+// Page after page. Where loads go from one page to the next, pages that come next come into sight with the one that was
+// accessed, at most limits::kFaultAheadPagesMax; not after Advice::kRandom. Stores are let through ahead only after
+// Advice::kSequential, which is for programs that fill a mapping from front to back: no more pages than were stored
+// into before, and at most limits::kStoresAheadPagesMax. Those count as dirty: they are written back whether they are
+// stored into or not, set no time stamps of their own, and are among what is lost if a sync fails (File::sync()).
 //
 // Stores without faults. With MapOptions::async_stores the kernel lets stores to pages in sight through by itself, and
 // tells which pages were stored into when writeback asks. For programs that store into the same pages again and again

@@ -201,7 +201,7 @@ std::size_t FileView::stores_ahead(std::uint64_t page) noexcept {
   const std::size_t row = expected_store_.load() == page ? stores_in_row_.load() + 1 : 0;
   stores_in_row_.store(row);
   expected_store_.store(page + 1);
-  if (row < 2 || shows_alone()) return 0;
+  if (row < 2 || !stores_in_order_.load(std::memory_order_relaxed)) return 0;
   const std::size_t wanted = row < 8 ? std::size_t{1} << (row - 1) : limits::kStoresAheadPagesMax;
   const std::uint64_t end = std::min(end_page(), cache::pages_of(inode_->size_bytes()));
   return static_cast<std::size_t>(std::min<std::uint64_t>(
@@ -275,6 +275,7 @@ map::Stop FileView::let_watched_load(std::uint64_t page, cache::ParkedWrite& hel
 
 void FileView::advise(Advice advice) noexcept {
   alone_.store(advice == Advice::kRandom, std::memory_order_relaxed);
+  stores_in_order_.store(advice == Advice::kSequential, std::memory_order_relaxed);
   sync::MutexLock lock(readahead_.mutex);
   readahead_.state.advise(advice);
 }

@@ -74,8 +74,8 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   // limits::kFaultAheadPagesMax, while the program goes on. Under Advice::kRandom the page alone.
   Shown show_around(std::uint64_t page) noexcept;
   // Lets stores to `page` through, which `held` holds: it is dirty then, has a credit of the caller's, and is let go.
-  // `in_sight`: it is, for loads. What stopped it, if nothing was let through. Where a program stores into page after page
-  // those that come next are let through with it: more each time, up to limits::kStoresAheadPagesMax, and never more than
+  // `in_sight`: it is, for loads. What stopped it, if nothing was let through. Under Advice::kSequential, where
+  // a program stores into page after page, those that come next are let through with it: more each time, up to limits::kStoresAheadPagesMax, and never more than
   // were stored into before; as far as they are cached, have space at the store and a credit, and nobody is at them.
   map::Stop let_store(std::uint64_t page, bool in_sight, cache::ParkedWrite& held) noexcept;
   // The same for a load. REQUIRES: the view watches, and nobody has changed the page since it was held.
@@ -157,6 +157,7 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   sync::Atomic<std::uint64_t> expected_{~std::uint64_t{0}};
   sync::Atomic<std::size_t> shown_ahead_{0};
   // The same of first stores; and how many followed, one on the other.
+  sync::Atomic<bool> stores_in_order_{false};  // the program says so
   sync::Atomic<std::uint64_t> expected_store_{~std::uint64_t{0}};
   sync::Atomic<std::size_t> stores_in_row_{0};
 

@@ -1,6 +1,10 @@
 // Reservations on a real file system: what a host directory shows while files are open, and after they are
 // closed.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <cstdint>
@@ -14,6 +18,7 @@
 #include "file/cache_impl.h"
 #include "quire/cache.h"
 #include "quire/store_host.h"
+#include "store/fd.h"
 #include "store/host_directory.h"
 #include "store/host_space.h"
 #include "store/test_directory.h"
@@ -54,10 +59,23 @@ class ReserveOnHost : public testing::TestWithParam<bool> {
     EXPECT_TRUE(file.ok());
     return std::move(*file);
   }
+  // Not by st_blocks: there a file in many pieces has blocks that say where they are.
   std::uint64_t pages_of(const std::string& name) const {
-    struct stat stat = {};
-    EXPECT_EQ(::stat((directory_ / name).c_str(), &stat), 0);
-    return static_cast<std::uint64_t>(stat.st_blocks) * 512 / kPage;
+    const store::Fd fd(::open((directory_ / name).c_str(), O_RDONLY | O_CLOEXEC));
+    constexpr std::size_t kPieces = 512;
+    std::vector<std::uint64_t> memory((sizeof(fiemap) + kPieces * sizeof(fiemap_extent)) /
+                                      sizeof(std::uint64_t));
+    auto* const map = reinterpret_cast<fiemap*>(memory.data());
+    map->fm_length = FIEMAP_MAX_OFFSET;
+    map->fm_flags = FIEMAP_FLAG_SYNC;
+    map->fm_extent_count = kPieces;
+    EXPECT_EQ(::ioctl(fd.get(), FS_IOC_FIEMAP, map), 0);
+    EXPECT_LT(map->fm_mapped_extents, kPieces);
+    std::uint64_t bytes = 0;
+    for (std::size_t i = 0; i < map->fm_mapped_extents; ++i) {
+      bytes += map->fm_extents[i].fe_length;
+    }
+    return bytes / kPage;
   }
 
   store::testing::TestDirectory directory_;

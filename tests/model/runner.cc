@@ -57,6 +57,7 @@ void Runner::run_one() {
   world_.script().end();
   end_meanwhile();
   note_failed_syncs();
+  note_syncs();
   done_.fetch_add(1);
 }
 
@@ -205,6 +206,15 @@ void Runner::note_failed_syncs() {
     world_.file(i).model.sync_failed(dropped,
                                      [&](std::uint64_t index) { return world_.stored(i, index); });
     if (dropped) note_dropped(world_.file(i));
+  }
+}
+
+// A file is made durable without being asked, too: where it was written in many pieces, by the flusher.
+void Runner::note_syncs() {
+  for (const std::string& path : world_.script().take_synced()) {
+    for (unsigned i = 0; i < kFiles; ++i) {
+      if (path == kShapes[i].path) world_.file(i).model.sync_tried();
+    }
   }
 }
 
@@ -400,6 +410,7 @@ void Runner::lose(const Operation& op) {
   if (!has(handle.flags, OpenFlags::kWrite) || model.may_be_lost(0, kLastPage)) return;
   std::error_code error = handle.file.write_and_invalidate(0, 0).code();
   expect(!error, "write_and_invalidate failed");
+  note_syncs();
   world_.script().begin(Failure{.op = StoreOp::kSync, .drop = op.forgets});
   error = handle.file.sync().code();
   ended(error);

@@ -118,6 +118,7 @@ class Runner {
   bool may_fail_to_sync(unsigned file, std::error_code error);
   // Syncs that failed in this operation, whatever it was.
   void note_failed_syncs();
+  void note_syncs();
   void note_dropped(TestedFile& file);
   void note_change(TestedFile& file);
   void check_stamps(TestedFile& file, const FileStat& now, bool watched);

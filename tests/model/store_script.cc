@@ -94,9 +94,13 @@ StoreVerdict StoreScript::verdict(const StoreRequest& request) {
     struck_.push_back({request.op, request.path, verdict.error, true, false});
     return verdict;
   }
-  if (!failure_ || failure_->op != request.op) return {};
+  const auto goes_through = [&] {
+    if (request.op == StoreOp::kSync) synced_.insert(request.path);
+    return StoreVerdict{};
+  };
+  if (!failure_ || failure_->op != request.op) return goes_through();
   const unsigned turn = seen_++;
-  if (turn < failure_->skip || turn >= failure_->skip + failure_->count) return {};
+  if (turn < failure_->skip || turn >= failure_->skip + failure_->count) return goes_through();
   const bool own = std::this_thread::get_id() == owner_;
   if (failure_->hold) {
     verdict.hold = true;
@@ -130,6 +134,11 @@ bool StoreScript::sync_failed(const std::string& path, bool* dropped) const {
     *dropped |= s.dropped;
   }
   return failed;
+}
+
+std::set<std::string> StoreScript::take_synced() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(synced_, {});
 }
 
 bool StoreScript::gave(std::error_code error) const {

@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -66,6 +67,8 @@ class StoreScript {
   bool failed_own(StoreOp op) const;
   // A sync of the object failed; `*dropped`: and the store forgot.
   bool sync_failed(const std::string& path, bool* dropped) const;
+  // The objects that were asked to be made durable, by whomever, and were not struck; since this was last asked.
+  std::set<std::string> take_synced();
   // `error` is one that was given.
   bool gave(std::error_code error) const;
   // Requests of that kind were submitted, struck or not.
@@ -88,6 +91,7 @@ class StoreScript {
     std::function<void()> act;
   };
   std::optional<Interrupt> interrupt_;
+  std::set<std::string> synced_;
   unsigned kinds_seen_ = 0;  // a bit (1 << op) each
 };
 
