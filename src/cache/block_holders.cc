@@ -28,7 +28,7 @@ void forget_parents_holders() {
   new (&holder_list) HolderList;
   holder_forks.fetch_add(1);
 }
-[[maybe_unused]] const int holders_know_of_forks =
+[[maybe_unused]] const int kHoldersKnowOfForks =
     ::pthread_atfork(nullptr, nullptr, forget_parents_holders);
 
 struct Holder {

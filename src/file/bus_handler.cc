@@ -26,7 +26,7 @@ bool bus_handled GUARDED_BY(bus_mutex) = false;
 void renew_bus_mutex() {
   new (&bus_mutex) sync::Mutex;
 }
-[[maybe_unused]] const int bus_knows_of_forks = ::pthread_atfork(nullptr, nullptr, renew_bus_mutex);
+[[maybe_unused]] const int kBusKnowsOfForks = ::pthread_atfork(nullptr, nullptr, renew_bus_mutex);
 
 // What was there before: as it was read first, and as the kernel gave it back.
 std::array<SignalAction, 2> bus_befores;
