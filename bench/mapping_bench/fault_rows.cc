@@ -276,6 +276,15 @@ Row first_stores(const Context& context, bool async) {
                        }});
   row.comparisons = {{0, 1, Comparison::Kind::kTime, 1.0}, {2, 1, Comparison::Kind::kTime, 1.0}};
   if (async) return row;
+  for (const bool in_thread : {false, true}) {
+    row.sides.push_back({in_thread ? "Quire, in the thread, in order" : "Quire, in order",
+                         "Advice::kSequential", [d, count, in_thread](unsigned) {
+                           take(d->quire->file.sync());
+                           d->map_quire_again(in_thread, Advice::kSequential);
+                           (void)per_access(d->mapping->data(), count, 1, load);
+                           return per_access(d->mapping->data(), count, 1, store);
+                         }});
+  }
   const auto bare = std::make_shared<BareUserfault>(d->bytes);
   row.sides.push_back(
       {"bare userfaultfd", "a thread that does nothing else", [bare, count](unsigned) {
