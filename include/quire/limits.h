@@ -54,7 +54,7 @@ inline constexpr std::size_t kMoveAheadPagesMax = 32;
 // The thread that answers such accesses looks for the next one for so long, before it sleeps.
 inline constexpr std::chrono::microseconds kFaultSpin{100};
 // ... and no more for kFaultSpinPause, once it gave way to somebody who kept its processor for kFaultSpinLost.
-inline constexpr std::chrono::microseconds kFaultSpinLost{20};
+inline constexpr std::chrono::microseconds kFaultSpinLost{500};
 inline constexpr std::chrono::milliseconds kFaultSpinPause{100};
 // A page of a mapping that could not be had raises SIGBUS for so long; the next access tries again.
 inline constexpr std::chrono::milliseconds kFailedPageRetryAfter{50};
