@@ -18,7 +18,8 @@
 //     (posted_queue.h). What it calls must not wait, nor access a view.
 //  3. Before it sleeps it looks for work for limits::kFaultSpin, giving way to whoever wants its processor: only if the
 //     work before came as soon as that. To wake a processor that sleeps may take longer than all the rest of a fault.
-//     Where others want the processor it sleeps at once (kFaultSpinPause): who sleeps is let in sooner than who gave way.
+//     Once somebody it gave way to has kept the processor for kFaultSpinLost, it sleeps without looking for
+//     kFaultSpinPause: who sleeps is let in sooner than who gave way.
 //  4. When stop() has returned, all that was posted before has been run, and each fault that was waiting to be
 //     taken was handed over. Nobody takes later ones: the views go first, and their going wakes who waits.
 #ifndef QUIRE_MAP_FAULT_THREAD_H_
