@@ -234,6 +234,10 @@ map::Stop FileView::let_store(std::uint64_t page, bool in_sight,
   cache::WriteRun ahead(*inode_);
   if (!watches) hold_ahead(page + 1, stores_ahead(page), ahead);
   const std::size_t pages = 1 + ahead.pages();
+  if (fault::planted(fault::Planted::kStoresAheadForgotten)) {
+    inode_->cache().dirty().give(ahead.pages());
+    ahead.shrink(0);
+  }
   // Before anybody can store: or a sync that follows on the store could find nothing to write.
   if (!fault::planted(fault::Planted::kStoreListedLate)) held.admit_stores();
   ahead.admit_stores();
