@@ -100,7 +100,8 @@ TEST_P(MappingTest, StoreThenPread) {
   EXPECT_EQ(static_cast<char>(store_->contents("f")[5]), 'A');
 }
 
-// Of a page that is in sight, and of one that is not. Fails if a write goes to a frame of its own.
+// Of a page that is in sight, and of one that is not. Fails if a write goes to a frame of its own; or if a direct one leaves
+// pages where they are, neither hidden nor punched out.
 TEST_P(MappingTest, PwriteThenLoad) {
   letters("abc");
   map(3);
@@ -117,7 +118,7 @@ TEST_P(MappingTest, PwriteThenLoad) {
   EXPECT_EQ(load(at(1, 10)), value('D'));
 }
 
-// Fails if a cut hides nothing, or leaves what was behind the new end.
+// Fails if the memory stays as long as it was, or with kSkipTailZeroing.
 TEST_P(MappingTest, TruncateThenLoad) {
   letters("abc");
   map(3);
