@@ -319,7 +319,8 @@ TEST_P(MappingWait, UnlinkWhileMapped) {
     const auto cache =
         Cache::create(host, {.memory_bytes = 8 << 20, .locking = GetParam().locking}).value();
     File file = cache->open("f", OpenFlags::kReadWrite).value();
-    std::optional<Mapping> mapping = file.map(0, 8 * kPage).value();
+    std::optional<Mapping> mapping =
+        file.map(0, 8 * kPage, {.in_thread = GetParam().in_thread}).value();
     std::byte* const data = mapping->data();
     EXPECT_EQ(map::store(data, 'x'), value('x'));
     ASSERT_TRUE(std::filesystem::remove(directory / "f"));
