@@ -115,9 +115,7 @@ class InThread : public MappedFile {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     MappedFile::SetUp();
     if (IsSkipped()) return;
-    make({}, 0);
-    store_->poke("f", filled(kInThreadPages * kPage, 'i'));
-    file_ = cache_->open("f", kRw).value();
+    make_uncached(filled(kInThreadPages * kPage, 'i'));
   }
   void read_in() {
     std::vector<std::byte> bytes(kInThreadPages * kPage);

@@ -103,9 +103,7 @@ TEST_P(MappingLimits, WhatCannotBeUnmappedIsMapped) {
 // mapping left for the second. Fails if View::close_off() does not give that back what it took: accesses raise
 // SIGSEGV, in memory that is mapped.
 TEST_P(MappingLimits, WhatCannotAllBeUnmappedIsMapped) {
-  make({}, 0);
-  store_->poke("f", filled(8 * kPage, 'i'));
-  file_ = cache_->open("f", kRw).value();
+  make_uncached(filled(8 * kPage, 'i'));
   map(8);
   ASSERT_EQ(::madvise(at(3), kPage, MADV_RANDOM), 0);
   store_->set_hook(when(StoreOp::kRead, held()));

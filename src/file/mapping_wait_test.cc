@@ -45,9 +45,7 @@ class MappingWait : public MappedFile {
   void SetUp() override {
     MappedFile::SetUp();
     if (IsSkipped()) return;
-    make({}, 0);
-    store_->poke("f", filled(kPages * kPage, 'i'));
-    file_ = cache_->open("f", kRw).value();
+    make_uncached(filled(kPages * kPage, 'i'));
     map(kPages);
   }
 };
