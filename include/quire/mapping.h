@@ -137,8 +137,9 @@ class QUIRE_EXPORT Mapping {
   Status unmap(std::size_t offset, std::size_t length);
   Status unmap();
 
-  // Why the last access that raised SIGBUS did; zero if none has. Accesses beyond the end of the file the kernel
-  // refuses by itself, and they are not said here; but for one that met a truncate under way (EFAULT).
+  // Why the last access that raised SIGBUS did; zero if none has. Beyond the last page of the file: EFAULT for a mapping
+  // with MapOptions::in_thread, and for an access that met a truncate under way. Of others the kernel refuses those
+  // accesses by itself, without asking anybody, and they are not said here: a program's handler can tell by si_addr.
   std::error_code last_error() const noexcept;
 
  private:

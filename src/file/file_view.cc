@@ -230,6 +230,7 @@ void FileView::hold_ahead(std::uint64_t first, std::size_t pages_max,
 map::Stop FileView::let_store(std::uint64_t page, bool in_sight,
                               cache::ParkedWrite& held) noexcept {
   inode_->stamp_change();
+  inode_->append_places().note_change();
   const bool watches = view_->watches();
   cache::WriteRun ahead(*inode_);
   if (!watches) hold_ahead(page + 1, stores_ahead(page), ahead);
@@ -262,6 +263,7 @@ map::Stop FileView::let_store(std::uint64_t page, bool in_sight,
 map::Stop FileView::let_watched_load(std::uint64_t page, cache::ParkedWrite& held) noexcept {
   // As in let_store(): who can load the page can store into it.
   const bool watched = held.watched();
+  inode_->append_places().note_change();
   held.admit_unheard();
   bool stored = false;
   if (watched) {
