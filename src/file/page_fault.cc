@@ -64,6 +64,13 @@ void PageFault::answer(FaultService& service, const std::shared_ptr<FileView>& v
       view->show_around(page).pages > 0) {
     return;
   }
+  // Whoever accesses what is mapped so gets another signal. The kernel tells of accesses that are over, too: then the
+  // address is another mapping's by now, of a file perhaps that nobody may store into.
+  const map::Access access = fault.store ? map::Access::kReadWrite : map::Access::kRead;
+  if (!view->view().allows(view->place(page), 1, access)) {
+    view->view().wake(view->place(page), 1);
+    return;
+  }
   const auto refuse = [&](std::errc error) {
     view->fail(page, std::make_error_code(error));
     service.note_failed(view);
