@@ -81,6 +81,7 @@ enum class Planted : std::uint8_t {
   kSecondViewEarly,
   kShowUnpinned,
   kStoreListedLate,
+  kStoresAheadListedLate,
   kTrimKeepsPromises,
   kSnapshotUnpinned,
   kSealHidesNothing,
