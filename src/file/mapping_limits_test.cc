@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -12,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "cache/page_write.h"
 #include "cache/test_pages.h"
 #include "cache/test_views.h"
 #include "cache/writeback.h"
@@ -270,6 +272,23 @@ TEST(MappingWithoutMemory, TheViewsAreAsked) {
   EXPECT_TRUE(asked);
   EXPECT_EQ(file.stored().substr(kPage, kPage), std::string(kPage, 'a'));
   views->unmap();
+}
+
+// The first page of a file becomes dirty when there is no memory: it is held, and stored into. Fails, by an end of the
+// process, if DirtyFiles::add() takes memory.
+TEST(MappingWithoutMemory, AFileBecomesDirty) {
+  cache::OneFile file(filled(kPage, 'i'));
+  file.cache->flusher().stop();
+  cache::PageWrite page(*file.pages);
+  ASSERT_FALSE(file.cache->dirty().take(1, {}));
+  ASSERT_FALSE(page.begin(0, 0, kPage, {}));
+  std::fill_n(page.bytes(), kPage, std::byte{'w'});
+  {
+    const NoMemory none;
+    page.finish(kPage);
+  }
+  EXPECT_FALSE(cache::flush_all(*file.pages, 0, kLast, {}).error);
+  EXPECT_EQ(file.stored(), std::string(kPage, 'w'));
 }
 
 // RLIMIT_FSIZE, which is for memory files too. Each in a process of its own.
