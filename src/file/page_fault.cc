@@ -175,8 +175,9 @@ PageFault::Next PageFault::look() noexcept {
   if (!found.ready) return look_closer();
   switch (found.stop) {
     case map::Stop::kNothing:
-    case map::Stop::kPartly:
       return end({});
+    case map::Stop::kPartly:
+      // Not even this page, and nobody was woken: the kernel was changing its page tables just then.
     case map::Stop::kMapped:
     case map::Stop::kGone:
       return repeat();
