@@ -1,6 +1,5 @@
 #include "file/mapped_io.h"
 
-
 #include <algorithm>
 #include <array>
 #include <cstring>
