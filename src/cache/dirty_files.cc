@@ -6,6 +6,13 @@
 
 namespace quire::cache {
 
+DirtyFiles::~DirtyFiles() {
+  while (first_ != nullptr) {
+    const std::shared_ptr<FilePages> file = std::exchange(first_->known_dirty_, nullptr);
+    first_ = std::exchange(file->next_dirty_, nullptr);
+  }
+}
+
 void DirtyFiles::add(FilePages& pages) noexcept {
   sync::MutexLock lock(mutex_);
   if (pages.known_dirty_ != nullptr) return;

@@ -19,6 +19,12 @@ class FilePages;
 
 class DirtyFiles {
  public:
+  DirtyFiles() = default;
+  // Files that have been forgotten may be left, which the flusher has not looked at since they were clean.
+  ~DirtyFiles();
+  DirtyFiles(const DirtyFiles&) = delete;
+  DirtyFiles& operator=(const DirtyFiles&) = delete;
+
   void add(FilePages& pages) noexcept;
   // All of them, oldest first. Files whose list is empty by now are taken out and not returned.
   std::vector<std::shared_ptr<FilePages>> take_stock();
