@@ -1,9 +1,10 @@
 # How the directories of src/ and tests/ declare what they hold.
 #
 #   quire_sources(a.cc b.cc)                adds sources to the library
-#   quire_test(NAME a_test.cc ... [LABELS x ...])
+#   quire_test(NAME a_test.cc ... [LABELS x ...] [COST seconds])
 #                                           one GoogleTest program over the library's own objects,
 #                                           hidden symbols included; every TEST is a ctest case.
+#                                           COST: of all of it under a sanitizer, if that is long
 #                                           Not in simulation builds, whose threads are fibers
 #   quire_sim_test(a_sim_test.cc ...)       adds sources to sim_suite, the simulation's one test
 #                                           program (src/sync/sim/sim_test.h); nothing in others
@@ -58,7 +59,7 @@ function(quire_reads_options source)
 endfunction()
 
 function(quire_test name)
-  cmake_parse_arguments(ARG "" "" "LABELS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "" "COST" "LABELS;LIBRARIES" ${ARGN})
   if(NOT QUIRE_TESTS OR QUIRE_SIM)
     return()
   endif()
@@ -74,7 +75,10 @@ function(quire_test name)
   if(QUIRE_SANITIZE AND NOT ARG_LABELS)
     # To begin a process takes a sanitizer longer than most tests: all of a program in one.
     add_test(NAME ${name} COMMAND ${name})
-    set_tests_properties(${name} PROPERTIES TIMEOUT 900 COST 5)
+    if(NOT ARG_COST)
+      set(ARG_COST 5)
+    endif()
+    set_tests_properties(${name} PROPERTIES TIMEOUT 900 COST ${ARG_COST})
   else()
     gtest_discover_tests(${name} TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
                          PROPERTIES TIMEOUT 300 ${labels})

@@ -81,28 +81,34 @@ regex_quoted() {
 
 # Every test of the simulation in a process of its own, as many at once as there are processors.
 part_sim() {
-  local program results test tests=() options=("${sim_options[@]}")
+  local tests=()
   build sim || { fails "sim: build"; return 0; }
-  program=$(build_dir sim)/bin/sim_suite
-  [[ " ${options[*]} " == *" --seed "* ]] || options+=(--seeds "$seeds")
-  mapfile -t tests < <("$program" --gtest_list_tests |
+  mapfile -t tests < <("$(build_dir sim)/bin/sim_suite" --gtest_list_tests |
     awk '/^[^ ]/ {suite = $1} /^ / {print suite $1}' | grep -F -- "$case_name")
   ((${#tests[@]} > 0)) || { [[ -n $case_name ]] || fails "sim: no tests found"; return 0; }
+  run_sim sim "$seeds" "${tests[@]}"
+}
 
+# run_sim PART SEEDS TEST...: these tests of the simulation, with so many seeds unless one was asked for.
+run_sim() {
+  local part=$1 seeds=$2 program results test log options=("${sim_options[@]}")
+  shift 2
+  program=$(build_dir sim)/bin/sim_suite
+  [[ " ${options[*]} " == *" --seed "* ]] || options+=(--seeds "$seeds")
   results=$(mktemp -d)
-  printf '%s\n' "${tests[@]}" | xargs -P "$jobs" -I TEST bash -c '
+  printf '%s\n' "$@" | xargs -P "$jobs" -I TEST bash -c '
     test=$1 results=$2 program=$3
     shift 3
     log=$results/$(tr / - <<<"$test")
     timeout 1200 "$program" "--gtest_filter=$test" "$@" >"$log" 2>&1 && touch "$log.ok"
-    exit 0' part_sim TEST "$results" "$program" "${options[@]}"
-  for test in "${tests[@]}"; do
+    exit 0' run_sim TEST "$results" "$program" "${options[@]}"
+  for test in "$@"; do
     log=$results/$(tr / - <<<"$test")
     if [[ ! -f $log.ok ]] || ! grep -qE '^\[  (PASSED|SKIPPED) *\] [1-9]' "$log"; then
       cat "$log"
-      fails "sim: $test"
+      fails "$part: $test"
     elif grep -q '^\[  SKIPPED \] ' "$log"; then
-      skips "sim: $test"
+      skips "$part: $test"
     else
       grep 'trace hash' "$log" || true
       passes
@@ -111,12 +117,16 @@ part_sim() {
   rm -rf "$results"
 }
 
-# The races, each under each strategy, with the code as it is and with the race's planted fault: a test each.
 part_races() {
-  local program output line status=0
   build sim sim_suite || { fails "races: build"; return 0; }
-  program=$(build_dir sim)/bin/sim_suite
-  output=$("$program" --seeds "$race_seeds" --races "$case_name" 2>&1) || status=$?
+  race_table
+  other_races
+}
+
+# The races of the table, each under each strategy, with the code as it is and with the race's planted fault: a test each.
+race_table() {
+  local output line status=0
+  output=$("$(build_dir sim)/bin/sim_suite" --seeds "$race_seeds" --races "$case_name" 2>&1) || status=$?
   [[ -z $case_name || $output != *$'\n'"races: 0 passed, 0 failed" ]] || return 0
   printf '%s\n' "$output"
   if [[ $output =~ "races: "([0-9]+)" passed, "([0-9]+)" failed"$ ]] &&
@@ -128,6 +138,28 @@ part_races() {
   else
     fails "races: sim_suite --races ended with status $status and did not count what it did"
   fi
+}
+
+# Those that are not in it (docs/races.md, "Beside the table"): tests of the simulation, and tests of release by
+# the kernel's own faults.
+other_races_in_sim=(MappedSim.DioSelfBuffer MappedSim.DioOntoItself MappedSim.DioAbba MappedSim.BufferedSelfBuffer
+  MappedSim.DioBufferReadaheadIntoRange MappedSim.PartialDioFault)
+other_races_by_faults=(mapping_test.Strategies/MappingWait.PunchVsFault mapping_test.Strategies/MappingWait.MapMidFill
+  mapping_test.Strategies/MappingWait.UnlinkWhileMapped mapping.planted-faults
+  mount_test.MappingTest.MountedWriteVsMappedStore mount_test.CutsTest.MountedShiftVsFault)
+
+other_races() {
+  local tests=() test before=$((passed + failed + skipped))
+  mapfile -t tests < <(printf '%s\n' "${other_races_in_sim[@]}" | grep -F -- "$case_name")
+  ((${#tests[@]} == 0)) || run_sim races "$race_seeds" "${tests[@]}"
+  mapfile -t tests < <(printf '%s\n' "${other_races_by_faults[@]}" | grep -F -- "$case_name")
+  if ((${#tests[@]} > 0)); then
+    build release mapping_test mapping_faults mount_test || { fails "races: build of release"; return 0; }
+    for test in "${tests[@]}"; do
+      run_ctest races "$(build_dir release)" -R "^$(regex_quoted "$test")(/|\$)"
+    done
+  fi
+  printf 'races beside the table: %d tests\n' $((passed + failed + skipped - before))
 }
 
 # The models print a line for each property, "ok WHAT" or "FAILED WHAT", and count them at the end. As

@@ -1,7 +1,9 @@
 #include "host_bench/machine.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -60,6 +62,15 @@ std::string file_system(const std::string& directory) {
   }
 }
 
+// What the kernel reads ahead of a file, and around a page of a mapped one, at most.
+std::string read_ahead(const std::string& directory) {
+  struct ::stat s {};
+  if (::stat(directory.c_str(), &s) != 0) return "unknown";
+  const std::string kib = first_line(
+      fmt::format("/sys/class/bdi/{}:{}/read_ahead_kb", major(s.st_dev), minor(s.st_dev)));
+  return kib.empty() ? "unknown" : kib;
+}
+
 }  // namespace
 
 nlohmann::json describe_machine(const std::string& directory) {
@@ -73,6 +84,7 @@ nlohmann::json describe_machine(const std::string& directory) {
       {"kernel", fmt::format("{} {}", name.sysname, name.release)},
       {"file_system", file_system(directory)},
       {"directory", directory},
+      {"read_ahead_kib", read_ahead(directory)},
       {"transparent_huge_pages", first_line("/sys/kernel/mm/transparent_hugepage/enabled")},
       {"vm.dirty_background_ratio", first_line("/proc/sys/vm/dirty_background_ratio")},
       {"vm.dirty_ratio", first_line("/proc/sys/vm/dirty_ratio")},

@@ -1,5 +1,6 @@
-// Sweeps over a mapped file four times as large as the memory: Quire under its budget, the kernel's mmap under a
-// cgroup of the same size, and reads through Quire's cache. Each sweep is a process of its own, which times itself.
+// Sweeps over a mapped file four times as large as the memory, in order and at random, each page once: Quire under its
+// budget, the kernel's mmap under a cgroup of the same size, both as they come and both told the order (madvise), and
+// reads through Quire's cache. Each sweep is a process of its own, which times itself.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -22,7 +23,11 @@ namespace quire::bench {
 namespace {
 
 constexpr char kFileName[] = "sweeps";
-constexpr std::size_t kRandomPages = 8192;
+// A random sweep reads half of the file, twice what the memory holds.
+constexpr std::uint64_t kRandomShare = 2;
+// Unless it is told not to, the kernel reads so much around each page of a random sweep that half of the file would take
+// it minutes: it gets this many pages.
+constexpr std::uint64_t kPagesReadAround = 1024;
 
 struct SweepData {
   explicit SweepData(const Context& context)
@@ -34,11 +39,11 @@ struct SweepData {
     fill_file(path, bytes, kMiB);
   }
 
-  NanosecondsPerOp run(const char* side, const char* order) const {
+  NanosecondsPerOp run(const char* side, const char* order, std::uint64_t pages) const {
     drop_from_kernel(path);
     const std::string output =
         output_of({self, kSweepChildFlag, side, order, path, std::to_string(bytes),
-                   std::to_string(memory_bytes), limit.path()});
+                   std::to_string(memory_bytes), std::to_string(pages), limit.path()});
     return std::strtod(output.c_str(), nullptr);
   }
 
@@ -49,8 +54,10 @@ struct SweepData {
   const MemoryLimit limit;
 };
 
-Row sweep(const Context& context, const char* order) {
+Row sweep(const Context& context, const char* order, bool random) {
   const auto d = std::make_shared<SweepData>(context);
+  const std::uint64_t pages = d->bytes / kPage / (random ? kRandomShare : 1);
+  const std::uint64_t around = random ? kPagesReadAround : pages;
   Row row;
   row.name = fmt::format("sweep/{}", order);
   row.title = fmt::format("a {} sweep over {} MiB under {} MiB: per page", order, d->bytes / kMiB,
@@ -58,72 +65,99 @@ Row sweep(const Context& context, const char* order) {
   row.op_bytes = kPage;
   row.rounds = 5;
   const std::string budget = fmt::format("budget {} MiB, direct IO", d->memory_bytes / kMiB);
-  row.sides.push_back(
-      {"Quire, mapped", budget, [d, order](unsigned) { return d->run("mapped", order); }});
-  row.sides.push_back(
-      {"Quire, read()", budget, [d, order](unsigned) { return d->run("read", order); }});
-  row.sides.push_back({"kernel, mmap",
-                       fmt::format("{} limit {} MiB", d->limit.version(), d->memory_bytes / kMiB),
-                       [d, order](unsigned) { return d->run("kernel", order); }});
-  row.comparisons = {{0, 2, Comparison::Kind::kRate, {}}, {0, 1, Comparison::Kind::kRate, {}}};
+  const std::string limit =
+      fmt::format("{} limit {} MiB", d->limit.version(), d->memory_bytes / kMiB);
+  const auto side = [&](const char* name, const std::string& settings, const char* which,
+                        std::uint64_t count) {
+    row.sides.push_back(
+        {name, fmt::format("{}, {} pages", settings, count),
+         [d, order, which, count](unsigned) { return d->run(which, order, count); }});
+  };
+  side("Quire, mapped", budget, "mapped", pages);
+  side("Quire, advise()", budget, "advised", pages);
+  side("Quire, read()", budget, "read", pages);
+  side("kernel, mmap", limit, "kernel", around);
+  side("kernel, madvise", limit, "kernel-advised", pages);
+  constexpr auto kRate = Comparison::Kind::kRate;
+  row.comparisons = {{0, 3, kRate, {}}, {0, 4, kRate, {}}, {1, 4, kRate, {}}, {0, 2, kRate, {}}};
   return row;
 }
 
-// Nanoseconds for each page that `access(page)` is called for.
-template <class Access>
-double sweep_pages(bool random, std::uint64_t bytes, const Access& access) {
-  const std::uint64_t pages = bytes / kPage;
-  const std::uint64_t count = random ? std::min<std::uint64_t>(kRandomPages, pages) : pages;
-  const double ns = timed([&] {
-    std::uint64_t page = 1;
-    for (std::uint64_t i = 0; i < count; ++i) {
-      access(random ? page = page_after(page, pages) : i);
-    }
-  });
-  return ns / static_cast<double>(count);
+struct Sweep {
+  bool random;
+  std::string path;
+  std::uint64_t bytes;
+  std::uint64_t memory;
+  std::uint64_t pages;
+
+  // Nanoseconds for each page that `access(page)` is called for.
+  template <class Access>
+  double timed_per_page(const Access& access) const {
+    const double ns = timed([&] {
+      std::uint64_t page = 1;
+      for (std::uint64_t i = 0; i < pages; ++i) {
+        access(random ? page = page_after(page, bytes / kPage) : i);
+      }
+    });
+    return ns / static_cast<double>(pages);
+  }
+  double timed_loads(const std::byte* base) const {
+    return timed_per_page([base](std::uint64_t page) {
+      (void)*static_cast<const volatile std::byte*>(base + page * kPage);
+    });
+  }
+};
+
+double run_kernel(const Sweep& sweep, bool advised) {
+  const Fd fd(sweep.path, O_RDONLY);
+  void* const at = ::mmap(nullptr, sweep.bytes, PROT_READ, MAP_SHARED, fd.get(), 0);
+  if (at == MAP_FAILED) throw NotMeasured("mmap of a file");
+  if (advised && ::madvise(at, sweep.bytes, sweep.random ? MADV_RANDOM : MADV_SEQUENTIAL) != 0) {
+    throw NotMeasured("madvise of a mapped file");
+  }
+  return sweep.timed_loads(static_cast<const std::byte*>(at));
 }
 
-double run_side(std::string_view side, bool random, const std::string& path, std::uint64_t bytes,
-                std::uint64_t memory) {
-  const auto load = [](const std::byte* base) {
-    return [base](std::uint64_t page) {
-      (void)*static_cast<const volatile std::byte*>(base + page * kPage);
-    };
-  };
-  if (side == "kernel") {
-    const Fd fd(path, O_RDONLY);
-    void* const at = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd.get(), 0);
-    if (at == MAP_FAILED) throw NotMeasured("mmap of a file");
-    return sweep_pages(random, bytes, load(static_cast<const std::byte*>(at)));
-  }
-  const std::filesystem::path p(path);
+double run_quire(const Sweep& sweep, std::string_view side) {
+  const std::filesystem::path p(sweep.path);
   CacheOptions options;
-  options.memory_bytes = memory;
+  options.memory_bytes = sweep.memory;
   QuireFile quire(p.parent_path().string(), p.filename().string(), options);
   if (side == "read") {
     std::vector<std::byte> buffer(kPage);
-    return sweep_pages(random, bytes,
-                       [&](std::uint64_t page) { take(quire.file.read(buffer, page * kPage)); });
+    return sweep.timed_per_page(
+        [&](std::uint64_t page) { take(quire.file.read(buffer, page * kPage)); });
   }
-  const Mapping mapping = take(quire.file.map(0, bytes, {.access = MapAccess::kRead}));
-  return sweep_pages(random, bytes, load(mapping.data()));
+  Mapping mapping = take(quire.file.map(0, sweep.bytes, {.access = MapAccess::kRead}));
+  if (side == "advised") {
+    take(mapping.advise(0, sweep.bytes, sweep.random ? Advice::kRandom : Advice::kSequential));
+  }
+  return sweep.timed_loads(mapping.data());
+}
+
+double run_side(std::string_view side, const Sweep& sweep) {
+  if (side == "kernel") return run_kernel(sweep, false);
+  if (side == "kernel-advised") return run_kernel(sweep, true);
+  return run_quire(sweep, side);
 }
 
 }  // namespace
 
 std::vector<RowMaker> sweep_rows() {
-  return {{"sweep/sequential", [](const Context& context) { return sweep(context, "sequential"); }},
-          {"sweep/random", [](const Context& context) { return sweep(context, "random"); }}};
+  return {{"sweep/sequential",
+           [](const Context& context) { return sweep(context, "sequential", false); }},
+          {"sweep/random", [](const Context& context) { return sweep(context, "random", true); }}};
 }
 
 int run_sweep_child(int argc, char** argv) {
-  // FLAG SIDE sequential|random PATH BYTES MEMORY CGROUP
-  if (argc != 8) return 2;
+  // FLAG SIDE sequential|random PATH BYTES MEMORY PAGES CGROUP
+  if (argc != 9) return 2;
+  const auto number = [argv](int i) { return std::strtoull(argv[i], nullptr, 10); };
   try {
-    if (std::strcmp(argv[2], "kernel") == 0) MemoryLimit::join(argv[7]);
-    fmt::print("{}\n",
-               run_side(argv[2], std::strcmp(argv[3], "random") == 0, argv[4],
-                        std::strtoull(argv[5], nullptr, 10), std::strtoull(argv[6], nullptr, 10)));
+    const std::string_view side = argv[2];
+    if (side.starts_with("kernel")) MemoryLimit::join(argv[8]);
+    const bool random = std::strcmp(argv[3], "random") == 0;
+    fmt::print("{}\n", run_side(side, {random, argv[4], number(5), number(6), number(7)}));
   } catch (const std::exception& error) {
     fmt::print(stderr, "{}\n", error.what());
     return 1;

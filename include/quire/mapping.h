@@ -50,7 +50,7 @@
 //  - A system call of another library that keeps pages for itself, such as a registered buffer of io_uring or
 //    O_DIRECT into the mapping, may store into a page after it counts as clean. Use read() and write() of File.
 //  - A mapped file that grows beyond RLIMIT_FSIZE (`ulimit -f`) is mapped up to where it ended before: what lies behind
-//    raises SIGBUS (EFAULT), and the log says so. Reads and writes go on. map() of one so long fails (EFBIG).
+//    raises SIGBUS, as beyond the end, and the log says so. Reads and writes go on. map() of one so long fails (EFBIG).
 //  - Where faults of the kernel may not be answered (vm.unprivileged_userfaultfd = 0 and no right to do more), a
 //    system call that is given memory of a mapping which is not in sight fails with EFAULT. File's calls do not.
 //    `quire doctor` says so, and how to allow it.
@@ -115,8 +115,8 @@ class QUIRE_EXPORT Mapping {
   // All ranges are in bytes from data() on; `length` 0 means to the end. They are widened to whole pages. EINVAL
   // where they do not lie in the mapping.
 
-  // As mprotect(2). Errors: EACCES for kReadWrite if the file was not open for writing when it was mapped; ENOMEM,
-  // then a part may have changed.
+  // As mprotect(2), but that what is unmapped is passed over. Errors: EACCES for kReadWrite if the file was not open for
+  // writing when it was mapped, or the mapping is not shared; ENOMEM, then a part may have changed.
   Status protect(std::size_t offset, std::size_t length, MapAccess access);
   // As msync(2) with MS_SYNC: File::sync_range() of what the range shows. Errors: that one's.
   Status sync(std::size_t offset = 0, std::size_t length = 0, const CallOptions& call = {});
@@ -137,8 +137,9 @@ class QUIRE_EXPORT Mapping {
   Status unmap(std::size_t offset, std::size_t length);
   Status unmap();
 
-  // Why the last access that raised SIGBUS did; zero if none has. Accesses beyond the end of the file the kernel
-  // refuses by itself, and they are not said here; but for one that met a truncate under way (EFAULT).
+  // Why the last access that raised SIGBUS did; zero if none has. Beyond the last page of the file: EFAULT for a mapping
+  // with MapOptions::in_thread, and for an access that met a truncate under way. Of others the kernel refuses those
+  // accesses by itself, without asking anybody, and they are not said here: a program's handler can tell by si_addr.
   std::error_code last_error() const noexcept;
 
  private:

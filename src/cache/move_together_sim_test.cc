@@ -3,7 +3,6 @@
 // afterwards, with what was stored last. Each test names the change to the code that makes it fail.
 #include <gtest/gtest.h>
 
-#include <array>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -11,6 +10,7 @@
 #include "cache/hazard.h"
 #include "cache/move_together.h"
 #include "cache/seal.h"
+#include "cache/test_mapped_many.h"
 #include "cache/test_mapped_once.h"
 #include "cache/test_pages.h"
 #include "cache/writeback.h"
@@ -231,83 +231,19 @@ SIM_TEST(MoveTogetherSim, WhileOthersEvict) {
   }
 }
 
-// Everything at once: a program maps the file, looks, stores and unmaps it; others read, write, write back, cut, and want
-// all the memory. Each page is of one writer in every look, and the last one is what stays.
 SIM_TEST(MoveTogetherSim, WhileEverythingElseHappens) {
   for (const Locking locking : kBackStrategies) {
     MappedOnce file(locking);
-    std::array<char, kBackPages> last;
-    last.fill('i');
-    const auto page = [] { return below_back(kBackPages); };
-    const auto program = [&] {
-      char with = 'A';
-      for (int i = 0; i < 5; ++i) {
-        map_with_window(file);
-        for (int k = 0; k < 3; ++k) {
-          const std::uint64_t at = page();
+    everything_at_once(
+        file, [&] { map_with_window(file); },
+        [&] {
+          const std::uint64_t at = below_back(kBackPages);
           (void)MoveTogether(*file.pages).move(at, below_back(at + 1), below_back(kBackPages - at));
           (void)file.views->answer_load(at);
           if (file.views->loads(at)) {
             EXPECT_NE(static_cast<char>(*file.views->at(at, kBackPage - 1)), '\0');
           }
-          const std::uint64_t even = page() / 2 * 2;
-          if (!file.views->stores(even) && file.views->answer_store(even)) continue;
-          if (!file.views->stores(even)) continue;
-          file.views->store_all(even, with);
-          last[even] = with++;
-        }
-        file.unmap();
-      }
-    };
-    const auto writer = [&] {
-      for (char with = 'a'; with < 'h'; ++with) {
-        const std::uint64_t at = page() / 2 * 2 + 1;
-        ASSERT_FALSE(file.write_page(at, with));
-        last[at] = with;
-      }
-    };
-    const auto reader = [&] {
-      for (int i = 0; i < 12; ++i) {
-        const std::uint64_t at = page();
-        const char read = file.read(at);
-        EXPECT_TRUE(read != '?' && read != '\0') << "page " << at;
-      }
-    };
-    const auto others = [&] {
-      for (int i = 0; i < 6; ++i) {
-        switch (below_back(4)) {
-          case 0:
-            EXPECT_FALSE(flush_all(*file.pages, 0, ~std::uint64_t{0}, {}).error);
-            break;
-          case 1:
-            file.seal(1, kBackPages - 1, [](SealedRange& sealed) { sealed.drop_clean(); });
-            break;
-          case 2:
-            drop_clean(*file.pages, 0, kBackPages);
-            break;
-          default: {
-            FrameSet frames(file.cache->memory());
-            file.cache->memory().try_acquire(frames, 28);
-          }
-        }
-      }
-    };
-    sync::Thread a = start_thread("program", program);
-    sync::Thread b = start_thread("writer", writer);
-    sync::Thread c = start_thread("reader", reader);
-    others();
-    a.join();
-    b.join();
-    c.join();
-    for (std::uint64_t at = 0; at < kBackPages; ++at) {
-      EXPECT_EQ(file.read(at), last[at]) << "page " << at;
-      EXPECT_FALSE(file.value(at).in_file());
-    }
-    EXPECT_FALSE(file.pages->has_memory());
-    EXPECT_FALSE(flush_all(*file.pages, 0, ~std::uint64_t{0}, {}).error);
-    for (std::uint64_t at = 0; at < kBackPages; ++at) {
-      EXPECT_EQ(file.stored()[at * kBackPage], last[at]) << "page " << at;
-    }
+        });
   }
 }
 

@@ -5,10 +5,8 @@
 #ifndef QUIRE_CACHE_TEST_VIEWS_H_
 #define QUIRE_CACHE_TEST_VIEWS_H_
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -21,6 +19,7 @@
 
 #include "cache/file_pages.h"
 #include "cache/parked_write.h"
+#include "cache/test_pagemap.h"
 #include "sync/check.h"
 #include "sync/wait.h"
 #include "sync/waker.h"
@@ -30,14 +29,8 @@ namespace quire::cache {
 class TestViews final : public Views {
  public:
   // Of the first so many pages.
-  explicit TestViews(std::uint64_t pages_max)
-      : pages_max_(pages_max), pagemap_(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) {
-    QUIRE_CHECK(pagemap_ >= 0);
-  }
-  ~TestViews() override {
-    unmap();
-    ::close(pagemap_);
-  }
+  explicit TestViews(std::uint64_t pages_max) : pages_max_(pages_max) {}
+  ~TestViews() override { unmap(); }
   // REQUIRES: a FilePages::Mapped of a file that has these views. Not mapped, or not any more.
   void map(FilePages& pages) {
     void* const base = ::mmap(nullptr, pages_max_ * limits::kPageBytes, PROT_READ | PROT_WRITE,
@@ -76,15 +69,7 @@ class TestViews final : public Views {
   }
 
   // The processor can load from the page, or store into it, without a fault.
-  bool loads(std::uint64_t index) const {
-    if (base_ == nullptr) return false;
-    std::uint64_t entry = 0;
-    const std::uint64_t address = reinterpret_cast<std::uintptr_t>(at(index));
-    QUIRE_CHECK(::pread(pagemap_, &entry, sizeof(entry),
-                        static_cast<off_t>(address / limits::kPageBytes * sizeof(entry))) ==
-                sizeof(entry));
-    return (entry >> 63) != 0;
-  }
+  bool loads(std::uint64_t index) const { return base_ != nullptr && pagemap_.in_sight(at(index)); }
   bool stores(std::uint64_t index) const { return loads(index) && storable_.contains(index); }
   // REQUIRES: loads(), or stores().
   volatile std::byte* at(std::uint64_t index, std::size_t in_page) const {
@@ -171,7 +156,7 @@ class TestViews final : public Views {
   }
 
   const std::uint64_t pages_max_;
-  const int pagemap_;
+  const Pagemap pagemap_;
   std::byte* base_ = nullptr;
   FilePages* pages_ = nullptr;
   std::set<std::uint64_t> storable_;

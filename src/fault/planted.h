@@ -80,6 +80,7 @@ enum class Planted : std::uint8_t {
   kFirstViewAlone,
   kSecondViewEarly,
   kShowUnpinned,
+  kStoresAheadForgotten,
   kStoreListedLate,
   kStoresAheadListedLate,
   kTrimKeepsPromises,

@@ -230,10 +230,15 @@ void FileView::hold_ahead(std::uint64_t first, std::size_t pages_max,
 map::Stop FileView::let_store(std::uint64_t page, bool in_sight,
                               cache::ParkedWrite& held) noexcept {
   inode_->stamp_change();
+  inode_->append_places().note_change();
   const bool watches = view_->watches();
   cache::WriteRun ahead(*inode_);
   if (!watches) hold_ahead(page + 1, stores_ahead(page), ahead);
   const std::size_t pages = 1 + ahead.pages();
+  if (fault::planted(fault::Planted::kStoresAheadForgotten)) {
+    inode_->cache().dirty().give(ahead.pages());
+    ahead.shrink(0);
+  }
   // Before anybody can store: or a sync that follows on the store could find nothing to write.
   if (!fault::planted(fault::Planted::kStoreListedLate)) held.admit_stores();
   if (!fault::planted(fault::Planted::kStoresAheadListedLate)) ahead.admit_stores();
@@ -259,6 +264,7 @@ map::Stop FileView::let_store(std::uint64_t page, bool in_sight,
 map::Stop FileView::let_watched_load(std::uint64_t page, cache::ParkedWrite& held) noexcept {
   // As in let_store(): who can load the page can store into it.
   const bool watched = held.watched();
+  inode_->append_places().note_change();
   held.admit_unheard();
   bool stored = false;
   if (watched) {

@@ -78,7 +78,10 @@ bool answer_in_thread(const map::BusAccess& access) noexcept {
   using Request = cache::FilePages::Request;
   const cache::FilePages::InUse in_use(inode, access.store ? Request::kChanges : Request::kLooks);
   const std::uint64_t page = cache::page_index(range.offset);
-  if (page >= cache::pages_of(inode.size_bytes())) return false;
+  if (page >= cache::pages_of(inode.size_bytes())) {
+    view->note_error(std::make_error_code(std::errc::bad_address));
+    return false;
+  }
   // Under `inode` that is an operation, which waits.
   if (!inode.lock().guards_operations() && !inode.broken()) {
     if (access.store) {

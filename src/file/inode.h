@@ -18,6 +18,7 @@
 #include <string>
 
 #include "cache/file_pages.h"
+#include "file/append_place.h"
 #include "file/space_book.h"
 #include "file/unsynced.h"
 #include "quire/result.h"
@@ -111,6 +112,7 @@ class Inode final : public cache::FilePages {
   // that they have been in their place.
   std::uint64_t cuts() const noexcept { return cuts_.load(); }
   void note_cut() noexcept { cuts_.fetch_add(1); }
+  AppendPlaces& append_places() noexcept { return append_places_; }
   // Everything that the store has not been told is of no interest any more. REQUIRES: no page is dirty.
   void forget_changes();
 
@@ -152,6 +154,7 @@ class Inode final : public cache::FilePages {
   sync::Atomic<bool> broken_{false};
   sync::Atomic<bool> nameless_{false};
   sync::Atomic<std::uint64_t> cuts_{0};
+  AppendPlaces append_places_;
   sync::Atomic<bool> stamps_changed_{false};  // since push_times() looked at them
   sync::Atomic<bool> store_changed_{false};   // by requests of ours, since push_times() began
   sync::Mutex push_mutex_;

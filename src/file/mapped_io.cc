@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <span>
 
 #include "cache/turns.h"
+#include "file/append_place.h"
 #include "file/bounce.h"
 #include "file/direct.h"
 #include "file/resize.h"
@@ -174,7 +176,9 @@ Transfer mapped_write(const std::shared_ptr<Inode>& inode, IoPath path,
       path == IoPath::kDirect ? inode->cache().traits().io_alignment_bytes : 1;
   const bool extended = *offset == kAtEnd && bytes > Bounce::bytes_max(inode->cache());
   std::uint64_t cuts = 0;
+  std::optional<AppendPlace> place;
   if (extended) {
+    place.emplace(inode->append_places());
     moved.error = extend(inode, alignment, &bytes, offset, &cuts, limit);
     if (moved.error) return moved;
   }
@@ -198,7 +202,7 @@ Transfer mapped_write(const std::shared_ptr<Inode>& inode, IoPath path,
     if (put.bytes < got.bytes) break;
   }
   if (extended && moved.bytes < bytes) {
-    (void)cut_back(inode, *offset + bytes, *offset + moved.bytes, cuts, limit);
+    (void)cut_back(inode, *offset + bytes, *offset + moved.bytes, cuts, place->changes(), limit);
   }
   return moved;
 }

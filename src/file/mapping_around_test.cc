@@ -1,12 +1,10 @@
 // What comes into sight with the page that was accessed: its neighbours, and where a program accesses page after page,
 // those that come next. The kernel tells what is in sight.
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <cstdint>
 #include <vector>
 
+#include "cache/test_pagemap.h"
 #include "cache/test_pages.h"
 #include "file/test_cuts.h"
 #include "file/test_mapping.h"
@@ -20,17 +18,6 @@ using map::value;
 
 class MappingAround : public MappedFile {
  protected:
-  void SetUp() override {
-    MappedFile::SetUp();
-    if (IsSkipped()) return;
-    pagemap_ = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    ASSERT_GE(pagemap_, 0);
-  }
-  void TearDown() override {
-    if (pagemap_ >= 0) ::close(pagemap_);
-    MappedFile::TearDown();
-  }
-
   // A file of so many pages, mapped, all cached where mappings can show them, and none in sight.
   void map_cached(std::size_t pages, std::size_t mapped) {
     ASSERT_TRUE(file_.write(cache::filled(pages * kPage, 'a'), 0).ok());
@@ -39,13 +26,7 @@ class MappingAround : public MappedFile {
     std::vector<std::byte> bytes(pages * kPage);
     ASSERT_TRUE(file_.read(bytes, 0).ok());
   }
-  bool in_sight(std::size_t page) {
-    const std::uint64_t number = reinterpret_cast<std::uintptr_t>(at(page)) / kPage;
-    std::uint64_t entry = 0;
-    EXPECT_EQ(::pread(pagemap_, &entry, sizeof entry, static_cast<off_t>(number * sizeof entry)),
-              static_cast<ssize_t>(sizeof entry));
-    return (entry >> 63) != 0;
-  }
+  bool in_sight(std::size_t page) { return pagemap_.in_sight(at(page)); }
   // Loads from the page. Those that come with it may come after it, up to `end`, which is still out of sight.
   void expect_shown(std::size_t page, std::size_t first, std::size_t end) {
     EXPECT_FALSE(in_sight(page));
@@ -56,7 +37,7 @@ class MappingAround : public MappedFile {
   }
 
  private:
-  int pagemap_ = -1;
+  const cache::Pagemap pagemap_;
 };
 INSTANTIATE_TEST_SUITE_P(Strategies, MappingAround, kMappedAs, mapped_as_name);
 

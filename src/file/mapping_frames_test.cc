@@ -32,9 +32,7 @@ class MappingFrames : public MappedFile {
   // to a page the engine can look at its memory, so one far from all others is accessed.
   void map_what_is_cached(std::size_t pages) {
     far_ = pages + 64;
-    make({}, 0);
-    store_->poke("f", letters(far_ + 1));
-    file_ = cache_->open("f", kRw).value();
+    make_uncached(letters(far_ + 1));
     read_in(0, pages);
     map(far_ + 1);
     view_ = std::dynamic_pointer_cast<FileView>(
@@ -62,7 +60,7 @@ class MappingFrames : public MappedFile {
   void write(std::size_t page, char with) {
     ASSERT_TRUE(file_.write(filled(kPage, with), page * kPage).ok());
   }
-  bool in_sight(std::size_t page) { return is_in_sight(at(page)); }
+  bool in_sight(std::size_t page) { return pagemap_.in_sight(at(page)); }
   Inode& inode() { return view_->inode(); }
   cache::PageWord& word(std::size_t page) { return *inode().find(page); }
   cache::PageValue state(std::size_t page) {
@@ -98,6 +96,7 @@ class MappingFrames : public MappedFile {
 
   std::size_t far_ = 0;
   std::shared_ptr<FileView> view_;
+  const cache::Pagemap pagemap_;
 
  private:
   void until_posted_ran() {

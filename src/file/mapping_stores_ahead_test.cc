@@ -1,12 +1,11 @@
 // Which pages a first store lets through besides its own. The kernel tells which may be stored into without a fault.
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <vector>
 
+#include "cache/test_pagemap.h"
 #include "cache/test_pages.h"
 #include "file/test_cuts.h"
 #include "file/test_mapping.h"
@@ -19,17 +18,6 @@ using map::value;
 
 class MappingStoresAhead : public MappedFile {
  protected:
-  void SetUp() override {
-    MappedFile::SetUp();
-    if (IsSkipped()) return;
-    pagemap_ = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    ASSERT_GE(pagemap_, 0);
-  }
-  void TearDown() override {
-    if (pagemap_ >= 0) ::close(pagemap_);
-    MappedFile::TearDown();
-  }
-
   // A file of so many pages, mapped, all of them clean and in sight of the first `mapped`.
   void map_clean(std::size_t pages, std::size_t mapped) {
     ASSERT_TRUE(file_.write(cache::filled(pages * kPage, 'a'), 0).ok());
@@ -39,16 +27,7 @@ class MappingStoresAhead : public MappedFile {
     ASSERT_TRUE(map_->advise(0, 0, Advice::kSequential).ok());
     ASSERT_EQ(dirty(), 0u);
   }
-  // In sight, and not protected.
-  bool may_store(std::size_t page) {
-    constexpr int kPresent = 63;
-    constexpr int kProtected = 57;
-    const std::uint64_t number = reinterpret_cast<std::uintptr_t>(at(page)) / kPage;
-    std::uint64_t entry = 0;
-    EXPECT_EQ(::pread(pagemap_, &entry, sizeof entry, static_cast<off_t>(number * sizeof entry)),
-              static_cast<ssize_t>(sizeof entry));
-    return (entry >> kPresent & 1) != 0 && (entry >> kProtected & 1) == 0;
-  }
+  bool may_store(std::size_t page) { return pagemap_.may_store(at(page)); }
   std::uint64_t dirty() { return cache_->stats().dirty_pages; }
   // A store to the page, which lets those up to `end` through.
   void expect_let(std::size_t page, std::size_t end) {
@@ -65,7 +44,7 @@ class MappingStoresAhead : public MappedFile {
   }
 
  private:
-  int pagemap_ = -1;
+  const cache::Pagemap pagemap_;
 };
 INSTANTIATE_TEST_SUITE_P(Strategies, MappingStoresAhead, kMappedAs, mapped_as_name);
 

@@ -87,24 +87,49 @@ TEST_P(MappingTest, LoadsSeeTheFile) {
   EXPECT_EQ(load(at(2)), value('x'));
 }
 
-// Store, then read; write, then load; cut, then load: what user-space mappings that copy get wrong. Fails if
-// PageFault::let_store() finishes nothing (the store is not written back), or a cut hides nothing.
-TEST_P(MappingTest, StoresAndReadsAreOfOneFile) {
+// The three that user-space mappings which copy get wrong (UMap): store-then-pread, pwrite-then-load and
+// truncate-then-load. Fails if a store goes to memory that is not the page's, or PageFault::let_store() finishes nothing
+// (the store is not written back).
+TEST_P(MappingTest, StoreThenPread) {
   letters("abc");
   map(3);
   store(0, 'A', 5);
   EXPECT_EQ(read(5), 'A');
   EXPECT_EQ(read(0), 'a');
-  write(kPage, 10, 'B');
-  EXPECT_EQ(load(at(1)), value('B'));
-  EXPECT_EQ(load(at(1, 10)), value('b'));
+  EXPECT_TRUE(map_->sync().ok());
+  EXPECT_EQ(static_cast<char>(store_->contents("f")[5]), 'A');
+}
+
+// Of a page that is in sight, and of one that is not. Fails if a write goes to a frame of its own; or if a direct one leaves
+// pages where they are, neither hidden nor punched out.
+TEST_P(MappingTest, PwriteThenLoad) {
+  letters("abc");
+  map(3);
+  EXPECT_EQ(load(at(1)), value('b'));
+  for (const CallOptions& call : {CallOptions(), CallOptions{.path = IoPath::kDirect}}) {
+    const char with = call.path == IoPath::kDirect ? 'D' : 'B';
+    for (const std::size_t page : {1u, 2u}) {
+      ASSERT_EQ(file_.write(filled(kPage, with), page * kPage, call).value(), kPage);
+      EXPECT_EQ(load(at(page)), value(with)) << page;
+    }
+  }
+  write(kPage, 10, 'p');
+  EXPECT_EQ(load(at(1)), value('p'));
+  EXPECT_EQ(load(at(1, 10)), value('D'));
+}
+
+// Fails if the memory stays as long as it was, or with kSkipTailZeroing.
+TEST_P(MappingTest, TruncateThenLoad) {
+  letters("abc");
+  map(3);
+  for (const std::size_t page : {1u, 2u})
+    EXPECT_EQ(load(at(page)), value('a' + static_cast<int>(page)));
   ASSERT_TRUE(file_.truncate(kPage + 3).ok());
-  EXPECT_EQ(load(at(1, 2)), value('B'));
+  EXPECT_EQ(load(at(1, 2)), value('b'));
   EXPECT_EQ(load(at(1, 3)), value(0)) << "behind the end of the file, in its last page";
   EXPECT_EQ(load(at(2)), kBus) << "beyond the last page";
   EXPECT_TRUE(map_->sync().ok());
-  EXPECT_EQ(stored_first_bytes(), "aB");
-  EXPECT_EQ(static_cast<char>(store_->contents("f")[5]), 'A');
+  EXPECT_EQ(stored_first_bytes(), "ab");
 }
 
 // Fails if writeback leaves a page that can be stored into without a fault: the second store is lost.
@@ -350,6 +375,10 @@ TEST_P(MappingTest, BadRequestsAreRefused) {
   EXPECT_NE(privately.error().message().find("copy"), std::string::npos);
   Mapping readable = file_.map(0, kPage, {.access = MapAccess::kRead, .shared = false}).value();
   EXPECT_EQ(load(readable.data()), value('a'));
+  write(0, 1, 'A');
+  EXPECT_EQ(load(readable.data()), value('A')) << "private ones for reading show the file too";
+  ASSERT_TRUE(file_.punch(0, kPage).ok());
+  EXPECT_EQ(load(readable.data()), value(0));
   EXPECT_EQ(readable.protect(0, 0, MapAccess::kReadWrite).code(), std::errc::permission_denied);
   EXPECT_EQ(readable.protect(kPage, 1, MapAccess::kRead).code(), std::errc::invalid_argument);
   EXPECT_EQ(readable.unmap(0, kPage + 1).code(), std::errc::invalid_argument);

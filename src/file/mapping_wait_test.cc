@@ -20,6 +20,7 @@
 #include "file/test_cuts.h"
 #include "file/test_map_mid_fill.h"
 #include "file/test_mapping.h"
+#include "file/test_punch_vs_fault.h"
 #include "map/test_faults.h"
 #include "quire/cache.h"
 #include "quire/mapping.h"
@@ -44,9 +45,7 @@ class MappingWait : public MappedFile {
   void SetUp() override {
     MappedFile::SetUp();
     if (IsSkipped()) return;
-    make({}, 0);
-    store_->poke("f", filled(kPages * kPage, 'i'));
-    file_ = cache_->open("f", kRw).value();
+    make_uncached(filled(kPages * kPage, 'i'));
     map(kPages);
   }
 };
@@ -302,15 +301,43 @@ TEST_P(MappingWait, AnErrorOfTheLastUnmapIsLogged) {
   EXPECT_EQ(static_cast<char>(store_->contents("f")[3 * kPage]), 'x');
 }
 
+// punch-vs-fault: a load of a page that is not cached, and a punch of it; the one comes when the store is at work for the
+// other. Fails with kCutBeginsNoBlock, by the old bytes, in tests/planted/mapping_faults.cc; with kSealSkipsFilling, by an
+// assertion of the engine; and, by a hang, if the fault is not woken.
+TEST_P(MappingWait, PunchVsFault) {
+  EXPECT_EQ(PunchVsFault::load_while_the_store_punches(GetParam(), false), value(0));
+  EXPECT_EQ(PunchVsFault::punch_while_the_store_reads(GetParam()), value(0));
+}
+
+// Loads of the page with the new end in it and of one beyond it come while the file is truncated: they wait for that, and
+// then see what is there by then, or raise SIGBUS. Fails with kCutBeginsNoBlock.
+TEST_P(MappingWait, TruncateVsFault) {
+  store_->set_hook(when(StoreOp::kTruncate, held()));
+  sync::Thread cutter =
+      start_thread("cutter", [&] { EXPECT_TRUE(file_.truncate(20 * kPage + 3).ok()); });
+  until([&] { return store_->held() == 1; });
+  const auto tail = Accessor::loads(at(20, 3));
+  const auto beyond = Accessor::loads(at(21));
+  until([&] { return tail->done() || beyond->done() || service()->under_way() == 2; });
+  EXPECT_FALSE(tail->done());
+  EXPECT_FALSE(beyond->done());
+  store_->set_hook({});
+  store_->release_held();
+  cutter.join();
+  EXPECT_EQ(tail->outcome(), value(0));
+  EXPECT_EQ(beyond->outcome(), kBus);
+  EXPECT_EQ(load(at(20, 2)), value('i'));
+}
+
 // map-mid-fill: a page that a fault is about to show is dropped and added again meanwhile. Fails with kShowUnpinned
 // (FileView::show() gives the pin back before the page is in sight), in tests/planted/mapping_faults.cc.
-TEST_P(MappingWait, APageIsNotShownBeforeItIsRead) {
+TEST_P(MappingWait, MapMidFill) {
   EXPECT_FALSE(shows_a_page_mid_fill(GetParam()));
 }
 
 // unlink-while-mapped: a file of the host's whose name goes while a program has it mapped. Fails if anything but the
 // name is taken for gone: the pages in sight, those that are not there yet, or the bytes that are written back.
-TEST_P(MappingWait, AFileWithoutANameIsThere) {
+TEST_P(MappingWait, UnlinkWhileMapped) {
   const store::testing::TestDirectory directory;
   directory.put("f", std::string(4 * kPage, 'h'));
   const std::shared_ptr<Store> host = open_host_store(directory.path()).value();
@@ -318,7 +345,8 @@ TEST_P(MappingWait, AFileWithoutANameIsThere) {
     const auto cache =
         Cache::create(host, {.memory_bytes = 8 << 20, .locking = GetParam().locking}).value();
     File file = cache->open("f", OpenFlags::kReadWrite).value();
-    std::optional<Mapping> mapping = file.map(0, 8 * kPage).value();
+    std::optional<Mapping> mapping =
+        file.map(0, 8 * kPage, {.in_thread = GetParam().in_thread}).value();
     std::byte* const data = mapping->data();
     EXPECT_EQ(map::store(data, 'x'), value('x'));
     ASSERT_TRUE(std::filesystem::remove(directory / "f"));

@@ -39,9 +39,7 @@ class MappingWays : public MappedFile {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     MappedFile::SetUp();
     if (IsSkipped()) return;
-    make({}, 0);
-    store_->poke("f", filled(kWaysPages * kPage, 'i'));
-    file_ = cache_->open("f", kRw).value();
+    make_uncached(filled(kWaysPages * kPage, 'i'));
   }
   static bool marks() { return map::kernel_offers(map::abi::kFeatureWpAsync); }
   char at_store(std::size_t page, std::size_t in_page) {

@@ -321,6 +321,7 @@ PageFault::Next PageFault::let_store() noexcept {
   if (copies()) {
     // Nobody is let through: the page changes here, before it is let go.
     inode().stamp_change();
+    inode().append_places().note_change();
     write_.admit_stores();
     copy_in();
     write_.finish();

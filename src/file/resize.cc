@@ -121,19 +121,22 @@ std::error_code ExtendCall::prepare(const sync::WaitLimit& limit) {
 class CutBackCall final : public TruncateCall {
  public:
   CutBackCall(const std::shared_ptr<Inode>& inode, std::uint64_t from_bytes,
-              std::uint64_t size_bytes, std::uint64_t cuts)
-      : TruncateCall(inode, size_bytes), from_bytes_(from_bytes), cuts_(cuts) {}
+              std::uint64_t size_bytes, std::uint64_t cuts, std::uint64_t changes)
+      : TruncateCall(inode, size_bytes), from_bytes_(from_bytes), cuts_(cuts), changes_(changes) {}
 
  private:
   std::error_code prepare(const sync::WaitLimit& limit) override {
     const std::error_code error = TruncateCall::prepare(limit);
-    const bool ours = inode_->size_bytes() == from_bytes_ && inode_->cuts() == cuts_;
+    // The pages are sealed: nobody can store into them now.
+    const bool ours = inode_->size_bytes() == from_bytes_ && inode_->cuts() == cuts_ &&
+                      inode_->append_places().changes() == changes_;
     if (!error && !ours) size_bytes_ = inode_->size_bytes();
     return error;
   }
 
   const std::uint64_t from_bytes_;
   const std::uint64_t cuts_;
+  const std::uint64_t changes_;
 };
 
 class AllocateCall final : public CutCall {
@@ -228,9 +231,9 @@ std::error_code extend(const std::shared_ptr<Inode>& inode, std::uint64_t alignm
 }
 
 std::error_code cut_back(const std::shared_ptr<Inode>& inode, std::uint64_t from_bytes,
-                         std::uint64_t size_bytes, std::uint64_t cuts,
+                         std::uint64_t size_bytes, std::uint64_t cuts, std::uint64_t changes,
                          const sync::WaitLimit& limit) {
-  return CutCall::run(new CutBackCall(inode, from_bytes, size_bytes, cuts), limit);
+  return CutCall::run(new CutBackCall(inode, from_bytes, size_bytes, cuts, changes), limit);
 }
 
 std::error_code allocate(const std::shared_ptr<Inode>& inode, std::uint64_t offset,

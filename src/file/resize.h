@@ -33,9 +33,10 @@ std::error_code truncate(const std::shared_ptr<Inode>& inode, std::uint64_t size
 std::error_code extend(const std::shared_ptr<Inode>& inode, std::uint64_t alignment_bytes,
                        std::size_t* bytes, std::uint64_t* offset, std::uint64_t* cuts,
                        const sync::WaitLimit& limit);
-// Truncates to `size_bytes` a file that still has `from_bytes`, and `cuts`; any other stays as it is.
+// Truncates to `size_bytes` a file that still has `from_bytes`, `cuts`, and AppendPlaces::changes(); any other stays as
+// it is.
 std::error_code cut_back(const std::shared_ptr<Inode>& inode, std::uint64_t from_bytes,
-                         std::uint64_t size_bytes, std::uint64_t cuts,
+                         std::uint64_t size_bytes, std::uint64_t cuts, std::uint64_t changes,
                          const sync::WaitLimit& limit);
 
 // Sees to it that the store has space for bytes [offset, end), without changing any; unless `keep_size`,

@@ -380,6 +380,44 @@ TEST_P(SelfMapped, AppendsFromTheFileItself) {
   }
 }
 
+// An append whose buffer cannot be read to its end cuts off what is missing, but not what another stored there meanwhile,
+// through a mapping. Fails if a first store is no change to AppendPlaces.
+TEST_P(SelfMapped, AnAppendThatEndsEarlyLeavesWhatOthersStored) {
+  constexpr std::size_t kMany = 256;  // two pieces
+  begin(kMany);
+  StoreVerdict fails = failing(std::errc::io_error);
+  fails.hold = true;
+  for (const IoPath path : kPaths) {
+    for (const bool company : {false, true}) {
+      ASSERT_TRUE(file(0).truncate(0).ok());
+      drop(1);
+      store_->set_hook([&](const StoreRequest& request) {
+        const bool in_second = request.path == "g" && request.offset >= 200 * kPage;
+        return request.op == StoreOp::kRead && in_second ? fails : StoreVerdict{};
+      });
+      sync::Atomic<bool> ended{false};
+      sync::Thread appender = start_thread("appender", [&] {
+        EXPECT_EQ(file(0).append(memory(1, 0, kMany * kPage), by(path)).code(), kEio);
+        ended = true;
+      });
+      until([&] { return store_->held() >= 1; });
+      EXPECT_EQ(file(0).stat()->size_bytes, kMany * kPage);
+      if (company) {
+        EXPECT_EQ(map::store(memory(0, 250 * kPage, 1).data(), 's'), map::value('s'));
+      }
+      until([&] {
+        store_->release_held();
+        return ended.load();
+      });
+      appender.join();
+      store_->set_hook({});
+      const std::vector<std::byte> now = contents(0);
+      EXPECT_EQ(now.size() == kMany * kPage, company) << now.size();
+      EXPECT_TRUE(!company || now.at(250 * kPage) == std::byte{'s'});
+    }
+  }
+}
+
 // A mapping that may not be stored into is no buffer for a read. Fails, by SIGSEGV in the call, if that is not looked
 // at.
 TEST_P(SelfMapped, ABufferThatMayNotBeStoredInto) {

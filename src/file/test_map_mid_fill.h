@@ -4,9 +4,7 @@
 #ifndef QUIRE_FILE_TEST_MAP_MID_FILL_H_
 #define QUIRE_FILE_TEST_MAP_MID_FILL_H_
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <memory>
@@ -15,6 +13,7 @@
 #include "cache/fill.h"
 #include "cache/page_wait.h"
 #include "cache/seal.h"
+#include "cache/test_pagemap.h"
 #include "cache/test_pages.h"
 #include "file/fault_service.h"
 #include "file/file_view.h"
@@ -26,17 +25,6 @@
 #include "sync/waker.h"
 
 namespace quire::file {
-
-// The program's next load of the address is no fault.
-inline bool is_in_sight(const std::byte* address) {
-  const int pagemap = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-  std::uint64_t entry = 0;
-  const std::uint64_t page = reinterpret_cast<std::uintptr_t>(address) / limits::kPageBytes;
-  EXPECT_EQ(::pread(pagemap, &entry, sizeof entry, static_cast<off_t>(page * sizeof entry)),
-            static_cast<ssize_t>(sizeof entry));
-  ::close(pagemap);
-  return (entry >> 63) != 0;
-}
 
 // Who waits for the page to be unpinned: holds up whoever unpins it until another has dropped the page and added it.
 class HoldsUpUnpin final : public sync::Waker {
@@ -83,7 +71,7 @@ inline bool shows_a_page_mid_fill(Locking locking) {
   (void)view->show(0, 1, &moves);
   evictor.join();
   EXPECT_EQ(engine.value(0).state(), cache::PageState::kFilling);
-  const bool shown = is_in_sight(view->view().memory().data());
+  const bool shown = cache::Pagemap().in_sight(view->view().memory().data());
   views->remove(view->view());
   engine.store->set_hook({});
   engine.store->release_held();

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "file/fault_service.h"
 #include "file/test_cache.h"
@@ -61,6 +62,12 @@ class MappedFile : public testing::TestWithParam<MappedAs> {
       log_ += std::string(text) + "\n";
     };
     cache_ = Cache::create(store_, cache).value();
+    file_ = cache_->open("f", kRw).value();
+  }
+  // Begins again, with a file of these bytes of which nothing is cached, nor anything read that is not asked for.
+  void make_uncached(std::vector<std::byte> contents) {
+    make({}, 0);
+    store_->poke("f", std::move(contents));
     file_ = cache_->open("f", kRw).value();
   }
   void TearDown() override {

@@ -112,7 +112,8 @@ class SelfMapped : public MappedFile {
     for (unsigned i = 0; i < kFiles; ++i) {
       store_->poke(name(i), pattern(i, pages * kPage));
       tested_[i].file = cache_->open(name(i), kRw).value();
-      tested_[i].map = tested_[i].file.map(0, pages * kPage).value();
+      tested_[i].map =
+          tested_[i].file.map(0, pages * kPage, {.in_thread = GetParam().in_thread}).value();
     }
     file_ = cache_->open("f", kRw).value();
   }

@@ -49,6 +49,8 @@ std::error_code WriteLocks::lock(std::uint64_t* offset, std::size_t bytes, Exten
       if (append && fault::planted(fault::Planted::kLoseAppendOffset)) {
         *offset -= now % limits::kPageBytes;
       }
+      // An append fills its own place.
+      if (cuts == nullptr) inode_.append_places().note_change();
       return extends ? settle_tail(inode_, limit) : std::error_code();
     }
     inode_.ranges().unlock(hold_);

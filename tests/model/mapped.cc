@@ -110,7 +110,7 @@ void Runner::unmap(const Operation& op) {
   if (!gone) return expect(!error, "unmapping a part failed");
   const unsigned number = mapping.number;
   // It was asked for the last time.
-  if (mapping.way.async_stores) world_.file(number).stamps.known = false;
+  if (mapping.may_store_unheard()) world_.file(number).stamps.known = false;
   mapping = {};
   // As close().
   ModelFile& model = world_.file(number).model;
@@ -180,7 +180,7 @@ void Runner::note_stored(const TestedMapping& mapping, std::uint64_t page, bool 
   TestedFile& file = world_.file(mapping.number);
   // A page that is clean cannot be stored into without the library.
   const bool first = !file.model.may_be_dirty(page, page);
-  if (for_certain && first && !mapping.way.async_stores) return note_change(file);
+  if (for_certain && first && !mapping.may_store_unheard()) return note_change(file);
   file.stamps.known = false;
 }
 
@@ -265,12 +265,15 @@ void Runner::map_sync(const Operation& op) {
 
 void Runner::map_advise(const Operation& op) {
   TestedMapping& mapping = this->mapping(op);
-  // After that, pages would be among what a failed sync loses that nobody ever stored into.
-  const Advice advice = op.advice == Advice::kSequential ? Advice::kNormal : op.advice;
-  const std::error_code error = mapping.mapping.advise(op.offset, op.length, advice).code();
+  const std::error_code error = mapping.mapping.advise(op.offset, op.length, op.advice).code();
   ended(error);
   if (out_of_range(op, error)) return;
   expect(!error, "advice about a mapping failed");
+  if (op.advice != Advice::kSequential || !mapping.writable) return;
+  // From now on pages may be dirty that nobody stored into; until they have been written back once more, whatever advice
+  // comes next.
+  mapping.stores_ahead = true;
+  mapped_file(op).model.watch(mapping.first_page, mapping.first_page + mapping.pages.size() - 1);
 }
 
 void Runner::populate(const Operation& op) {

@@ -21,7 +21,7 @@ struct PlantedFault {
   bool maps = false;                              // only to mappings
 };
 
-inline constexpr std::array<PlantedFault, 38> kPlantedFaults = {{
+inline constexpr std::array<PlantedFault, 39> kPlantedFaults = {{
     {"skip-tail-zeroing", fault::Planted::kSkipTailZeroing, 10'000,
      "truncate leaves what was beyond the new end in the last page"},
     {"publish-size-first", fault::Planted::kPublishSizeFirst, 10'000,
@@ -86,6 +86,8 @@ inline constexpr std::array<PlantedFault, 38> kPlantedFaults = {{
     {"second-view-early", fault::Planted::kSecondViewEarly, 25'000,
      "a dirty page can be stored into through all mappings, also while it is written back",
      std::nullopt, true},
+    {"stores-ahead-forgotten", fault::Planted::kStoresAheadForgotten, 200'000,
+     "pages that are let through with a first store do not count as dirty", std::nullopt, true},
     {"skip-tail-settling", fault::Planted::kSkipTailSettling, 70'000,
      "what was stored behind the end of a file is in it when it grows", std::nullopt, true},
     {"skip-punch", fault::Planted::kSkipPunch, 10'000,

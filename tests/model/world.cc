@@ -131,7 +131,7 @@ void World::begin_life() {
 
 bool World::is_watched(unsigned file) const {
   return std::any_of(mappings_.begin(), mappings_.end(), [&](const TestedMapping& mapping) {
-    return mapping.mapping.is_mapped() && mapping.number == file && mapping.way.async_stores;
+    return mapping.mapping.is_mapped() && mapping.number == file && mapping.may_store_unheard();
   });
 }
 

@@ -65,11 +65,15 @@ struct TestedMapping {
            page - first_page < pages.size() && pages[page - first_page] != Page::kUnmapped;
   }
 
+  // Not every store to a clean page is a fault of its own.
+  bool may_store_unheard() const { return way.async_stores || stores_ahead; }
+
   Mapping mapping;
   unsigned number = 0;  // of the file
   std::uint64_t first_page = 0;
-  bool writable = false;  // the file was open for writing
-  file::FaultWay way;     // `async_stores`: and stores can ever be allowed
+  bool writable = false;      // the file was open for writing
+  file::FaultWay way;         // `async_stores`: and stores can ever be allowed
+  bool stores_ahead = false;  // Advice::kSequential was given
   std::vector<Page> pages;
   // Pages of the file to which an access failed, when, and none has gone through since.
   std::map<std::uint64_t, std::chrono::steady_clock::time_point> failed;

@@ -10,6 +10,7 @@
 #include "cache/test_pages.h"
 #include "fault/planted.h"
 #include "file/test_map_mid_fill.h"
+#include "file/test_punch_vs_fault.h"
 #include "map/test_faults.h"
 #include "quire/cache.h"
 #include "quire/error.h"
@@ -203,6 +204,20 @@ TEST(MappingFaults, StoresAheadListedLate) {
     EXPECT_FALSE(StoresAndSyncs::loses_the_store(locking, true));
     fault::plant(fault::Planted::kStoresAheadListedLate);
     EXPECT_TRUE(StoresAndSyncs::loses_the_store(locking, true)) << "the fault goes unnoticed";
+    fault::plant(fault::Planted::kNone);
+  }
+  FaultService::refuse({});
+}
+
+TEST(MappingFaults, CutBeginsNoBlock) {
+  if (map::userfault_refused()) GTEST_SKIP() << map::kUserfaultRefused;
+  // Under `inode` an operation keeps the load out even so.
+  for (const Locking locking : {Locking::kGate, Locking::kRange, Locking::kInvalidate}) {
+    const MappedAs as{locking};
+    EXPECT_EQ(PunchVsFault::load_while_the_store_punches(as, false), map::value(0));
+    fault::plant(fault::Planted::kCutBeginsNoBlock);
+    EXPECT_EQ(PunchVsFault::load_while_the_store_punches(as, true), map::value('i'))
+        << "the fault goes unnoticed";
     fault::plant(fault::Planted::kNone);
   }
   FaultService::refuse({});
