@@ -56,6 +56,9 @@ class StoresAndSyncs {
       EXPECT_TRUE(mapping.advise(0, 0, Advice::kSequential).ok());
       EXPECT_TRUE(mapping.populate(0, 0, MapAccess::kRead).ok());
       for (std::size_t page = 0; page < kThird; ++page) store_into(page);
+      // Who let them through comes to that moment too, perhaps only now.
+      const auto service = FaultService::of_process();
+      cache::until([&] { return (*service)->under_way() == 0; });
     }
     const std::size_t page = ahead_ ? kThird + 1 : 0;
     played = this;
