@@ -325,8 +325,9 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   CacheLock lock_;
   DirtyList dirty_;
 
-  // For DirtyFiles, guarded by its mutex.
-  bool known_dirty_ = false;
+  // For DirtyFiles, guarded by its mutex: the file itself while it is there, and the next.
+  std::shared_ptr<FilePages> known_dirty_;
+  FilePages* next_dirty_ = nullptr;
   // For the flusher's thread: its pass over the dirty list, by the list's numbers (0: none begun), and
   // the first error in it; when to try again after an error, and how long to wait after the next.
   friend class Flusher;

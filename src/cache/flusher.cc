@@ -80,6 +80,7 @@ void Flusher::press() noexcept {
 
 void Flusher::run() {
   while (!stopping_.load()) {
+    cache_->say();
     const sync::Clock::time_point next = round();
     if (stopping_.load()) return;
     (void)parker_.park_until({next, {}});

@@ -67,6 +67,7 @@ void MoveTogether::let_go() noexcept {
     pages_.wake(index, word(index).unseal());
   }
   pages_.cache().memory().note_evictable();
+  fault::meet_between();
 }
 
 }  // namespace quire::cache

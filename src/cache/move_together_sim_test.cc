@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstring>
 #include <functional>
 
 #include "cache/hazard.h"
@@ -144,6 +145,42 @@ SIM_TEST(MoveTogetherSim, WhatAnotherHasMovedIsLeftThere) {
   EXPECT_EQ(MoveTogether(*file.pages).move(2, 0, 0), 0u);
   EXPECT_TRUE(file.value(2).in_file() && !file.value(2).sealed());
   EXPECT_EQ(file.read(2), 'i');
+}
+
+// Who evicts the pages as soon as they are let go has their frames, and uses them. Fails if let_go() comes before the frames
+// are lent: the memory of what is somebody else's by then is given back, and he finds zeros.
+FrameSet* used_between = nullptr;
+std::array<FrameNumber, FrameSet::kFramesMax> frames_used;
+SIM_TEST(MoveTogetherSim, WhatItLendsIsThePagesStill) {
+  MappedOnce file(Locking::kGate);
+  for (std::uint64_t page = 0; page < kBackPages; ++page) EXPECT_EQ(file.read(page), 'i');
+  map_with_window(file);
+  Memory& memory = file.cache->memory();
+  FrameSet frames(memory);
+  moved_between = &file;
+  used_between = &frames;
+  fault::between = []() noexcept {
+    const PageValue value = moved_between->value(2);
+    if (value.absent() || !value.in_file() || value.sealed()) return;
+    fault::between = nullptr;
+    Memory& all = moved_between->cache->memory();
+    all.try_acquire(*used_between, all.pool().frames());
+    EXPECT_EQ(moved_between->pages->resident_pages(), 0u);
+    const std::size_t count = used_between->size();
+    for (std::size_t i = 0; i < count; ++i) {
+      const FrameNumber frame = frames_used[i] = used_between->take();
+      std::memset(all.bytes(frame), 'x', kBackPage);
+    }
+    for (std::size_t i = 0; i < count; ++i) used_between->put(frames_used[i]);
+  };
+  EXPECT_EQ(MoveTogether(*file.pages).move(2, 2, 3), kBackPages);
+  EXPECT_EQ(fault::between, nullptr);
+  EXPECT_GE(frames.size(), kBackPages);
+  while (frames.size() > 0) {
+    const FrameNumber frame = frames.take();
+    EXPECT_EQ(*memory.bytes(frame), std::byte{'x'}) << frame;
+    memory.release(frame);
+  }
 }
 
 // A page that is being copied is looked at, and left alone, when a third comes who waits for it meanwhile. Fails if take()

@@ -131,6 +131,27 @@ Result<std::unique_ptr<PageCache>> PageCache::create(std::shared_ptr<Store> stor
   return cache;
 }
 
+void PageCache::log_soon(LogLevel level, const std::function<std::string()>& message) noexcept {
+  if (!log_) return;
+  try {
+    Unsaid unsaid{level, message()};
+    sync::MutexLock lock(unsaid_mutex_);
+    unsaid_.push_back(std::move(unsaid));
+  } catch (const std::bad_alloc&) {
+    return;
+  }
+  flusher_.wake();
+}
+
+void PageCache::say() {
+  std::vector<Unsaid> unsaid;
+  {
+    sync::MutexLock lock(unsaid_mutex_);
+    unsaid.swap(unsaid_);
+  }
+  for (const Unsaid& what : unsaid) log(what.level, what.message);
+}
+
 std::uint64_t PageCache::memory_used_bytes() const noexcept {
   const FramePool& pool = memory_->pool();
   const std::uint64_t used = pool.frames() - pool.free_frames();

@@ -5,8 +5,11 @@
 #define QUIRE_CACHE_PAGE_CACHE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "cache/counters.h"
 #include "cache/dirty_budget.h"
@@ -19,6 +22,7 @@
 #include "quire/log.h"
 #include "quire/options.h"
 #include "quire/store.h"
+#include "sync/mutex.h"
 
 namespace quire::cache {
 
@@ -48,7 +52,10 @@ class PageCache {
                                                    const Budget& budget,
                                                    const CacheOptions& options);
   // REQUIRES: no file is left and no request is under way.
-  ~PageCache() { flusher_.stop(); }
+  ~PageCache() {
+    flusher_.stop();
+    say();
+  }
 
   Store& store() noexcept { return *store_; }
   const StoreTraits& traits() const noexcept { return traits_; }
@@ -81,8 +88,17 @@ class PageCache {
   void log(LogLevel level, std::string_view message) const {
     if (log_) log_(level, message);
   }
+  // The same for who holds a lock of any kind, a page among them: the flusher says it. Without memory nobody does.
+  void log_soon(LogLevel level, const std::function<std::string()>& message) noexcept;
+  // Says what there is. By the flusher, under no lock.
+  void say();
 
  private:
+  struct Unsaid {
+    LogLevel level;
+    std::string message;
+  };
+
   PageCache() = default;
 
   std::shared_ptr<Store> store_;
@@ -93,6 +109,8 @@ class PageCache {
   sync::Atomic<bool> not_reserving_{false};
   Deadlock deadlock_ = Deadlock::kBounce;
   LogFunction log_;
+  sync::Mutex unsaid_mutex_;
+  std::vector<Unsaid> unsaid_ GUARDED_BY(unsaid_mutex_);
   Turns turns_;
   std::shared_ptr<PageWaitLot> lot_;
   std::unique_ptr<Memory> memory_;

@@ -37,8 +37,7 @@ class WriteRun {
   // Lets go of those from the `pages`-th on, as they were.
   void shrink(std::size_t pages) noexcept;
 
-  // The program may store into them from here on. finish() follows. REQUIRES: the file has a dirty page, held by the
-  // caller: to list the first takes memory.
+  // The program may store into them from here on. finish() follows.
   void admit_stores() noexcept;
   // They are dirty, and let go. Takes over a dirty credit of each.
   void finish() noexcept;

@@ -250,5 +250,31 @@ TEST(Writeback, TheFirstMappingComesInTheMiddleOfARun) {
   views->unmap();
 }
 
+// A file was dirty, and was forgotten when it was clean, before the flusher looked at it again. Fails if DirtyFiles, which
+// links files that keep themselves, does not let them go at its end.
+TEST(DirtyFilesTest, WhatWasForgottenGoesWithTheCache) {
+  const auto store = MemoryStore::create();
+  auto cache = std::move(PageCache::create(store, small_budget(64, 16), {}).value());
+  cache->flusher().stop();
+  const OpenedObject opened =
+      store->open("f", OpenFlags::kReadWrite | OpenFlags::kCreate, 0644).value();
+  auto pages = std::make_shared<FilePages>(*cache, 0);
+  pages->set_handles(opened.handle, opened.handle);
+  ASSERT_FALSE(cache->dirty().take(1, {}));
+  {
+    PageWrite page(*pages);
+    ASSERT_FALSE(page.begin(0, 0, limits::kPageBytes, {}));
+    page.finish(limits::kPageBytes);
+  }
+  EXPECT_FALSE(flush_all(*pages, 0, ~std::uint64_t{0}, {}).error);
+  pages->forget_all();
+  const std::weak_ptr<FilePages> forgotten = pages;
+  pages.reset();
+  EXPECT_FALSE(forgotten.expired());
+  cache.reset();
+  EXPECT_TRUE(forgotten.expired());
+  EXPECT_TRUE(store->close(opened.handle).ok());
+}
+
 }  // namespace
 }  // namespace quire::cache

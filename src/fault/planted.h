@@ -82,6 +82,7 @@ enum class Planted : std::uint8_t {
   kShowUnpinned,
   kStoresAheadForgotten,
   kStoreListedLate,
+  kStoresAheadListedLate,
   kTrimKeepsPromises,
   kSnapshotUnpinned,
   kSealHidesNothing,

@@ -125,12 +125,12 @@ bool WriteCall::mend() noexcept {
 
 void WriteCall::mended(std::error_code error) noexcept {
   if (!error) return;
-  inode_->cache().log(
-      LogLevel::kError,
-      fmt::format(
-          "a direct write past the end of {} failed, and so did cutting off what it may have "
-          "left beyond {} bytes: {}",
-          inode_->path(), inode_->size_bytes(), error.message()));
+  inode_->cache().log_soon(LogLevel::kError, [&] {
+    return fmt::format(
+        "a direct write past the end of {} failed, and so did cutting off what it may have left "
+        "beyond {} bytes: {}",
+        inode_->path(), inode_->size_bytes(), error.message());
+  });
 }
 
 void WriteCall::note_written() noexcept {

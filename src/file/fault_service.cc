@@ -93,7 +93,11 @@ void FaultService::leave() noexcept {
     sync::MutexLock lock(here.mutex);
     OfWay& of_way = here.ways[way_.index()];
     --of_way.uses;
-    if (of_way.uses > 0 || thread_->is_here()) return;
+    // The thread of any service: two that waited for each other to end would wait for ever.
+    const bool answers = std::any_of(here.ways.begin(), here.ways.end(), [](const OfWay& other) {
+      return other.service != nullptr && other.service->thread_->is_here();
+    });
+    if (of_way.uses > 0 || answers) return;
     of_way.service = nullptr;
   }
   // Not under the mutex: the last that the thread does may be to let go of a mapping of another service, at an address

@@ -241,7 +241,7 @@ map::Stop FileView::let_store(std::uint64_t page, bool in_sight,
   }
   // Before anybody can store: or a sync that follows on the store could find nothing to write.
   if (!fault::planted(fault::Planted::kStoreListedLate)) held.admit_stores();
-  ahead.admit_stores();
+  if (!fault::planted(fault::Planted::kStoresAheadListedLate)) ahead.admit_stores();
   map::Done done = {0, map::Stop::kMapped};
   if (!in_sight) done = view_->resolve(place(page), pages, map::Grant::kLoadsAndStores);
   bool let = done.bytes > 0;
@@ -252,6 +252,7 @@ map::Stop FileView::let_store(std::uint64_t page, bool in_sight,
   }
   fault::meet_between();
   if (fault::planted(fault::Planted::kStoreListedLate)) held.admit_stores();
+  if (fault::planted(fault::Planted::kStoresAheadListedLate)) ahead.admit_stores();
   held.finish(watches);
   ahead.finish();
   // What comes after the page may have stopped it: then a store there is asked about.

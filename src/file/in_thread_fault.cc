@@ -47,15 +47,14 @@ class Asked final : public map::Posted {
   PageFault::Awaited awaited_;
 };
 
-// A first store with nothing in its way: the page is cached and nobody is at it, its space is promised, there is a credit,
-// and the file has dirty pages already. What PageFault does in turn, as far as it waits for nothing.
+// A first store with nothing in its way: the page is cached and nobody is at it, its space is promised, and there is a
+// credit. What PageFault does in turn, as far as it waits for nothing.
 bool let_store_at_once(FileView& view, std::uint64_t page, bool in_sight) noexcept {
   Inode& inode = view.inode();
   SpaceBook* const space = inode.space();
   const auto covered = [&] { return space == nullptr || space->covers({page, page + 1}); };
   cache::DirtyBudget& credits = inode.cache().dirty();
-  // With its first dirty page a file is listed as one that has some, which takes memory.
-  if (inode.dirty().size() == 0 || !covered() || !credits.try_take(1)) return false;
+  if (!covered() || !credits.try_take(1)) return false;
   sync::SleepingWaker nobody;
   cache::ParkedWrite held(inode, nobody);
   // Again once it is held: it may have been taken away before.

@@ -186,7 +186,6 @@ void Inode::adopt(const ObjectStat& stat) {
     seen_ = stat;
     ++looks_;
   }
-  // It may have something for the program's log, whose threads may ask for stamps.
   set_size_bytes(stat.size_bytes);
 }
 
@@ -206,7 +205,7 @@ void Inode::mended(const ObjectStat& stat) {
     seen_ = stat;
     ++looks_;
   }
-  set_size_bytes(stat.size_bytes);  // not under the mutex, as in adopt()
+  set_size_bytes(stat.size_bytes);
   broken_.store(false);
 }
 

@@ -1,8 +1,5 @@
 #include "file/mapped_io.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>

@@ -82,15 +82,19 @@ void MappingTable::add(MappedRange range) {
     generation_.store(fork_generation());
   }
   auto ranges = std::make_unique<Ranges>();
+  // Put where it belongs at once: most often that is in front of all others, and to move them is to copy them again.
   if (const Ranges* const old = ranges_.load()) {
+    QUIRE_CHECK(!any_in(*old, range.bytes));
     ranges->reserve(old->size() + 1);
     for (const Entry& entry : *old) {
-      if (!entry.gone.load()) ranges->push_back(entry);
+      if (entry.gone.load()) continue;
+      if (range.memory != nullptr && before(range.bytes.data(), entry.range.bytes.data())) {
+        ranges->emplace_back(std::exchange(range, {}));
+      }
+      ranges->push_back(entry);
     }
   }
-  QUIRE_CHECK(!any_in(*ranges, range.bytes));
-  const auto place = first_after(*ranges, range.bytes.data());
-  ranges->insert(place, Entry(std::move(range)));
+  if (range.memory != nullptr) ranges->emplace_back(std::move(range));
   replaced = replace(changes, std::move(ranges));
 }
 

@@ -203,32 +203,60 @@ TEST_P(MappingWait, WhatHasGrownAgainIsThere) {
   EXPECT_EQ(wrong, 0u) << map_->last_error().message();
 }
 
+// A fault that is read when the access is over, handed over by the service's thread.
+class Stale final : public map::Posted {
+ public:
+  Stale(FaultService& service, std::byte* page, bool store) : service_(service) {
+    fault_ = {.page = page, .kind = map::Fault::Kind::kMissing, .store = store, .thread = 0};
+  }
+  void hand_over() {
+    service_.post(*this);
+    until([&] { return done_.load(); });
+  }
+  void run() noexcept override {
+    service_.fault(fault_);
+    done_ = true;
+  }
+
+ private:
+  FaultService& service_;
+  map::Fault fault_;
+  sync::Atomic<bool> done_{false};
+};
+
 // A fault that is read when the access is over: a signal's handler has left it, the mapping is gone, and at its address
 // is one that is answered in another way. Fails if FaultService::fault() does not look whose view it has found: the
 // fault waits for the store, posts to its service when that answers, and nothing keeps the service till then.
 TEST_P(MappingWait, AStaleFaultIsNotAnsweredForAnotherService) {
-  struct Stale final : map::Posted {
-    void run() noexcept override {
-      service->fault(
-          {.page = page, .kind = map::Fault::Kind::kMissing, .store = false, .thread = 0});
-      done = true;
-    }
-    FaultService* service = nullptr;
-    std::byte* page = nullptr;
-    sync::Atomic<bool> done{false};
-  };
   const auto other = FaultService::of_process({.in_thread = !GetParam().in_thread}).value();
   store_->set_hook(when(StoreOp::kRead, held()));
-  Stale stale;
-  stale.service = &*other;
-  stale.page = at(20);
-  other->post(stale);
-  until([&] { return stale.done.load(); });
+  Stale(*other, at(20), false).hand_over();
   EXPECT_EQ(other->under_way(), 0u);
   EXPECT_EQ(store_->held(), 0u);
   store_->set_hook({});
   store_->release_held();
   until([&] { return other->under_way() == 0; });
+  EXPECT_EQ(load(at(20)), value('i'));
+}
+
+// The same where it was a store, and what is at its address now is answered in the same way, but may not be stored into:
+// by the program, or by anybody, since the file is open for reading only. Fails if PageFault::answer() does not ask
+// whether the view allows it: a page is dirty that nobody can write back.
+TEST_P(MappingWait, AStaleStoreMakesNothingDirtyThatMayNotBeStoredInto) {
+  ASSERT_TRUE(map_->protect(0, 0, MapAccess::kRead).ok());
+  EXPECT_EQ(load(at(20)), value('i'));
+  Stale(*service(), at(20), true).hand_over();
+  until([&] { return service()->under_way() == 0; });
+  EXPECT_EQ(cache_->stats().dirty_pages, 0u);
+  map_.reset();
+  ASSERT_TRUE(file_.close().ok());
+  file_ = cache_->open("f", OpenFlags::kRead).value();
+  map(kPages, {.access = MapAccess::kRead});
+  EXPECT_EQ(load(at(20)), value('i'));
+  Stale(*service(), at(20), true).hand_over();
+  until([&] { return service()->under_way() == 0; });
+  EXPECT_EQ(cache_->stats().dirty_pages, 0u);
+  EXPECT_TRUE(cache_->sync().ok());
   EXPECT_EQ(load(at(20)), value('i'));
 }
 

@@ -8,11 +8,14 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "cache/test_pages.h"
 #include "file/fault_service.h"
+#include "file/file_view.h"
+#include "file/mapping_table.h"
 #include "file/test_cache.h"
 #include "file/test_cuts.h"
 #include "file/test_mapping.h"
@@ -196,6 +199,35 @@ TEST_P(MappingWays, StoresThroughAllWaysBesideWriteback) {
       EXPECT_EQ(static_cast<char>(mappings[of].data()[page * kPage + of]), last);
     }
   }
+}
+
+// Each of two services has, for a fault at an address that was one of its own, the last of the other's mappings in hand
+// (FaultService::fault()), and lets go of it. Fails, by a hang, if leave() ends a service on the thread of another.
+TEST_P(MappingWays, ServicesDoNotWaitForEachOther) {
+  struct LastOne final : map::Posted {
+    void run() noexcept override {
+      running->fetch_add(1);
+      until([&] { return running->load() == 2; });
+      mapping.reset();
+      done = true;
+    }
+    std::shared_ptr<MappedMemory> mapping;
+    sync::Atomic<int>* running = nullptr;
+    sync::Atomic<bool> done{false};
+  };
+  sync::Atomic<int> running{0};
+  std::array<LastOne, 2> lasts;
+  std::array<FaultService*, 2> services{};
+  std::array<Mapping, 2> mappings = {file_.map(0, kPage).value(),
+                                     file_.map(0, kPage, {.in_thread = true}).value()};
+  for (std::size_t i : {0, 1}) {
+    lasts[i].running = &running;
+    lasts[i].mapping = MappingTable::of_process().head({mappings[i].data(), 1}).memory;
+    services[i] = &dynamic_cast<FileView&>(*lasts[i].mapping).service();
+    ASSERT_TRUE(mappings[i].unmap().ok());
+  }
+  for (std::size_t i : {0, 1}) services[i]->post(lasts[1 - i]);
+  until([&] { return lasts[0].done.load() && lasts[1].done.load(); });
 }
 
 // A failure of what a process of its own finds.

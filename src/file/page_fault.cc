@@ -64,6 +64,13 @@ void PageFault::answer(FaultService& service, const std::shared_ptr<FileView>& v
       view->show_around(page).pages > 0) {
     return;
   }
+  // Whoever accesses what is mapped so gets another signal. The kernel tells of accesses that are over, too: then the
+  // address is another mapping's by now, of a file perhaps that nobody may store into.
+  const map::Access access = fault.store ? map::Access::kReadWrite : map::Access::kRead;
+  if (!view->view().allows(view->place(page), 1, access)) {
+    view->view().wake(view->place(page), 1);
+    return;
+  }
   const auto refuse = [&](std::errc error) {
     view->fail(page, std::make_error_code(error));
     service.note_failed(view);
@@ -168,8 +175,9 @@ PageFault::Next PageFault::look() noexcept {
   if (!found.ready) return look_closer();
   switch (found.stop) {
     case map::Stop::kNothing:
-    case map::Stop::kPartly:
       return end({});
+    case map::Stop::kPartly:
+      // Not even this page, and nobody was woken: the kernel was changing its page tables just then.
     case map::Stop::kMapped:
     case map::Stop::kGone:
       return repeat();

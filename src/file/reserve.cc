@@ -115,11 +115,13 @@ bool is_full(std::error_code error) noexcept {
 void give_up_reserving(Inode& inode) {
   inode.space()->give_up();
   if (!inode.cache().note_not_reserving()) return;
-  inode.cache().log(
-      LogLevel::kInfo,
-      fmt::format("the store cannot reserve space for {}: a full disk may show only when "
-                  "dirty data is written",
-                  inode.path()));
+  // The write range is held.
+  inode.cache().log_soon(LogLevel::kInfo, [&] {
+    return fmt::format(
+        "the store cannot reserve space for {}: a full disk may show only when dirty data is "
+        "written",
+        inode.path());
+  });
 }
 
 Reserved reserve(const std::shared_ptr<Inode>& inode, const std::shared_ptr<void>& owner,

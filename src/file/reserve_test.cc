@@ -527,6 +527,7 @@ TEST_F(ReserveInCache, AStoreThatCannotIsNamedOnce) {
     EXPECT_TRUE(file->close().ok());
   }
   const std::string said = "cannot reserve space";
+  until([&] { return logged(said); });
   const std::lock_guard lock(mutex_);
   const std::size_t first = log_.find(said);
   ASSERT_NE(first, std::string::npos);

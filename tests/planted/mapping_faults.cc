@@ -25,43 +25,62 @@ namespace {
 constexpr std::array kStrategies = {Locking::kGate, Locking::kRange, Locking::kInvalidate,
                                     Locking::kInode};
 
-// A program stores into a page at the moment when stores are let through, and syncs then.
+// A program stores into a page at the moment when stores are let through, and syncs that page then.
 class StoresAndSyncs {
  public:
-  // Whether the sync ends without the store.
-  static bool loses_the_store(Locking locking) {
-    StoresAndSyncs one(locking);
+  // Whether the sync ends without the store. `ahead`: it is to a page that is let through with the one in front of it.
+  static bool loses_the_store(Locking locking, bool ahead = false) {
+    StoresAndSyncs one(locking, ahead);
     return one.play();
   }
 
  private:
-  explicit StoresAndSyncs(Locking locking)
-      : store_(MemoryStore::create()),
+  static constexpr std::size_t kPages = 8;
+  // The third first store in a row lets the pages behind it through.
+  static constexpr std::size_t kThird = 2;
+
+  StoresAndSyncs(Locking locking, bool ahead)
+      : ahead_(ahead),
+        store_(MemoryStore::create()),
         cache_(Cache::create(store_, {.memory_bytes = limits::kMemoryMinBytes, .locking = locking})
                    .value()),
         file_(cache_->open("f", OpenFlags::kReadWrite | OpenFlags::kCreate).value()) {}
 
   bool play() {
-    EXPECT_TRUE(file_.truncate(limits::kPageBytes).ok());
-    Mapping mapping = file_.map(0, limits::kPageBytes).value();
+    EXPECT_TRUE(file_.truncate(kPages * limits::kPageBytes).ok());
+    Mapping mapping = file_.map(0, kPages * limits::kPageBytes).value();
+    const auto store_into = [&](std::size_t page) {
+      *reinterpret_cast<volatile char*>(mapping.data() + page * limits::kPageBytes) = 'x';
+    };
+    if (ahead_) {
+      EXPECT_TRUE(mapping.advise(0, 0, Advice::kSequential).ok());
+      EXPECT_TRUE(mapping.populate(0, 0, MapAccess::kRead).ok());
+      for (std::size_t page = 0; page < kThird; ++page) store_into(page);
+      // Who let them through comes to that moment too, perhaps only now.
+      const auto service = FaultService::of_process();
+      cache::until([&] { return (*service)->under_way() == 0; });
+    }
+    const std::size_t page = ahead_ ? kThird + 1 : 0;
     played = this;
     fault::between = []() noexcept { played->stores_are_let_through(); };
     sync::Thread program = cache::start_thread("program", [&] {
-      *reinterpret_cast<volatile char*>(mapping.data()) = 'x';
+      if (ahead_) store_into(kThird);
+      store_into(page);
       stored_ = true;
     });
     cache::until([&] { return stored_.load(); });
     // It waits for the page, which is not let go before the sync has ended: then it leaves.
     const CallOptions call = {.deadline = std::chrono::steady_clock::now() +
                                           std::chrono::milliseconds(200)};
-    const Status synced = file_.sync(call);
+    const Status synced = mapping.sync(page * limits::kPageBytes, limits::kPageBytes, call);
     EXPECT_TRUE(synced.ok() || synced.code() == Errc::kTimedOut) << synced.error().message();
     const std::vector<std::byte> stored = store_->contents("f");
     synced_ = true;
     program.join();
     fault::between = nullptr;
-    EXPECT_EQ(stored.size(), limits::kPageBytes);
-    const bool lost = synced.ok() && !stored.empty() && stored[0] != std::byte{'x'};
+    EXPECT_EQ(stored.size(), kPages * limits::kPageBytes);
+    const bool lost =
+        synced.ok() && !stored.empty() && stored.at(page * limits::kPageBytes) != std::byte{'x'};
     EXPECT_TRUE(mapping.unmap().ok());
     EXPECT_TRUE(file_.close().ok());
     EXPECT_TRUE(cache_->close().ok());
@@ -73,6 +92,7 @@ class StoresAndSyncs {
   }
 
   static inline StoresAndSyncs* played = nullptr;
+  const bool ahead_;
   const std::shared_ptr<MemoryStore> store_;
   const std::unique_ptr<Cache> cache_;
   File file_;
@@ -176,6 +196,17 @@ TEST(MappingFaults, StoreListedLate) {
     EXPECT_FALSE(StoresAndSyncs::loses_the_store(locking));
     fault::plant(fault::Planted::kStoreListedLate);
     EXPECT_TRUE(StoresAndSyncs::loses_the_store(locking)) << "the fault goes unnoticed";
+    fault::plant(fault::Planted::kNone);
+  }
+  FaultService::refuse({});
+}
+
+TEST(MappingFaults, StoresAheadListedLate) {
+  if (map::userfault_refused()) GTEST_SKIP() << map::kUserfaultRefused;
+  for (const Locking locking : kStrategies) {
+    EXPECT_FALSE(StoresAndSyncs::loses_the_store(locking, true));
+    fault::plant(fault::Planted::kStoresAheadListedLate);
+    EXPECT_TRUE(StoresAndSyncs::loses_the_store(locking, true)) << "the fault goes unnoticed";
     fault::plant(fault::Planted::kNone);
   }
   FaultService::refuse({});
