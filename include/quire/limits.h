@@ -89,6 +89,9 @@ inline constexpr std::uint32_t kStripedGatesMax = 1024;
 // File::submit: requests accepted and not yet completed, per cache.
 inline constexpr std::size_t kSubmitMax = 4096;
 
+// Messages for the program's log that wait for a thread that holds no lock, per cache; more are left out, and counted.
+inline constexpr std::size_t kUnsaidMax = 64;
+
 // Intervals of a file remembered as written and not yet synced; with more the file is synced.
 inline constexpr std::size_t kUnsyncedMax = 8192;
 

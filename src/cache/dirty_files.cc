@@ -1,5 +1,6 @@
 #include "cache/dirty_files.h"
 
+#include <cstddef>
 #include <utility>
 
 #include "cache/file_pages.h"
@@ -26,6 +27,11 @@ std::vector<std::shared_ptr<FilePages>> DirtyFiles::take_stock() {
   std::vector<std::shared_ptr<FilePages>> clean;
   std::vector<std::shared_ptr<FilePages>> stock;
   sync::MutexLock lock(mutex_);
+  std::size_t files = 0;
+  for (const FilePages* file = first_; file != nullptr; file = file->next_dirty_) ++files;
+  // Nothing throws once the list is being changed.
+  clean.reserve(files);
+  stock.reserve(files);
   FilePages** link = &first_;
   last_ = nullptr;
   while (FilePages* const file = *link) {

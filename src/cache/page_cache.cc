@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "cache/counters.h"
 
@@ -136,6 +137,10 @@ void PageCache::log_soon(LogLevel level, const std::function<std::string()>& mes
   try {
     Unsaid unsaid{level, message()};
     sync::MutexLock lock(unsaid_mutex_);
+    if (unsaid_.size() == limits::kUnsaidMax) {
+      ++left_out_;
+      return;
+    }
     unsaid_.push_back(std::move(unsaid));
   } catch (const std::bad_alloc&) {
     return;
@@ -145,11 +150,16 @@ void PageCache::log_soon(LogLevel level, const std::function<std::string()>& mes
 
 void PageCache::say() {
   std::vector<Unsaid> unsaid;
+  std::uint64_t left_out = 0;
   {
     sync::MutexLock lock(unsaid_mutex_);
     unsaid.swap(unsaid_);
+    left_out = std::exchange(left_out_, 0);
   }
   for (const Unsaid& what : unsaid) log(what.level, what.message);
+  if (left_out > 0) {
+    log(LogLevel::kWarning, fmt::format("{} more messages were left out", left_out));
+  }
 }
 
 std::uint64_t PageCache::memory_used_bytes() const noexcept {

@@ -88,7 +88,8 @@ class PageCache {
   void log(LogLevel level, std::string_view message) const {
     if (log_) log_(level, message);
   }
-  // The same for who holds a lock of any kind, a page among them: the flusher says it. Without memory nobody does.
+  // The same for who holds a lock of any kind, a page among them: the flusher says it. Without memory, or past
+  // limits::kUnsaidMax, nobody does.
   void log_soon(LogLevel level, const std::function<std::string()>& message) noexcept;
   // Says what there is. By the flusher, under no lock.
   void say();
@@ -111,6 +112,7 @@ class PageCache {
   LogFunction log_;
   sync::Mutex unsaid_mutex_;
   std::vector<Unsaid> unsaid_ GUARDED_BY(unsaid_mutex_);
+  std::uint64_t left_out_ GUARDED_BY(unsaid_mutex_) = 0;
   Turns turns_;
   std::shared_ptr<PageWaitLot> lot_;
   std::unique_ptr<Memory> memory_;

@@ -276,5 +276,25 @@ TEST(DirtyFilesTest, WhatWasForgottenGoesWithTheCache) {
   EXPECT_TRUE(store->close(opened.handle).ok());
 }
 
+// More is to be said than anybody says. Fails if the queue has no bound, or hides that it was full.
+TEST(PageCacheLog, WhatWaitsToBeSaidIsBounded) {
+  std::vector<std::string> said;
+  CacheOptions options;
+  options.log = [&](LogLevel, std::string_view text) { said.emplace_back(text); };
+  auto cache =
+      std::move(PageCache::create(MemoryStore::create(), small_budget(64, 16), options).value());
+  cache->flusher().stop();
+  for (std::size_t i = 0; i < limits::kUnsaidMax + 3; ++i) {
+    cache->log_soon(LogLevel::kInfo, [&] { return std::to_string(i); });
+  }
+  EXPECT_TRUE(said.empty());
+  cache->say();
+  ASSERT_EQ(said.size(), limits::kUnsaidMax + 1);
+  EXPECT_EQ(said.front(), "0");
+  EXPECT_EQ(said.back(), "3 more messages were left out");
+  cache->say();
+  EXPECT_EQ(said.size(), limits::kUnsaidMax + 1);
+}
+
 }  // namespace
 }  // namespace quire::cache
