@@ -35,7 +35,11 @@ bool ParkedReserve::begin(std::uint64_t page) noexcept {
   const std::uint64_t first = page / SpaceBook::kChunkPages * SpaceBook::kChunkPages;
   const std::uint64_t last_byte =
       cache::page_offset(first) + SpaceBook::kChunkPages * limits::kPageBytes - 1;
-  held_ = std::make_shared<Held>(inode_);
+  try {
+    held_ = std::make_shared<Held>(inode_);
+  } catch (const std::bad_alloc&) {
+    return end(std::make_error_code(std::errc::not_enough_memory));
+  }
   if (!inode_->ranges().enqueue(held_->hold, cache::page_offset(first), last_byte,
                                 sync::RangeMode::kExclusive, waker_)) {
     return false;

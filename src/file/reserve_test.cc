@@ -10,11 +10,14 @@
 #include <vector>
 
 #include "cache/test_pages.h"
+#include "file/parked_reserve.h"
 #include "file/reserve.h"
 #include "file/test_cache.h"
 #include "file/test_cuts.h"
 #include "file/test_engine.h"
+#include "file/test_no_memory.h"
 #include "sync/lock_rank.h"
+#include "sync/waker.h"
 
 namespace quire::file {
 namespace {
@@ -532,6 +535,27 @@ TEST_F(ReserveInCache, AStoreThatCannotIsNamedOnce) {
   const std::size_t first = log_.find(said);
   ASSERT_NE(first, std::string::npos);
   EXPECT_EQ(log_.find(said, first + 1), std::string::npos);
+}
+
+// A first store comes when there is no memory to ask the store with. Fails, by the end of the program, if begin() throws.
+TEST_P(Reserve, WithoutMemoryAFirstStoreGetsAnError) {
+  make(2 * kChunk, 2 * kPage);
+  sync::SleepingWaker waker;
+  ParkedReserve parked(engine_->inode, waker);
+  for (const std::size_t left : {0u, 1u}) {
+    const NoMemory once(left, 1);
+    ASSERT_TRUE(parked.begin(kChunk));
+    EXPECT_EQ(parked.error(), std::errc::not_enough_memory);
+    EXPECT_EQ(NoMemory::refusals_left(), 0u);
+  }
+  bool ended = parked.begin(kChunk);
+  while (!ended) {
+    ASSERT_EQ(waker.park({}), sync::WaitStatus::kReady);
+    ended = parked.resume();
+  }
+  EXPECT_FALSE(parked.error());
+  EXPECT_TRUE(book().covers({kChunk, kChunk + 1}));
+  expect_trim();
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,6 +30,9 @@ struct MappedAs {
       false;  // MapOptions::in_thread; the tests' own handler of SIGBUS asks the library then
 
   operator Locking() const { return locking; }
+  friend void PrintTo(const MappedAs& as, std::ostream* to) {
+    *to << cache::name(as.locking) << (as.in_thread ? ", in_thread" : "");
+  }
 };
 inline const auto kMappedAs = testing::Values(
     MappedAs{Locking::kGate}, MappedAs{Locking::kRange}, MappedAs{Locking::kInvalidate},
