@@ -1,5 +1,6 @@
-// What the kernel counts while something is measured: system calls of the calling thread (perf's raw_syscalls:sys_enter)
-// and TLB shootdowns of the machine (/proc/interrupts), each of which interrupts other processors.
+// What the kernel counts while something is measured: system calls of the calling thread (perf's
+// raw_syscalls:sys_enter) and TLB shootdowns of the machine (/proc/interrupts), each of which interrupts other
+// processors.
 #ifndef QUIRE_BENCH_MAPPING_BENCH_KERNEL_COUNTS_H_
 #define QUIRE_BENCH_MAPPING_BENCH_KERNEL_COUNTS_H_
 

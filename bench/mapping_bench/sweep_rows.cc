@@ -25,8 +25,8 @@ namespace {
 constexpr char kFileName[] = "sweeps";
 // A random sweep reads half of the file, twice what the memory holds.
 constexpr std::uint64_t kRandomShare = 2;
-// Unless it is told not to, the kernel reads so much around each page of a random sweep that half of the file would take
-// it minutes: it gets this many pages.
+// Unless it is told not to, the kernel reads so much around each page of a random sweep that half of the file would
+// take it minutes: it gets this many pages.
 constexpr std::uint64_t kPagesReadAround = 1024;
 
 struct SweepData {

@@ -34,8 +34,8 @@
 // of the cache calls of that kind use a quarter, or half with direct calls that can be left. Such a call goes piece
 // by piece, each of 1 MiB or a sixteenth of the cache, and what is said of atomicity holds of each piece, not of the
 // whole. An append of more than a piece extends the file by zeros first, which others may see until it has ended; if
-// somebody cuts the file short, collapses it or inserts into it meanwhile, it ends there (ECANCELED). One that ends early
-// cuts off what it has not filled, unless somebody changed the file meanwhile: then zeros stay. Direct IO needs
+// somebody cuts the file short, collapses it or inserts into it meanwhile, it ends there (ECANCELED). One that ends
+// early cuts off what it has not filled, unless somebody changed the file meanwhile: then zeros stay. Direct IO needs
 // no aligned memory there. A page of the buffer that cannot be had ends the call: what went before counts, else EFAULT
 // or why it cannot. CacheOptions::deadlock can make an error of direct IO from bytes of a file to themselves
 // (EDEADLK).

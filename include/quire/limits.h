@@ -46,8 +46,8 @@ inline constexpr std::size_t kFaultAheadPagesMax = 128;
 inline constexpr std::size_t kStoresAheadPagesMax = 64;
 // Pages that are brought into sight by one system call at most.
 inline constexpr std::size_t kShowPagesMax = 64;
-// Pages that are moved from their frames into memory that can be mapped together: so many are twice in memory, and nobody
-// else has them, for as long as that takes.
+// Pages that are moved from their frames into memory that can be mapped together: so many are twice in memory, and
+// nobody else has them, for as long as that takes.
 inline constexpr std::size_t kMovePagesMax = 16;
 // ... and, of those that come next, so many at most for one access: others wait for the same thread.
 inline constexpr std::size_t kMoveAheadPagesMax = 32;

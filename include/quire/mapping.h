@@ -9,7 +9,8 @@
 // How. The first access to a page, and the first store to it since it was last written back, is a page fault that the
 // library answers (userfaultfd(2)), on a thread of its own, "quire-fault": one for all mappings of the process that are
 // made with the same of in_thread and async_stores. While that takes, the accessing thread sleeps: for the store, for
-// memory, for a cut of the range. A thread of the program that is suspended, or is stopped by a debugger, holds nobody up.
+// memory, for a cut of the range. A thread of the program that is suspended, or is stopped by a debugger, holds nobody
+// up.
 //
 // What cannot be had raises SIGBUS at the access, in the thread that made it, as with mmap(2): beyond the last page of
 // the file; a page that the store cannot read (EIO); a first store for which the store has no space (ENOSPC), or that
@@ -31,14 +32,16 @@
 // tells which pages were stored into when writeback asks. For programs that store into the same pages again and again
 // and sync often: a page then takes one fault, and not one after each sync. No store is lost, and what was not stored
 // into is not written. But:
-//  - No snapshot: a page that is stored into just while it is written back may reach the store torn, with a part of what
-//    was being stored. It is written again, by the next sync at the latest; after a crash in between the file may have it
-//    so. What was stored before a sync began is at the store, whole, when it returns, unless it was stored over meanwhile.
-//  - The first access to a page is a fault of its own whether it loads or stores, brings no others into sight, and waits
-//    where a store would; with in_thread, a load takes a thread of the library even so. As long as a page is in sight it
-//    counts as dirty, so that no more than CacheOptions::dirty_background_bytes of the cache's are in sight for long.
-//  - mtime and ctime show when stores were noticed: at the latest when the sync that writes them returns. They move past
-//    a File::set_times() between the store and that.
+//  - No snapshot: a page that is stored into just while it is written back may reach the store torn, with a part of
+//    what was being stored. It is written again, by the next sync at the latest; after a crash in between the file may
+//    have it so. What was stored before a sync began is at the store, whole, when it returns, unless it was stored over
+//    meanwhile.
+//  - The first access to a page is a fault of its own whether it loads or stores, brings no others into sight, and
+//    waits where a store would; with in_thread, a load takes a thread of the library even so. As long as a page is in
+//    sight it counts as dirty, so that no more than CacheOptions::dirty_background_bytes of the cache's are in sight
+//    for long.
+//  - mtime and ctime show when stores were noticed: at the latest when the sync that writes them returns. They move
+//    past a File::set_times() between the store and that.
 //  - Refused (ENOTSUP) where space is taken before a page is stored into, CacheOptions::reserve_space: nobody could say
 //    in time that there is none.
 //  - Nobody else in the process may have the kernel (PAGEMAP_SCAN of /proc/self/pagemap) protect the mapping's pages.
@@ -54,22 +57,22 @@
 //  - Where faults of the kernel may not be answered (vm.unprivileged_userfaultfd = 0 and no right to do more), a
 //    system call that is given memory of a mapping which is not in sight fails with EFAULT. File's calls do not.
 //    `quire doctor` says so, and how to allow it.
-//  - A store that a program brings along (store.h) must not access mappings of files of a cache that it serves before it
-//    has answered what it was called for. Where the access would have to wait it fails (EDEADLK) in the thread that was
-//    called for a cut or a direct write, or to read, write or reserve pages of a file that is mapped; elsewhere it may
-//    wait for ever.
+//  - A store that a program brings along (store.h) must not access mappings of files of a cache that it serves before
+//    it has answered what it was called for. Where the access would have to wait it fails (EDEADLK) in the thread that
+//    was called for a cut or a direct write, or to read, write or reserve pages of a file that is mapped; elsewhere it
+//    may wait for ever.
 //
-// In the accessing thread. A mapping made with MapOptions::in_thread needs no other thread for a load of what is cached:
-// the kernel raises SIGBUS at the access, and the library's handler brings the page into sight there. What has to wait
-// waits there too, in the handler. It is cheaper by two switches of threads, and never needs the right to answer faults
-// of the kernel. In return:
+// In the accessing thread. A mapping made with MapOptions::in_thread needs no other thread for a load of what is
+// cached: the kernel raises SIGBUS at the access, and the library's handler brings the page into sight there. What has
+// to wait waits there too, in the handler. It is cheaper by two switches of threads, and never needs the right to
+// answer faults of the kernel. In return:
 //  - A system call that is given memory of it which is not in sight, or is clean and to be stored into, fails with
 //    EFAULT, always. File's calls do not. populate() helps for as long as the pages stay in the cache.
 //  - The first such mapping of the process installs a handler for SIGBUS, which stays. It passes every other SIGBUS on
 //    to the handler that was there, or has the default action taken; a program that installs its own later must call
 //    answer_sigbus() in it first, and must install it with SA_SIGINFO.
-//  - No thread may access it with SIGBUS blocked: the kernel ends the process. An access that waits keeps all signals of
-//    its thread waiting.
+//  - No thread may access it with SIGBUS blocked: the kernel ends the process. An access that waits keeps all signals
+//    of its thread waiting.
 //  - Handlers of other signals must not access it, nor must a memory allocator whose locks are held over that: they may
 //    have interrupted the library.
 //  - What cannot be had raises SIGBUS as above, for the handler that was there before; the next access asks again at
@@ -115,8 +118,8 @@ class QUIRE_EXPORT Mapping {
   // All ranges are in bytes from data() on; `length` 0 means to the end. They are widened to whole pages. EINVAL
   // where they do not lie in the mapping.
 
-  // As mprotect(2), but that what is unmapped is passed over. Errors: EACCES for kReadWrite if the file was not open for
-  // writing when it was mapped, or the mapping is not shared; ENOMEM, then a part may have changed.
+  // As mprotect(2), but that what is unmapped is passed over. Errors: EACCES for kReadWrite if the file was not open
+  // for writing when it was mapped, or the mapping is not shared; ENOMEM, then a part may have changed.
   Status protect(std::size_t offset, std::size_t length, MapAccess access);
   // As msync(2) with MS_SYNC: File::sync_range() of what the range shows. Errors: that one's.
   Status sync(std::size_t offset = 0, std::size_t length = 0, const CallOptions& call = {});
@@ -131,15 +134,16 @@ class QUIRE_EXPORT Mapping {
   Status populate(std::size_t offset, std::size_t length, MapAccess access,
                   const CallOptions& call = {});
   // As munmap(2), of a part or of all. The last part gives the file back as File::close() does, and returns what
-  // that returns. What was stored stays in the cache, and is written back in time. Errors: ENOMEM, at the kernel's limit
-  // of mappings (vm.max_map_count), where a part in the middle needs one more: then a part may be unmapped, and the rest
-  // is mapped as before.
+  // that returns. What was stored stays in the cache, and is written back in time. Errors: ENOMEM, at the kernel's
+  // limit of mappings (vm.max_map_count), where a part in the middle needs one more: then a part may be unmapped, and
+  // the rest is mapped as before.
   Status unmap(std::size_t offset, std::size_t length);
   Status unmap();
 
-  // Why the last access that raised SIGBUS did; zero if none has. Beyond the last page of the file: EFAULT for a mapping
-  // with MapOptions::in_thread, and for an access that met a truncate under way. Of others the kernel refuses those
-  // accesses by itself, without asking anybody, and they are not said here: a program's handler can tell by si_addr.
+  // Why the last access that raised SIGBUS did; zero if none has. Beyond the last page of the file: EFAULT for a
+  // mapping with MapOptions::in_thread, and for an access that met a truncate under way. Of others the kernel refuses
+  // those accesses by itself, without asking anybody, and they are not said here: a program's handler can tell by
+  // si_addr.
   std::error_code last_error() const noexcept;
 
  private:

@@ -30,8 +30,8 @@
 //  4. Under an Add nobody waits; under it and a Block nobody waits for memory (lock_rank).
 //  5. What is no thread, such as a parked page fault, waits in the same queues (begin_async(), waker.h):
 //     it is granted in its turn, and the bounds of the locks hold for it and towards it.
-//  6. No call on a fast path is virtual, and nothing is allocated but the stripes of a file at whose gate many add at once
-//     (`gate` and `range`; add_stripes.h).
+//  6. No call on a fast path is virtual, and nothing is allocated but the stripes of a file at whose gate many add at
+//     once (`gate` and `range`; add_stripes.h).
 #ifndef QUIRE_CACHE_CACHE_LOCK_H_
 #define QUIRE_CACHE_CACHE_LOCK_H_
 

@@ -1,8 +1,8 @@
 // DirtyFiles: the files that the flusher has to look at. A file enters when its dirty list gets its
 // first page and leaves when the flusher finds the list empty.
 //
-// Who calls: add() whoever stores into a page, holding it, in the handler of an access too (in_thread_fault.h): it takes
-// no memory. The rest the flusher, and who closes a file.
+// Who calls: add() whoever stores into a page, holding it, in the handler of an access too (in_thread_fault.h): it
+// takes no memory. The rest the flusher, and who closes a file.
 //
 // Invariant: a file with a non-empty dirty list is here, or became_dirty() is about to put it here.
 #ifndef QUIRE_CACHE_DIRTY_FILES_H_

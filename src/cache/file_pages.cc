@@ -61,8 +61,8 @@ void FilePages::resize_memory(std::uint64_t size_pages) noexcept {
   if (!memory) return;
   const std::error_code error = memory->resize(size_pages);
   if (!error) return;
-  // It did not grow: pages that lie beyond stay in frames, and a mapping ends there. Who makes the file longer holds its
-  // write range, and perhaps a page.
+  // It did not grow: pages that lie beyond stay in frames, and a mapping ends there. Who makes the file longer holds
+  // its write range, and perhaps a page.
   cache_.log_soon(LogLevel::kWarning, [&] {
     return fmt::format("memory for a mapped file of {} pages: {}", size_pages, error.message());
   });

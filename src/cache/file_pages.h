@@ -89,7 +89,7 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
     write_handle_.store(write.value);
   }
 
-  // ---- Where the bytes are: in frames, or, of pages of a file that is mapped, in the file's memory (mapped_mode.h) ----
+  // ---- Where the bytes are: in frames, or, where the file is mapped, in its memory (mapped_mode.h) ----
 
   // A mapping of the file, or the wish for one: as long as one exists the file is mapped.
   class Mapped {
@@ -116,8 +116,8 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   // The same, and makes the memory where there is none, for `views` to show; those of the first time are kept. Errors:
   // those of FileMemory::create(). REQUIRES: the write range of the whole file.
   Result<Mapped> begin_mapped(std::shared_ptr<Views> views);
-  // Somebody maps the file; and: there may be pages in its memory, or in sight. What is false here remains so for as long
-  // as the caller has the write range of the whole file.
+  // Somebody maps the file; and: there may be pages in its memory, or in sight. What is false here remains so for as
+  // long as the caller has the write range of the whole file.
   bool maps() const noexcept { return mapped_.maps(); }
   bool has_memory() const noexcept { return mapped_.has_memory(); }
   MappedMode::Use use_memory() noexcept { return mapped_.use(); }
@@ -139,8 +139,8 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   // Moves the page into the file's memory, if it is not there. False: the memory does not reach so far, or cannot be
   // had. REQUIRES: a Mapped; the page is sealed or `writing`, and nobody uses it.
   bool move_to_memory(std::uint64_t index, PageWord& word) noexcept;
-  // The step of it that counts: the page's bytes have been copied, and its word says so. REQUIRES: the same, and it is not
-  // there.
+  // The step of it that counts: the page's bytes have been copied, and its word says so. REQUIRES: the same, and it is
+  // not there.
   void enter_memory(PageWord& word) noexcept {
     mapped_.enter_page();
     word.move_to_file();
@@ -150,8 +150,8 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   void move_to_frame(std::uint64_t index, PageWord& word) noexcept;
   // The same of a page that was read, if nobody maps the file and nobody uses the page just now.
   void come_back(std::uint64_t index) noexcept;
-  // The bytes of a page that is about to become absent go, if they are `there` still. REQUIRES: it is sealed or filling,
-  // and unused; nobody looks at them again.
+  // The bytes of a page that is about to become absent go, if they are `there` still. REQUIRES: it is sealed or
+  // filling, and unused; nobody looks at them again.
   enum class Bytes : std::uint8_t { kThere, kGone };
   void release_bytes(std::uint64_t index, PageValue value, Bytes bytes = Bytes::kThere) noexcept {
     if (!value.in_file()) [[likely]]
@@ -165,9 +165,9 @@ class FilePages : public std::enable_shared_from_this<FilePages> {
   }
   void leave_memory(FrameNumber frame) noexcept;
 
-  // Takes the pages out of sight of all views. What was dirty for being watched alone, and was not stored into, is clean
-  // afterwards, if it is sealed. REQUIRES: each page of them that is not absent is sealed or `writing`, and nobody uses
-  // it; begin_mapped() has succeeded.
+  // Takes the pages out of sight of all views. What was dirty for being watched alone, and was not stored into, is
+  // clean afterwards, if it is sealed. REQUIRES: each page of them that is not absent is sealed or `writing`, and
+  // nobody uses it; begin_mapped() has succeeded.
   void hide(std::uint64_t first, std::uint64_t count) noexcept;
   // Calls act(first, count) for runs of neighbours in [first, last] that are watched.
   template <class Act>

@@ -1,6 +1,7 @@
 // Pages of a file that nobody maps any more, on their way back into frames, under the simulation's schedules and every
 // locking strategy: whatever else is done to a page at any moment of it, it is in one place afterwards, with what was
-// stored last, and the file's memory goes with the last page. Each test names the change to the code that makes it fail.
+// stored last, and the file's memory goes with the last page. Each test names the change to the code that makes it
+// fail.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -103,7 +104,8 @@ SIM_TEST(MappedBackSim, WhileOthersWriteBack) {
 }
 
 // The page is clean, and eviction looks for memory: it passes the page by, and is not left without an answer. Fails if
-// come_back() tells nobody that the page can be evicted again (note_evictable): whoever waits for memory sleeps for ever.
+// come_back() tells nobody that the page can be evicted again (note_evictable): whoever waits for memory sleeps for
+// ever.
 SIM_TEST(MappedBackSim, WhileOthersEvict) {
   for (const Locking locking : kBackStrategies) {
     MappedOnce file(locking);
@@ -209,8 +211,8 @@ SIM_TEST(MappedBackSim, WhileEverythingElseHappens) {
   }
 }
 
-// Mappings come and go, and others use the memory for a moment: it is there as long as anybody has it, and there is one.
-// Fails if leave() looks for the memory after it has given its use back: it frees what begin() has made since.
+// Mappings come and go, and others use the memory for a moment: it is there as long as anybody has it, and there is
+// one. Fails if leave() looks for the memory after it has given its use back: it frees what begin() has made since.
 SIM_TEST(MappedBackSim, TheMemoryGoesWithItsLastUse) {
   MappedMode mode;
   const auto views = std::make_shared<TestViews>(1);

@@ -12,12 +12,12 @@
 //   leaving   A page that is added comes into a frame; one that is in the memory moves to its frame when it is read or
 //             written (FilePages::move_to_frame), or leaves by eviction or a cut.
 //
-// In all of them each page is where its word says. Who finds the mode changed just after he looked puts a page where the
-// next who needs it elsewhere moves it from.
+// In all of them each page is where its word says. Who finds the mode changed just after he looked puts a page where
+// the next who needs it elsewhere moves it from.
 //
-// The memory is counted: by its users for a moment (Use), by each page in it, and by each mapping. It goes with the last of
-// them, in whatever thread, with its windows and its memfd. So a file that was mapped once costs nothing more when its
-// pages have left.
+// The memory is counted: by its users for a moment (Use), by each page in it, and by each mapping. It goes with the
+// last of them, in whatever thread, with its windows and its memfd. So a file that was mapped once costs nothing more
+// when its pages have left.
 //
 // Who calls: FilePages. begin() under what bars changes of the file's size; all else from any thread, holding anything.
 //

@@ -512,8 +512,8 @@ TEST_F(MappedMode, AFileThatNobodyMapsAnyMoreIsCut) {
   EXPECT_EQ(pages_in_memory(), 2u);
 }
 
-// A read that was under way when the file was unmapped ends where it began. Fails if the memory goes while a page of it is
-// being filled.
+// A read that was under way when the file was unmapped ends where it began. Fails if the memory goes while a page of it
+// is being filled.
 TEST_F(MappedMode, AReadThatEndsAfterTheLastMapping) {
   begin();
   file_.store->set_hook(when(StoreOp::kRead, held()));
@@ -548,8 +548,8 @@ TEST_F(MappedMode, TheSlabHasHugePagesAgainWhenNoFrameIsLent) {
   }
 }
 
-// What a store of a program takes hold of at once. Fails if try_begin() takes a page with a reader, or one whose bytes are
-// elsewhere; if it leaves one `writing` that it did not get.
+// What a store of a program takes hold of at once. Fails if try_begin() takes a page with a reader, or one whose bytes
+// are elsewhere; if it leaves one `writing` that it did not get.
 TEST_F(MappedMode, TryBeginTakesWhatNobodyIsAt) {
   EXPECT_EQ(read(1), 'i');
   begin();

@@ -37,8 +37,9 @@ class MoveTogether {
   MoveTogether(const MoveTogether&) = delete;
   MoveTogether& operator=(const MoveTogether&) = delete;
 
-  // Moves `page` and what lies beside it, at most `after` pages behind it and `before` in front, each way up to the first
-  // that cannot be moved now. How many. REQUIRES: a FilePages::Mapped; before + 1 + after <= limits::kMovePagesMax.
+  // Moves `page` and what lies beside it, at most `after` pages behind it and `before` in front, each way up to the
+  // first that cannot be moved now. How many. REQUIRES: a FilePages::Mapped; before + 1 + after <=
+  // limits::kMovePagesMax.
   std::size_t move(std::uint64_t page, std::size_t before, std::size_t after) noexcept;
 
  private:

@@ -1,6 +1,6 @@
-// Pages on their way from frames into the memory of a file that has been mapped, several together, under the simulation's
-// schedules and every locking strategy: whatever else is done to one of them at any moment of it, each is in one place
-// afterwards, with what was stored last. Each test names the change to the code that makes it fail.
+// Pages on their way from frames into the memory of a file that has been mapped, several together, under the
+// simulation's schedules and every locking strategy: whatever else is done to one of them at any moment of it, each is
+// in one place afterwards, with what was stored last. Each test names the change to the code that makes it fail.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -130,8 +130,8 @@ SIM_TEST(MoveTogetherSim, WhileOthersMove) {
   }
 }
 
-// Another fault moves the page just when this one has seen it in its frame. Fails if take() does not look again, once it
-// has the page: it would be copied from a frame that was lent.
+// Another fault moves the page just when this one has seen it in its frame. Fails if take() does not look again, once
+// it has the page: it would be copied from a frame that was lent.
 MappedOnce* moved_between = nullptr;
 SIM_TEST(MoveTogetherSim, WhatAnotherHasMovedIsLeftThere) {
   MappedOnce file(Locking::kGate);
@@ -147,8 +147,8 @@ SIM_TEST(MoveTogetherSim, WhatAnotherHasMovedIsLeftThere) {
   EXPECT_EQ(file.read(2), 'i');
 }
 
-// Who evicts the pages as soon as they are let go has their frames, and uses them. Fails if let_go() comes before the frames
-// are lent: the memory of what is somebody else's by then is given back, and he finds zeros.
+// Who evicts the pages as soon as they are let go has their frames, and uses them. Fails if let_go() comes before the
+// frames are lent: the memory of what is somebody else's by then is given back, and he finds zeros.
 FrameSet* used_between = nullptr;
 std::array<FrameNumber, FrameSet::kFramesMax> frames_used;
 SIM_TEST(MoveTogetherSim, WhatItLendsIsThePagesStill) {
@@ -183,8 +183,8 @@ SIM_TEST(MoveTogetherSim, WhatItLendsIsThePagesStill) {
   }
 }
 
-// A page that is being copied is looked at, and left alone, when a third comes who waits for it meanwhile. Fails if take()
-// does not wake who came while it had the page.
+// A page that is being copied is looked at, and left alone, when a third comes who waits for it meanwhile. Fails if
+// take() does not wake who came while it had the page.
 SIM_TEST(MoveTogetherSim, WhoComesWhileItLooksIsWoken) {
   for (const Locking locking : kBackStrategies) {
     MappedOnce file(locking);

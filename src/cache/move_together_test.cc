@@ -101,8 +101,8 @@ class MoveTogetherTest : public testing::Test {
   bool sealed_by_test_ = false;
 };
 
-// Fails if move() takes one page alone, or makes their memory or gives back their frames' page by page; or if a frame that
-// was lent keeps its memory.
+// Fails if move() takes one page alone, or makes their memory or gives back their frames' page by page; or if a frame
+// that was lent keeps its memory.
 TEST_F(MoveTogetherTest, NeighboursMoveInOneCall) {
   read_in();
   std::vector<std::byte*> frames;
@@ -301,8 +301,8 @@ TEST_F(MoveTogetherTest, NotWhereThereIsNoWindow) {
   EXPECT_EQ(MoveTogether(*file_.pages).move(7, 7, 0), 8u);
 }
 
-// There is no memory for some of them. Fails if copy() goes on (a signal), or leaves the memory that there was for others:
-// whoever drops a page that is in its frame punches nothing, and the next who adds it finds old bytes.
+// There is no memory for some of them. Fails if copy() goes on (a signal), or leaves the memory that there was for
+// others: whoever drops a page that is in its frame punches nothing, and the next who adds it finds old bytes.
 TEST_F(MoveTogetherTest, WithoutMemoryAllStayWhereTheyAre) {
   read_in();
   ASSERT_FALSE(file_.write(9, 'j'));

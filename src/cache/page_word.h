@@ -229,9 +229,9 @@ class PageWord {
           .without(PageValue::kWriting | PageValue::kQuiet);
     });
   }
-  // For a page that a program is about to load through a view that watches, instead of end_write(): begin_watch() before
-  // the view shows it, since from then on it may be stored into, and the view asked and unmapped; end_watch() afterwards.
-  // `stored`: what the view told of the page before it shows it, if it was watched.
+  // For a page that a program is about to load through a view that watches, instead of end_write(): begin_watch()
+  // before the view shows it, since from then on it may be stored into, and the view asked and unmapped; end_watch()
+  // afterwards. `stored`: what the view told of the page before it shows it, if it was watched.
   void begin_watch() noexcept {
     (void)alter([](PageValue v) {
       QUIRE_CHECK(v.writing() && v.uptodate());

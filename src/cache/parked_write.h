@@ -12,8 +12,9 @@
 //
 //   each arrow is gone at once where nothing stands in the way; else resume() goes on from there, once woken
 //
-// Who calls: faults of views, on the thread that answers them (try_begin() on that of the access too), with nothing held
-// but an Operation. Holds no write range: nobody cuts a page that is held. Used by one thread at a time, and stays where it is.
+// Who calls: faults of views, on the thread that answers them (try_begin() on that of the access too), with nothing
+// held but an Operation. Holds no write range: nobody cuts a page that is held. Used by one thread at a time, and stays
+// where it is.
 //
 // Invariants:
 //  1. Held, the page is in the file's memory, and nobody else reads it, stores into it by the engine, writes it

@@ -29,8 +29,8 @@ class SealedRange {
   SealedRange(const SealedRange&) = delete;
   SealedRange& operator=(const SealedRange&) = delete;
 
-  // Seals every page in [first, last]; no view shows any of them then. On an error none is sealed. Errors: Errc::kTimedOut,
-  // Errc::kInterrupted; EBUSY where somebody uses a page for longer than `users_wait`.
+  // Seals every page in [first, last]; no view shows any of them then. On an error none is sealed. Errors:
+  // Errc::kTimedOut, Errc::kInterrupted; EBUSY where somebody uses a page for longer than `users_wait`.
   std::error_code seal(std::uint64_t first, std::uint64_t last, const sync::WaitLimit& limit,
                        sync::Clock::duration users_wait = kAsLongAsItTakes);
   // Drops the sealed pages from `first` on, dirty or not. Waits for nothing.

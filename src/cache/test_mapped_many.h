@@ -17,8 +17,8 @@
 namespace quire::cache {
 
 // A program maps the file by `maps`, looks at it by `looks` and stores into it before it unmaps it; others read, write,
-// write back, cut, and want all the memory. Each page is of one writer in every look, and the last one is what stays: in
-// a frame, and at the store. Even pages are the program's to change, odd ones the writer's: so that it is known what
+// write back, cut, and want all the memory. Each page is of one writer in every look, and the last one is what stays:
+// in a frame, and at the store. Even pages are the program's to change, odd ones the writer's: so that it is known what
 // comes last.
 inline void everything_at_once(MappedOnce& file, const std::function<void()>& maps,
                                const std::function<void()>& looks) {

@@ -13,8 +13,8 @@
 //     is about to make it so; and under writeback until protect() or ask().
 //  2. A view that watches shows only pages that are watched, or that nobody may store into through it.
 //  3. No store through a view that watches is lost to the questions: the next ask() tells of it, even if the view, or
-//     the kernel, has taken the page out of sight since; who brings it into sight again asks before. A view that is unmapped
-//     is asked before, and the page is not quiet if it says so.
+//     the kernel, has taken the page out of sight since; who brings it into sight again asks before. A view that is
+//     unmapped is asked before, and the page is not quiet if it says so.
 #ifndef QUIRE_CACHE_VIEWS_H_
 #define QUIRE_CACHE_VIEWS_H_
 

@@ -1,5 +1,5 @@
-// WriteRun: pages side by side of a mapped file, each held as ParkedWrite holds one, for a program that stores into page
-// after page and is let into several at once. Held are only those that can be without waiting for anybody.
+// WriteRun: pages side by side of a mapped file, each held as ParkedWrite holds one, for a program that stores into
+// page after page and is let into several at once. Held are only those that can be without waiting for anybody.
 //
 // Who calls: whoever answers a first store, on that thread, while it holds the page in front of them. Waits for nothing
 // and takes no memory. Holds no write range: nobody cuts a page that is held.
@@ -30,8 +30,8 @@ class WriteRun {
   // REQUIRES: the file has memory, and keeps it: FilePages::Mapped.
   static PageWord* try_hold(FilePages& pages, std::uint64_t index) noexcept;
 
-  // Holds pages from `first` on, at most `pages_max`, up to the first that it cannot. REQUIRES: as try_hold(); nothing is
-  // held; limits::kStoresAheadPagesMax pages at most.
+  // Holds pages from `first` on, at most `pages_max`, up to the first that it cannot. REQUIRES: as try_hold(); nothing
+  // is held; limits::kStoresAheadPagesMax pages at most.
   void try_begin(std::uint64_t first, std::size_t pages_max) noexcept;
   std::size_t pages() const noexcept { return count_; }
   // Lets go of those from the `pages`-th on, as they were.

@@ -250,8 +250,8 @@ TEST(Writeback, TheFirstMappingComesInTheMiddleOfARun) {
   views->unmap();
 }
 
-// A file was dirty, and was forgotten when it was clean, before the flusher looked at it again. Fails if DirtyFiles, which
-// links files that keep themselves, does not let them go at its end.
+// A file was dirty, and was forgotten when it was clean, before the flusher looked at it again. Fails if DirtyFiles,
+// which links files that keep themselves, does not let them go at its end.
 TEST(DirtyFilesTest, WhatWasForgottenGoesWithTheCache) {
   const auto store = MemoryStore::create();
   auto cache = std::move(PageCache::create(store, small_budget(64, 16), {}).value());

@@ -2,8 +2,8 @@
 // file through a cache of few frames, over a store whose requests take time and end in any order.
 //
 // Reads and writes go through the cache or past it, as it falls (torn-dio, direct-read-straddles-truncate,
-// read-inserts-after-dio-invalidate). Every write fills whole pages, or one record, with a stamp of its own. So a page that a reader sees
-// must be of one stamp, or zero where the file was cut or never written (torn-read-vs-write); and at
+// read-inserts-after-dio-invalidate). Every write fills whole pages, or one record, with a stamp of its own. So a page
+// that a reader sees must be of one stamp, or zero where the file was cut or never written (torn-read-vs-write); and at
 // the end the store must hold what the last of the operations, by any order of those that overlapped,
 // left there.
 #include <gtest/gtest.h>
@@ -136,8 +136,8 @@ SIM_TEST(EngineSim, ReadersSeeWholePagesOfWritesThatSomeOrderExplains) {
       }
     }
   };
-  // Maps the file, if it is not, has pages go over to the memory that is mapped, and loads and stores there; now and then
-  // it unmaps the file, so that others have pages come back.
+  // Maps the file, if it is not, has pages go over to the memory that is mapped, and loads and stores there; now and
+  // then it unmaps the file, so that others have pages come back.
   const auto map_some = [&] {
     for (int i = 0; i < 10; ++i) {
       if (engine.mapped && below(4) == 0) engine.unmap();

@@ -12,8 +12,8 @@
 //  2. Nothing that is called on its thread waits for anything but a mutex, and nobody waits for the thread under one.
 //  3. It answers for the views that keep it, and for no others. The kernel may tell of an access that is over: its
 //     thread left it by a signal, unmapped the memory, and the address is another mapping's. If that is answered in the
-//     same way the access counts as one to it, if it allows such: a page is shown, made dirty, or fails for a while, for
-//     nothing.
+//     same way the access counts as one to it, if it allows such: a page is shown, made dirty, or fails for a while,
+//     for nothing.
 //  4. The child of a fork has its own, if any: its parent's is neither used nor freed there.
 #ifndef QUIRE_FILE_FAULT_SERVICE_H_
 #define QUIRE_FILE_FAULT_SERVICE_H_

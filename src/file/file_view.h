@@ -58,9 +58,9 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
 
   // Brings pages from `first` on into sight for loads: those that are cached and that nobody changes, at most
   // `pages_max`, up to the first that is not so. Each is pinned until it is in sight: else one that is dropped and
-  // added again meanwhile would be shown half filled. One system call, so limits::kShowPagesMax at most. Pages that are in
-  // frames are moved together, as far as nobody is at them (cache/move_together.h), at most `*moves`, which is counted
-  // down. Says how many are shown, and what stopped it if that is none.
+  // added again meanwhile would be shown half filled. One system call, so limits::kShowPagesMax at most. Pages that are
+  // in frames are moved together, as far as nobody is at them (cache/move_together.h), at most `*moves`, which is
+  // counted down. Says how many are shown, and what stopped it if that is none.
   struct Shown {
     bool ready = false;  // the first page is one that can be shown
     std::size_t pages = 0;
@@ -75,8 +75,9 @@ class FileView final : public MappedMemory, public std::enable_shared_from_this<
   Shown show_around(std::uint64_t page) noexcept;
   // Lets stores to `page` through, which `held` holds: it is dirty then, has a credit of the caller's, and is let go.
   // `in_sight`: it is, for loads. What stopped it, if nothing was let through. Under Advice::kSequential, where
-  // a program stores into page after page, those that come next are let through with it: more each time, up to limits::kStoresAheadPagesMax, and never more than
-  // were stored into before; as far as they are cached, have space at the store and a credit, and nobody is at them.
+  // a program stores into page after page, those that come next are let through with it: more each time, up to
+  // limits::kStoresAheadPagesMax, and never more than were stored into before; as far as they are cached, have space at
+  // the store and a credit, and nobody is at them.
   map::Stop let_store(std::uint64_t page, bool in_sight, cache::ParkedWrite& held) noexcept;
   // The same for a load. REQUIRES: the view watches, and nobody has changed the page since it was held.
   map::Stop let_watched_load(std::uint64_t page, cache::ParkedWrite& held) noexcept;

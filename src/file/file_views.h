@@ -1,9 +1,9 @@
 // FileViews: all mappings of one file, for the engine, which takes pages out of their sight before it changes or
 // forgets them (cache/views.h). Every mapping is told: a page that one of them still shows could be stored into.
 //
-// Who calls: add(), unmap(), hear_last() and remove() who maps and unmaps; begin_watching() faults; protect(), hide() and
-// ask() the engine, as said there. The lock is held over system calls of views, and never over a wait for anybody who
-// accesses one.
+// Who calls: add(), unmap(), hear_last() and remove() who maps and unmaps; begin_watching() faults; protect(), hide()
+// and ask() the engine, as said there. The lock is held over system calls of views, and never over a wait for anybody
+// who accesses one.
 #ifndef QUIRE_FILE_FILE_VIEWS_H_
 #define QUIRE_FILE_FILE_VIEWS_H_
 
@@ -34,8 +34,8 @@ class FileViews final : public cache::Views {
   void hear_last(map::View& view, std::size_t first, std::size_t count, cache::FilePages& pages,
                  std::uint64_t page) noexcept;
 
-  // `by`, which watches, is about to show the page, which was not watched. From now on no view tells of a store to it that
-  // there was not: it is marked where it is out of sight. add() does the same for pages that are watched already.
+  // `by`, which watches, is about to show the page, which was not watched. From now on no view tells of a store to it
+  // that there was not: it is marked where it is out of sight. add() does the same for pages that are watched already.
   void begin_watching(std::uint64_t page, const map::View& by) noexcept;
 
   void protect(std::uint64_t first, std::uint64_t count) noexcept override;

@@ -1,6 +1,6 @@
 // Mappings with MapOptions::in_thread: what the library's handler of SIGBUS does with what is its own, and with what is
-// not. What a mapping is, whoever answers, is in mapping_test.cc. Where the handlers of the process matter, in a process
-// of its own. Each test names the change to the code that makes it fail.
+// not. What a mapping is, whoever answers, is in mapping_test.cc. Where the handlers of the process matter, in a
+// process of its own. Each test names the change to the code that makes it fail.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
@@ -199,8 +199,8 @@ TEST_P(InThread, WhatIsCachedNeedsNobody) {
 }
 
 // What cannot be had, what is beyond the end, what is of others: all go to the handler from before, as the kernel would
-// call it. Fails if pass_on() lets one of them out, or sets another mask; if an error is not noted; if one beyond the end
-// is.
+// call it. Fails if pass_on() lets one of them out, or sets another mask; if an error is not noted, that of an access
+// beyond the end among them.
 TEST_P(InThread, AHandlerFromBeforeGetsTheRest) {
   const auto process = [&] {
     install(programs_handler, 0);

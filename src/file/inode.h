@@ -6,8 +6,9 @@
 // bytes to the store. After each flush the store is told the cache's mtime, so that the host shows what
 // stat showed. (A host's ctime cannot be set by anybody; there it is the time of the last change.)
 //
-// Lock order of what is here: lock() as Operation, write range, lock() as Add or Block, pages (see docs/architecture.md); the small mutexes are
-// leaves, held for a few instructions. `push_mutex_` is held over the store's set_times and stat.
+// Lock order of what is here: lock() as Operation, write range, lock() as Add or Block, pages (see
+// docs/architecture.md); the small mutexes are leaves, held for a few instructions. `push_mutex_` is held over the
+// store's set_times and stat.
 #ifndef QUIRE_FILE_INODE_H_
 #define QUIRE_FILE_INODE_H_
 
@@ -86,8 +87,9 @@ class Inode final : public cache::FilePages {
     unsynced_.note_change();
     store_changed_.store(true);
   }
-  // A request of ours took space for the object, or gave some back, which the store has stamped: something to make durable, and stamps
-  // to set again; but a change by another program is noticed as before. Asks the store for the stamps.
+  // A request of ours took space for the object, or gave some back, which the store has stamped: something to make
+  // durable, and stamps to set again; but a change by another program is noticed as before. Asks the store for the
+  // stamps.
   void note_reserved() noexcept;
   // The store has not been told the stamps of now: they changed, or a request of ours left stamps of the
   // store's own making.

@@ -51,8 +51,8 @@ class Piece {
   std::array<std::span<std::byte>, limits::kStoreIoMaxPieces> parts_;
 };
 
-// Goes through the next `bytes` bytes of the caller's buffers, and through those of the bounce, and has `copy` move what
-// lies in one piece of either, and in one mapping or none. Ends at the first that cannot be had.
+// Goes through the next `bytes` bytes of the caller's buffers, and through those of the bounce, and has `copy` move
+// what lies in one piece of either, and in one mapping or none. Ends at the first that cannot be had.
 template <class Ours, class Theirs, class Copy>
 Transfer for_each_part(Slices<Ours>& ours, Slices<Theirs>& theirs, std::size_t bytes, Copy&& copy) {
   // What copying may wait for is not to be held here, nor what they hold who are waited for.

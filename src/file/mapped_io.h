@@ -13,8 +13,8 @@
 //     pieces of one write somebody else's may come. Pieces end where pages do, so each page is still seen whole.
 //  2. An append is in one place. One of more than a piece first extends the file by zeros; then its bytes are
 //     written there. It ends (ECANCELED) before a piece whose place somebody has cut away or moved meanwhile. If it
-//     ends early, what is missing is cut off again, unless the file has another size by then, was cut, or was written to or
-//     stored into by somebody else (append_place.h), or the limit that ended it leaves no time to wait
+//     ends early, what is missing is cut off again, unless the file has another size by then, was cut, or was written
+//     to or stored into by somebody else (append_place.h), or the limit that ended it leaves no time to wait
 //     (docs/decisions/011-buffers-in-mappings.md): then zeros stay.
 //  3. A page of the buffer that cannot be had (EFAULT) ends it: what was moved before counts.
 //

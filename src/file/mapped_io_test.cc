@@ -399,8 +399,8 @@ TEST_P(Mapped, AnAppendWhosePlaceIsCutAway) {
   }
 }
 
-// One that is left in the middle takes it back too, if nobody is in the way. Fails if cut_back() waits for what it could
-// have at once: it has no time to.
+// One that is left in the middle takes it back too, if nobody is in the way. Fails if cut_back() waits for what it
+// could have at once: it has no time to.
 TEST_P(Mapped, AnAppendThatIsLeft) {
   const std::size_t bytes = 2 * piece_bytes();
   for (const IoPath path : {IoPath::kCached, IoPath::kDirect}) {

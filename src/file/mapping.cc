@@ -176,8 +176,8 @@ Result<MappingImpl::Part> MappingImpl::part(std::size_t offset, std::size_t leng
 
 Status MappingImpl::unmap(Part part) {
   map::View& view = view_->view();
-  // What the table does not know must not ask for pages, or it would ask for ever; and what is unmapped must not be in it,
-  // since it may be somebody else's at once. So first it is made sure that it can be unmapped.
+  // What the table does not know must not ask for pages, or it would ask for ever; and what is unmapped must not be in
+  // it, since it may be somebody else's at once. So first it is made sure that it can be unmapped.
   Status closed = view.close_off(part.first, &part.count);
   if (part.count == 0) return closed;
   // What could not be taken out of the table before goes with the rest.

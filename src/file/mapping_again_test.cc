@@ -1,5 +1,6 @@
-// Faults whose answer the kernel has asked again (EAGAIN of UFFDIO_CONTINUE with nothing done), as it does where it takes
-// away, just then, the page table that the page is in (madvise(2) of 2 MiB and more, Linux 6.14). Here ioctl(2) plays it.
+// Faults whose answer the kernel has asked again (EAGAIN of UFFDIO_CONTINUE with nothing done), as it does where it
+// takes away, just then, the page table that the page is in (madvise(2) of 2 MiB and more, Linux 6.14). Here ioctl(2)
+// plays it.
 #include <gtest/gtest.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>

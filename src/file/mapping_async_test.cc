@@ -252,9 +252,9 @@ TEST_P(AsyncMapping, AStoreDuringWritebackIsWrittenNext) {
   EXPECT_EQ(stored(), "bi");
 }
 
-// A sync that begins after a store finds the page under the writeback of an earlier sync, which does not have the store.
-// Fails if Run::told() leaves the page off the dirty list until its request ends, or keep_watching() leaves it under
-// writeback.
+// A sync that begins after a store finds the page under the writeback of an earlier sync, which does not have the
+// store. Fails if Run::told() leaves the page off the dirty list until its request ends, or keep_watching() leaves it
+// under writeback.
 TEST_P(AsyncMapping, ASyncDoesNotTakeAnotherOnesAnswer) {
   map_pages(2);
   store(0, 'a');
@@ -301,9 +301,9 @@ TEST_P(AsyncMapping, WhatAFailedSyncLostIsWrittenAgain) {
   EXPECT_EQ(static_cast<char>(store_->durable_contents("f")[kPage]), 'a');
 }
 
-// A page that is shown again, to be loaded, was not stored into for that. Else it would be written, and count as lost if
-// the sync of the store fails then. Fails if let_watched_load() does not ask the view, or FileViews::begin_watching() or
-// add() leaves no mark.
+// A page that is shown again, to be loaded, was not stored into for that. Else it would be written, and count as lost
+// if the sync of the store fails then. Fails if let_watched_load() does not ask the view, or
+// FileViews::begin_watching() or add() leaves no mark.
 TEST_P(AsyncMapping, WhatIsShownAgainIsNotWritten) {
   map_pages(5);
   EXPECT_EQ(load(at(4)), value('i')) << "before the second mapping is made";

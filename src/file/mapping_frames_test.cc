@@ -1,6 +1,6 @@
-// What comes into sight of a file that was cached before it was mapped: its pages lie in frames, and move into memory that
-// can be mapped when they are accessed. Their neighbours come with them, as far as nobody is at them. By real faults, and
-// the kernel tells what is in sight. Each test names the change to the code that makes it fail.
+// What comes into sight of a file that was cached before it was mapped: its pages lie in frames, and move into memory
+// that can be mapped when they are accessed. Their neighbours come with them, as far as nobody is at them. By real
+// faults, and the kernel tells what is in sight. Each test names the change to the code that makes it fail.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -151,8 +151,8 @@ TEST_P(MappingFrames, NotTooManyAreMovedForOneAccess) {
   EXPECT_GT(next, 5 * 16u);
 }
 
-// After advise(kRandom) the page comes alone; and then the others do, on both sides of it. Fails if what lies in frames in
-// front of a page that does not is left there.
+// After advise(kRandom) the page comes alone; and then the others do, on both sides of it. Fails if what lies in frames
+// in front of a page that does not is left there.
 TEST_P(MappingFrames, AtRandomAPageComesAlone) {
   map_what_is_cached(64);
   ASSERT_TRUE(map_->advise(0, 0, Advice::kRandom).ok());

@@ -77,8 +77,8 @@ class AllMappings {
   bool reached_ = false;
 };
 
-// A part in the middle is unmapped when the kernel has no mapping left for what is behind it. All stays as it was. Fails if
-// unmap() takes it out of the table of mappings first: an access to it is asked about for ever.
+// A part in the middle is unmapped when the kernel has no mapping left for what is behind it. All stays as it was.
+// Fails if unmap() takes it out of the table of mappings first: an access to it is asked about for ever.
 TEST_P(MappingLimits, WhatCannotBeUnmappedIsMapped) {
   map(8);
   ASSERT_TRUE(file_.write(std::vector<std::byte>(8 * kPage, std::byte{'f'}), 0).ok());
@@ -172,8 +172,8 @@ TEST_P(MappingLimits, WhatCannotAllBeAllowedIsNot) {
 
 #endif
 
-// There is no memory for what stays of the mapping: in the view, or in the table, when nobody can access the part any more.
-// Then it goes later, alone or with the rest.
+// There is no memory for what stays of the mapping: in the view, or in the table, when nobody can access the part any
+// more. Then it goes later, alone or with the rest.
 TEST_P(MappingLimits, APartIsUnmappedWithoutMemory) {
   for (const std::size_t left : {0, 1}) {
     for (const bool again : {false, true}) {
@@ -202,8 +202,8 @@ TEST_P(MappingLimits, APartIsUnmappedWithoutMemory) {
   }
 }
 
-// Memory runs out at each of the last places where map() needs some. Fails if what it has made by then stays in the table,
-// which nobody would take out again; or among the file's views, which cuts would go through.
+// Memory runs out at each of the last places where map() needs some. Fails if what it has made by then stays in the
+// table, which nobody would take out again; or among the file's views, which cuts would go through.
 TEST_P(MappingLimits, AMappingThatCannotBeMadeLeavesNothing) {
   ASSERT_TRUE(file_.write(std::vector<std::byte>(kPage, std::byte{'f'}), 0).ok());
   constexpr std::size_t kMany = 100'000;
@@ -234,8 +234,8 @@ TEST_P(MappingLimits, AMappingThatCannotBeMadeLeavesNothing) {
   EXPECT_EQ(static_cast<char>(*at(0)), 'f');
 }
 
-// As MADV_POPULATE_WRITE, and a read(2) into memory that may not be stored into. Fails if pages become dirty that nobody
-// can store into.
+// As MADV_POPULATE_WRITE, and a read(2) into memory that may not be stored into. Fails if pages become dirty that
+// nobody can store into.
 TEST_P(MappingLimits, NothingIsBroughtInForStoresThatAreNotAllowed) {
   ASSERT_TRUE(file_.write(std::vector<std::byte>(4 * kPage, std::byte{'f'}), 0).ok());
   ASSERT_TRUE(file_.sync().ok());
@@ -330,8 +330,8 @@ TEST_P(MappingFileLimit, EndsNoProcess) {
   EXPECT_EXIT(limited(holds), testing::ExitedWithCode(0), "");
 }
 
-// The file grows, and its memory cannot. Fails, by SIGALRM, if FilePages::resize_memory() has the program's log called by
-// who makes the file longer, and holds its write range and a page: the log waits for a thread that writes there.
+// The file grows, and its memory cannot. Fails, by SIGALRM, if FilePages::resize_memory() has the program's log called
+// by who makes the file longer, and holds its write range and a page: the log waits for a thread that writes there.
 TEST_P(MappingFileLimit, IsLoggedUnderNoLock) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   sync::Atomic<bool> said{false};

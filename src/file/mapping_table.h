@@ -11,10 +11,11 @@
 //
 // How. The ranges stand sorted in an array that never changes. Who adds or removes one makes a new array,
 // puts it in the place of the old, waits until the lookers that may still see the old one have left, and frees
-// it. (Sleepable RCU, as page trees have it: radix_readers.h.) Where there is no memory for a new array, whole ranges are
-// marked in the old one as gone.
+// it. (Sleepable RCU, as page trees have it: radix_readers.h.) Where there is no memory for a new array, whole ranges
+// are marked in the old one as gone.
 //
-// A fork may leave the mutex locked, and lookers counted, that are not in the child: it makes its own with its first range.
+// A fork may leave the mutex locked, and lookers counted, that are not in the child: it makes its own with its first
+// range.
 //
 // Invariants:
 //  1. Ranges do not overlap. All begin and end at pages.
@@ -60,7 +61,8 @@ class MappedMemory {
 
   // Copies the bytes of `part`, which lies in the mapping, to `to`, memory that cannot fault, of the same length. Each
   // page is kept where it is while it is copied, and no other is: so whatever becomes of the mapping meanwhile there is
-  // no signal. May wait; called holding nothing. Errors: EFAULT past the end of the file, the store's, those of `limit`.
+  // no signal. May wait; called holding nothing. Errors: EFAULT past the end of the file, the store's, those of
+  // `limit`.
   virtual Copied load(std::span<const std::byte> part, std::span<std::byte> to,
                       const sync::WaitLimit& limit) = 0;
   // The same the other way: as a store of the program's. Errors: also EFAULT where it may not store; ENOSPC.

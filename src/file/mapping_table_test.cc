@@ -185,8 +185,8 @@ TEST_F(Table, AChildHasNothingOfItsParents) {
   table_.remove(pages(2, 2));
 }
 
-// The process forks while other threads change the table, and look at it: they are not in the child. Fails, by SIGALRM, if
-// the child takes the mutex that one of them holds, or waits for the other to have looked.
+// The process forks while other threads change the table, and look at it: they are not in the child. Fails, by SIGALRM,
+// if the child takes the mutex that one of them holds, or waits for the other to have looked.
 TEST_F(Table, AChildWaitsForNobodyWhoIsNotThere) {
   install_fork_guard();
   add(2, 2, 1, 0);
@@ -211,8 +211,8 @@ TEST_F(Table, AChildWaitsForNobodyWhoIsNotThere) {
   EXPECT_TRUE(table_.remove(pages(2, 2)));
 }
 
-// A mapping is unmapped when there is no memory for another table. Fails if remove() throws then, or whole ranges stay, or
-// keep their owner; or if a part of one is lost.
+// A mapping is unmapped when there is no memory for another table. Fails if remove() throws then, or whole ranges stay,
+// or keep their owner; or if a part of one is lost.
 TEST_F(Table, WholeRangesGoWithoutMemory) {
   add(0, 2, 1, 0);
   add(2, 2, 2, 0);

@@ -88,8 +88,8 @@ TEST_P(MappingTest, LoadsSeeTheFile) {
 }
 
 // The three that user-space mappings which copy get wrong (UMap): store-then-pread, pwrite-then-load and
-// truncate-then-load. Fails if a store goes to memory that is not the page's, or PageFault::let_store() finishes nothing
-// (the store is not written back).
+// truncate-then-load. Fails if a store goes to memory that is not the page's, or PageFault::let_store() finishes
+// nothing (the store is not written back).
 TEST_P(MappingTest, StoreThenPread) {
   letters("abc");
   map(3);
@@ -100,8 +100,8 @@ TEST_P(MappingTest, StoreThenPread) {
   EXPECT_EQ(static_cast<char>(store_->contents("f")[5]), 'A');
 }
 
-// Of a page that is in sight, and of one that is not. Fails if a write goes to a frame of its own; or if a direct one leaves
-// pages where they are, neither hidden nor punched out.
+// Of a page that is in sight, and of one that is not. Fails if a write goes to a frame of its own; or if a direct one
+// leaves pages where they are, neither hidden nor punched out.
 TEST_P(MappingTest, PwriteThenLoad) {
   letters("abc");
   map(3);
@@ -483,8 +483,8 @@ TEST_P(MappingTest, Populate) {
   EXPECT_EQ(map_->populate(0, 0, MapAccess::kRead).code(), std::errc::bad_address);
 }
 
-// What a fault shows, by the calls of the kernel. Fails if show_around() asks for what leads up to the page by itself, or
-// gives up where something in front is in sight; if advise() does not reach the faults.
+// What a fault shows, by the calls of the kernel. Fails if show_around() asks for what leads up to the page by itself,
+// or gives up where something in front is in sight; if advise() does not reach the faults.
 TEST_P(MappingTest, AFaultShowsItsBlockByOneCall) {
   letters("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuv");
   map(48);

@@ -89,9 +89,9 @@ TEST_P(MappingWait, AFaultDoesNotWaitForWhomItKeepsWaiting) {
 
 // A store of the program's own that touches a mapping while it is called for a cut, or for what goes past the cache:
 // the access would wait for its own thread. So would one to a page that the store was called to read. Fails, by a hang,
-// without BlockHolders::Scope in CutCall::run(), write_piece(), write_and_invalidate() or FillRequest::submit(). Called to
-// write pages back it would wait for whoever waits for that: fails without it in WriteRequest::submit(), since the page
-// is read then as by any other thread.
+// without BlockHolders::Scope in CutCall::run(), write_piece(), write_and_invalidate() or FillRequest::submit(). Called
+// to write pages back it would wait for whoever waits for that: fails without it in WriteRequest::submit(), since the
+// page is read then as by any other thread.
 TEST_P(MappingWait, AStoreThatTouchesAMappingInACutGetsASignal) {
   struct Case {
     const char* name;
@@ -148,8 +148,8 @@ TEST_P(MappingWait, AStoreThatTouchesAMappingInACutGetsASignal) {
   }
 }
 
-// Called to reserve space for a write it stores into another page of the MiB that the write has locked. Fails, by a hang,
-// without BlockHolders::Scope in ReserveCall::submit().
+// Called to reserve space for a write it stores into another page of the MiB that the write has locked. Fails, by a
+// hang, without BlockHolders::Scope in ReserveCall::submit().
 TEST_P(MappingWait, AStoreThatTouchesAMappingAsItReservesGetsASignal) {
   MemoryStoreOptions reserves;
   reserves.reserves_space = true;
@@ -173,8 +173,8 @@ TEST_P(MappingWait, AStoreThatTouchesAMappingAsItReservesGetsASignal) {
 }
 
 // A file shrinks and grows all the time under those who access its end. What is there when the file has grown can be
-// accessed. Fails, in one of some thousand rounds, if an access that is beyond the end when it is looked at raises SIGBUS
-// for a while (past_end() fails the page), though the file is long enough again.
+// accessed. Fails, in one of some thousand rounds, if an access that is beyond the end when it is looked at raises
+// SIGBUS for a while (past_end() fails the page), though the file is long enough again.
 TEST_P(MappingWait, WhatHasGrownAgainIsThere) {
   sync::Atomic<bool> stop{false};
   std::vector<sync::Thread> others;
@@ -239,9 +239,9 @@ TEST_P(MappingWait, AStaleFaultIsNotAnsweredForAnotherService) {
   EXPECT_EQ(load(at(20)), value('i'));
 }
 
-// The same where it was a store, and what is at its address now is answered in the same way, but may not be stored into:
-// by the program, or by anybody, since the file is open for reading only. Fails if PageFault::answer() does not ask
-// whether the view allows it: a page is dirty that nobody can write back.
+// The same where it was a store, and what is at its address now is answered in the same way, but may not be stored
+// into: by the program, or by anybody, since the file is open for reading only. Fails if PageFault::answer() does not
+// ask whether the view allows it: a page is dirty that nobody can write back.
 TEST_P(MappingWait, AStaleStoreMakesNothingDirtyThatMayNotBeStoredInto) {
   ASSERT_TRUE(map_->protect(0, 0, MapAccess::kRead).ok());
   EXPECT_EQ(load(at(20)), value('i'));
@@ -301,16 +301,16 @@ TEST_P(MappingWait, AnErrorOfTheLastUnmapIsLogged) {
   EXPECT_EQ(static_cast<char>(store_->contents("f")[3 * kPage]), 'x');
 }
 
-// punch-vs-fault: a load of a page that is not cached, and a punch of it; the one comes when the store is at work for the
-// other. Fails with kCutBeginsNoBlock, by the old bytes, in tests/planted/mapping_faults.cc; with kSealSkipsFilling, by an
-// assertion of the engine; and, by a hang, if the fault is not woken.
+// punch-vs-fault: a load of a page that is not cached, and a punch of it; the one comes when the store is at work for
+// the other. Fails with kCutBeginsNoBlock, by the old bytes, in tests/planted/mapping_faults.cc; with
+// kSealSkipsFilling, by an assertion of the engine; and, by a hang, if the fault is not woken.
 TEST_P(MappingWait, PunchVsFault) {
   EXPECT_EQ(PunchVsFault::load_while_the_store_punches(GetParam(), false), value(0));
   EXPECT_EQ(PunchVsFault::punch_while_the_store_reads(GetParam()), value(0));
 }
 
-// Loads of the page with the new end in it and of one beyond it come while the file is truncated: they wait for that, and
-// then see what is there by then, or raise SIGBUS. Fails with kCutBeginsNoBlock.
+// Loads of the page with the new end in it and of one beyond it come while the file is truncated: they wait for that,
+// and then see what is there by then, or raise SIGBUS. Fails with kCutBeginsNoBlock.
 TEST_P(MappingWait, TruncateVsFault) {
   store_->set_hook(when(StoreOp::kTruncate, held()));
   sync::Thread cutter =

@@ -20,8 +20,8 @@
 // back: it comes through a view that had not been let store yet.
 //
 // Who calls: FaultService, on its thread. Who copies to or from a mapping for a read or write, or asks for its pages
-// ahead of use, makes one too (want()), from any thread, and waits for its end; so does an access that is answered in its
-// own thread (in_thread_fault.h). An access by a thread that is at work under a
+// ahead of use, makes one too (want()), from any thread, and waits for its end; so does an access that is answered in
+// its own thread (in_thread_fault.h). An access by a thread that is at work under a
 // Block (block_holders.h), or by the service's own, fails at once with EDEADLK.
 //
 // Invariants:
@@ -85,8 +85,8 @@ class PageFault final : public map::Posted, public sync::Waker {
   // Answers an access. On the service's thread.
   static void answer(FaultService& service, const std::shared_ptr<FileView>& view,
                      std::uint64_t page, const map::Fault& fault) noexcept;
-  // Brings the page into sight, for loads or for stores, or copies, and tells `awaited`. From any thread. Errors: ENOMEM;
-  // EDEADLK on a thread whose accesses fail so.
+  // Brings the page into sight, for loads or for stores, or copies, and tells `awaited`. From any thread. Errors:
+  // ENOMEM; EDEADLK on a thread whose accesses fail so.
   static std::error_code want(FaultService& service, const std::shared_ptr<FileView>& view,
                               std::uint64_t page, bool store,
                               const std::shared_ptr<Awaited>& awaited) noexcept;

@@ -8,8 +8,8 @@
 //           the end of the file its truncate, to the size it has
 //
 // So a full disk shows at the write: as many pages are stored as there is space for. A chunk that does not fit
-// as a whole is asked for again, as far as it is needed, and then by halves. The write range of what is asked for is held until the
-// store has answered, whether anybody waits still or not: no cut comes between the answer and the book.
+// as a whole is asked for again, as far as it is needed, and then by halves. The write range of what is asked for is
+// held until the store has answered, whether anybody waits still or not: no cut comes between the answer and the book.
 //
 // Trimming takes nothing from a page that is dirty or under writeback (its page is), nor from one that was
 // written (it is not fresh), nor space that others asked for (SpaceBook::kept); and a store takes nothing from

@@ -373,8 +373,8 @@ TEST_P(Reserve, OtherErrorsAreTold) {
   engine_->sync();
 }
 
-// A store that reserves nothing for a file after all: writes go on without, and nobody asks again for it. Fails if EOPNOTSUPP is
-// the writer's.
+// A store that reserves nothing for a file after all: writes go on without, and nobody asks again for it. Fails if
+// EOPNOTSUPP is the writer's.
 TEST_P(Reserve, AStoreThatCannotIsLeftAlone) {
   make();
   std::atomic<int> refused{0};
@@ -503,8 +503,8 @@ TEST_F(ReserveInCache, WhatWasStoredIsTakenWithoutSpace) {
   }
 }
 
-// Another program writes to a file that has more space than it needs. Fails without looks_changed() in trim(): what that
-// does to the object then hides what was done to it before, and the cache's pages stay.
+// Another program writes to a file that has more space than it needs. Fails without looks_changed() in trim(): what
+// that does to the object then hides what was done to it before, and the cache's pages stay.
 TEST_F(ReserveInCache, ATrimHidesNobodysChange) {
   make_reserving(2 * kChunk);
   auto file = open_file("f");
@@ -537,7 +537,8 @@ TEST_F(ReserveInCache, AStoreThatCannotIsNamedOnce) {
   EXPECT_EQ(log_.find(said, first + 1), std::string::npos);
 }
 
-// A first store comes when there is no memory to ask the store with. Fails, by the end of the program, if begin() throws.
+// A first store comes when there is no memory to ask the store with. Fails, by the end of the program, if begin()
+// throws.
 TEST_P(Reserve, WithoutMemoryAFirstStoreGetsAnError) {
   make(2 * kChunk, 2 * kPage);
   sync::SleepingWaker waker;

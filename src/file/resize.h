@@ -28,8 +28,8 @@ std::error_code truncate(const std::shared_ptr<Inode>& inode, std::uint64_t size
                          const sync::WaitLimit& limit);
 
 // Extends the file by `*bytes` zeros, or by as many as there is room for, in multiples of `alignment_bytes`, and
-// sets `*bytes` to how many. `*offset` becomes where the file ended, `*cuts` Inode::cuts() at that moment. Errors: EINVAL where that is no such
-// multiple, EFBIG, those of truncate().
+// sets `*bytes` to how many. `*offset` becomes where the file ended, `*cuts` Inode::cuts() at that moment. Errors:
+// EINVAL where that is no such multiple, EFBIG, those of truncate().
 std::error_code extend(const std::shared_ptr<Inode>& inode, std::uint64_t alignment_bytes,
                        std::size_t* bytes, std::uint64_t* offset, std::uint64_t* cuts,
                        const sync::WaitLimit& limit);

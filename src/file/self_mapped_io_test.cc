@@ -99,8 +99,8 @@ TEST_P(SelfMapped, FilesThatCross) {
           EXPECT_TRUE(moved.ok() && *moved == length) << said(moved);
         });
       }
-      // Different calls may meet at one request. Under `inode` a call may have to wait for another's operation before it
-      // comes to the store.
+      // Different calls may meet at one request. Under `inode` a call may have to wait for another's operation before
+      // it comes to the store.
       at_once_from_threads(calls, kind < 4 && GetParam() != Locking::kInode ? files : 1);
       for (unsigned i = 0; i < files; ++i) {
         const std::string all = letters_of(contents(i));
@@ -224,8 +224,8 @@ TEST_P(SelfMapped, ABlockOfTheBuffer) {
 }
 
 // The buffer's file is truncated while a call goes through the buffer: some of its pages have been there, and are gone
-// when the rest cannot be had. What was moved counts, and its bytes are right. Fails, by a signal in the call, if a page
-// is made ready and then copied when others have been waited for.
+// when the rest cannot be had. What was moved counts, and its bytes are right. Fails, by a signal in the call, if a
+// page is made ready and then copied when others have been waited for.
 TEST_P(SelfMapped, ATruncateOfTheBuffer) {
   for (const IoPath path : kPaths) {
     for (const bool write : {true, false}) {
@@ -380,8 +380,8 @@ TEST_P(SelfMapped, AppendsFromTheFileItself) {
   }
 }
 
-// An append whose buffer cannot be read to its end cuts off what is missing, but not what another stored there meanwhile,
-// through a mapping. Fails if a first store is no change to AppendPlaces.
+// An append whose buffer cannot be read to its end cuts off what is missing, but not what another stored there
+// meanwhile, through a mapping. Fails if a first store is no change to AppendPlaces.
 TEST_P(SelfMapped, AnAppendThatEndsEarlyLeavesWhatOthersStored) {
   constexpr std::size_t kMany = 256;  // two pieces
   begin(kMany);
@@ -434,8 +434,8 @@ TEST_P(SelfMapped, ABufferThatMayNotBeStoredInto) {
   }
 }
 
-// A store of the program's own that writes from a mapping while it is called for a cut of what is mapped: the copy would
-// wait for its own thread. Fails, by a hang, if want() does not look who asks.
+// A store of the program's own that writes from a mapping while it is called for a cut of what is mapped: the copy
+// would wait for its own thread. Fails, by a hang, if want() does not look who asks.
 TEST_P(SelfMapped, AStoreThatCopiesFromWhatIsBeingCut) {
   again();
   std::optional<std::error_code> code;

@@ -18,10 +18,10 @@
 // time: then the store is asked again. So the books of a cache stay within limits::kSpaceChunksMax chunks, a
 // few more for each file, and those with fresh pages, of which all but one or two a file hold a dirty page.
 //
-// Who calls: covers(): writers who hold the write range of the pages, or a page itself (ParkedWrite). next(), look_ahead(), answered(): who
-// holds the write range of all pages of the request, whole. written(): whoever wrote them. The others: who
-// holds the write range of the pages, whole. So nobody relies on a page of which another takes the space away.
-// Thread-safe.
+// Who calls: covers(): writers who hold the write range of the pages, or a page itself (ParkedWrite). next(),
+// look_ahead(), answered(): who holds the write range of all pages of the request, whole. written(): whoever wrote
+// them. The others: who holds the write range of the pages, whole. So nobody relies on a page of which another takes
+// the space away. Thread-safe.
 //
 // Invariants:
 //  1. A dirty page whose bytes the store has no place for is fresh: reserved >= dirty and unallocated. (But

@@ -24,8 +24,8 @@
 
 namespace quire::file {
 
-// Makes the pages in [first_page, last_page] durable. Errors: the store's; EIO for lost pages; ESTALE, once, if the object
-// was changed behind the cache's back while pages of it were dirty; Errc::kTimedOut, Errc::kInterrupted.
+// Makes the pages in [first_page, last_page] durable. Errors: the store's; EIO for lost pages; ESTALE, once, if the
+// object was changed behind the cache's back while pages of it were dirty; Errc::kTimedOut, Errc::kInterrupted.
 std::error_code sync_pages(const std::shared_ptr<Inode>& inode, std::uint64_t first_page,
                            std::uint64_t last_page, SyncKind kind, const sync::WaitLimit& limit);
 

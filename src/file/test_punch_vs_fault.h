@@ -1,5 +1,5 @@
-// punch-vs-fault, played: a program loads from a page of a mapped file that is not cached, while the page is punched. For
-// the test that what it sees from then on is zeros, and for a program with planted faults, in which it is not
+// punch-vs-fault, played: a program loads from a page of a mapped file that is not cached, while the page is punched.
+// For the test that what it sees from then on is zeros, and for a program with planted faults, in which it is not
 // (tests/planted).
 #ifndef QUIRE_FILE_TEST_PUNCH_VS_FAULT_H_
 #define QUIRE_FILE_TEST_PUNCH_VS_FAULT_H_
@@ -22,8 +22,8 @@ namespace quire::file {
 
 class PunchVsFault {
  public:
-  // The load comes when the store has been asked for the punch, and has not done it. What one sees when both have ended.
-  // `goes_through`: the load does not wait for the punch.
+  // The load comes when the store has been asked for the punch, and has not done it. What one sees when both have
+  // ended. `goes_through`: the load does not wait for the punch.
   static map::Outcome load_while_the_store_punches(MappedAs as, bool goes_through) {
     PunchVsFault one(as);
     one.store_->set_hook(cache::when(StoreOp::kCut, cache::held()));

@@ -1,4 +1,5 @@
-// What tests of self-mapped IO share: three files of a small cache over a memory store, all of them mapped, and a watchdog.
+// What tests of self-mapped IO share: three files of a small cache over a memory store, all of them mapped, and a
+// watchdog.
 #ifndef QUIRE_FILE_TEST_SELF_MAPPED_H_
 #define QUIRE_FILE_TEST_SELF_MAPPED_H_
 

@@ -53,7 +53,8 @@ class PostedQueue {
     do {
       posted.next_ = last;
     } while (!last_.compare_exchange_weak(last, &posted));
-    // After it was posted: the thread looks for postings after it has said that it sleeps. One of the two sees the other.
+    // After it was posted: the thread looks for postings after it has said that it sleeps. One of the two sees the
+    // other.
     return asleep_.load() && asleep_.exchange(false);
   }
 

@@ -407,8 +407,8 @@ TEST_F(UserfaultDeathTest, ViewsGoFirst) {
       "views_");
 }
 
-// A page with a memory error, or one that cannot be swapped in. Fails, by an abort, if that counts as an answer that the
-// kernel does not give.
+// A page with a memory error, or one that cannot be swapped in. Fails, by an abort, if that counts as an answer that
+// the kernel does not give.
 TEST(UserfaultAnswers, APageThatTheKernelHasLostIsNoReasonToEnd) {
   EXPECT_EQ(UserfaultPeer::done(EIO, -EIO, 4 * kPage), upto(0, Stop::kLost));
   EXPECT_EQ(UserfaultPeer::done(EAGAIN, 2 * kPage, 4 * kPage), upto(2, Stop::kPartly));

@@ -26,8 +26,8 @@
 //   unmapped      by unmap(), from any, for good: accesses raise SIGSEGV
 //
 // A view of a Userfault that lets stores through by itself (Userfault::Options::async_stores) watches: resolve() with
-// Grant::kMarkedStores leads to open, and so does a store to a page that bars stores. stored() tells which pages are not
-// protected any more, and protects them again. protect() has no meaning there.
+// Grant::kMarkedStores leads to open, and so does a store to a page that bars stores. stored() tells which pages are
+// not protected any more, and protects them again. protect() has no meaning there.
 //
 // Invariants:
 //  1. An access goes through only where resolve() or unprotect() let it. Beyond the memfd's size it raises SIGBUS,
@@ -91,8 +91,8 @@ class View {
   // or was replaced; else see Userfault::resolve(). Whoever waits for what was done goes on. The caller makes
   // sure that the memfd's pages may be accessed so.
   Done resolve(std::size_t first, std::size_t count, Grant grant);
-  // Lets stores through, and whoever waits for that, up to the first page that stops it. Stops: kGone, if that is the first
-  // and it is unmapped or failed; kPartly, if it is a later one, or has other access; kNoMemory.
+  // Lets stores through, and whoever waits for that, up to the first page that stops it. Stops: kGone, if that is the
+  // first and it is unmapped or failed; kPartly, if it is a later one, or has other access; kNoMemory.
   Done unprotect(std::size_t first, std::size_t count);
   // Bars stores. What has no translation is asked about anyway.
   void protect(std::size_t first, std::size_t count) noexcept;

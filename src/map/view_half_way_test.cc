@@ -1,6 +1,6 @@
-// What becomes of a View when the kernel comes half way with a change of protection and cannot take it back: another thread
-// has had the last mapping (vm.max_map_count) in between. That is a matter of luck; here mprotect(2) plays it. Each test
-// names the change to the code that makes it fail.
+// What becomes of a View when the kernel comes half way with a change of protection and cannot take it back: another
+// thread has had the last mapping (vm.max_map_count) in between. That is a matter of luck; here mprotect(2) plays it.
+// Each test names the change to the code that makes it fail.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -79,8 +79,8 @@ class ViewHalfWay : public testing::TestWithParam<FeatureSet> {
 INSTANTIATE_TEST_SUITE_P(, ViewHalfWay,
                          testing::Values(FeatureSet{}, FeatureSet{Feature::kResolveProtected}));
 
-// Fails, by a store that nobody is asked about, if set_access() takes all of it for what it was when a part has leave to
-// store.
+// Fails, by a store that nobody is asked about, if set_access() takes all of it for what it was when a part has leave
+// to store.
 TEST_P(ViewHalfWay, WhereStoresMayGoThroughTheyAreAskedAbout) {
   map(Access::kRead);
   EXPECT_TRUE(view_->resolve(0, kPages, Grant::kLoads).all());

@@ -407,8 +407,8 @@ TEST_P(ViewTest, WhatCannotBeMapped) {
   ::close(pipe[1]);
 }
 
-// A part is closed off, and unmapped later. Fails if who waits for an access there goes on waiting; if anything brings a
-// page of it into sight, or fails it; or if what is closed counts as mapped.
+// A part is closed off, and unmapped later. Fails if who waits for an access there goes on waiting; if anything brings
+// a page of it into sight, or fails it; or if what is closed counts as mapped.
 TEST_P(ViewTest, WhatIsClosedOffIsNobodysUntilItIsUnmapped) {
   for (std::size_t i = 0; i < kPages; ++i) memory_.put(i, static_cast<char>(i));
   EXPECT_EQ(resolved(4, 1), 1u);

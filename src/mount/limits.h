@@ -56,7 +56,8 @@ inline constexpr std::size_t kGrantPiecesMax = 4096;
 // How long `quire unmount --discard` tries to write what it would give up, and the daemon again at its end.
 inline constexpr std::chrono::seconds kDiscardMax{5};
 
-// The longest that the end of a mount, or an insert or collapse, waits for the kernel to give back what it holds of mapped files.
+// The longest that the end of a mount, or an insert or collapse, waits for the kernel to give back what it holds of
+// mapped files.
 inline constexpr std::chrono::seconds kRecallMax{60};
 // Shifts that wait so at once, each with a worker. A further one is refused.
 inline constexpr unsigned kRecallsMax = kWorkersMax / 4;

@@ -1,9 +1,10 @@
 // What must not be served: a source that is, contains or lies in one that is served already, and a source that
 // contains its own mount point.
 //
-// No other mount is entered to find out: a daemon that hangs would hang this one. Directories are compared by what they are, not by their paths: from each upwards to the root, through
-// mounts. Other Quires are found in the table of mounts that this process sees; one in another mount
-// namespace is not, but for the lock on the directory itself (store/host_directory.h).
+// No other mount is entered to find out: a daemon that hangs would hang this one. Directories are compared by what they
+// are, not by their paths: from each upwards to the root, through mounts. Other Quires are found in the table of mounts
+// that this process sees; one in another mount namespace is not, but for the lock on the directory itself
+// (store/host_directory.h).
 //
 // Who calls: the server, before it mounts and again after, so that of two that begin together at least one
 // gives way. Functions of the file system alone.

@@ -35,8 +35,9 @@ class TestDirectory {
   TestDirectory(const TestDirectory&) = delete;
   TestDirectory& operator=(const TestDirectory&) = delete;
 
-  // Its file system is one that tells what has space and keeps what was allocated, by the kernel's own name for it: ext4
-  // (ext2 and ext3, which cannot, go by the same) and XFS. So space must be reserved there, whatever the library says.
+  // Its file system is one that tells what has space and keeps what was allocated, by the kernel's own name for it:
+  // ext4 (ext2 and ext3, which cannot, go by the same) and XFS. So space must be reserved there, whatever the library
+  // says.
   bool must_reserve() const {
     struct statfs fs = {};
     QUIRE_CHECK(::statfs(path_.c_str(), &fs) == 0);

@@ -53,8 +53,8 @@ void assert_may_wait_for_memory() noexcept;
 void assert_none_held() noexcept;
 // How many holds this thread has. For tests.
 std::size_t held_count() noexcept;
-// For a scope: a handler of a signal, which takes and gives back what it needs as another thread would. Nothing of it is
-// looked at, and no memory is taken.
+// For a scope: a handler of a signal, which takes and gives back what it needs as another thread would. Nothing of it
+// is looked at, and no memory is taken.
 class Interrupting {
  public:
   Interrupting() noexcept;

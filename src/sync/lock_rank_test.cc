@@ -44,8 +44,8 @@ TEST(LockRankDeathTest, EveryStepBackAborts) {
   }
 }
 
-// What a handler takes is not what the thread that it interrupted takes. Fails if acquired() looks, or released() leaves
-// the interrupted thread without what it holds.
+// What a handler takes is not what the thread that it interrupted takes. Fails if acquired() looks, or released()
+// leaves the interrupted thread without what it holds.
 TEST(LockRankTest, AHandlerHasNothingToDoWithIt) {
   int what = 0;
   acquired(Rank::kView, &what);

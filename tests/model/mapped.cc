@@ -270,8 +270,8 @@ void Runner::map_advise(const Operation& op) {
   if (out_of_range(op, error)) return;
   expect(!error, "advice about a mapping failed");
   if (op.advice != Advice::kSequential || !mapping.writable) return;
-  // From now on pages may be dirty that nobody stored into; until they have been written back once more, whatever advice
-  // comes next.
+  // From now on pages may be dirty that nobody stored into; until they have been written back once more, whatever
+  // advice comes next.
   mapping.stores_ahead = true;
   mapped_file(op).model.watch(mapping.first_page, mapping.first_page + mapping.pages.size() - 1);
 }

@@ -1,5 +1,5 @@
-// Meanwhile: an access to mapped memory by a thread of its own, made while an operation is in the middle of what it does:
-// when the store is asked for it. Such an access goes through, or it waits until the operation has ended.
+// Meanwhile: an access to mapped memory by a thread of its own, made while an operation is in the middle of what it
+// does: when the store is asked for it. Such an access goes through, or it waits until the operation has ended.
 //
 // Thread-safety: begin() from the thread that is in the middle, the rest from the one that runs the operations.
 #ifndef QUIRE_TESTS_MODEL_MEANWHILE_H_
@@ -18,8 +18,8 @@ namespace quire::model {
 
 class Meanwhile {
  public:
-  // Stores `stored`, or, if that is empty, loads as much as `loaded` has room for. Of page `page` of the file, in mapping
-  // `mapping`, at `in_page`.
+  // Stores `stored`, or, if that is empty, loads as much as `loaded` has room for. Of page `page` of the file, in
+  // mapping `mapping`, at `in_page`.
   struct Plan {
     unsigned mapping = 0;
     std::uint64_t page = 0;

@@ -48,8 +48,8 @@ class ModelFile {
   void store(std::uint64_t offset, std::span<const std::byte> bytes);
   // These pages were made dirty as they are, as far as the file has them.
   void touch(std::uint64_t first, std::uint64_t last);
-  // A mapping with async_stores, or one told kSequential, shows these pages. Until stop_watching() they may be dirty at any
-  // time, and be written again as they are: by the first writeback after they came into sight, or were let through
+  // A mapping with async_stores, or one told kSequential, shows these pages. Until stop_watching() they may be dirty at
+  // any time, and be written again as they are: by the first writeback after they came into sight, or were let through
   // with others, and after one during which they were stored into.
   void watch(std::uint64_t first, std::uint64_t last);
   void stop_watching() { watched_.clear(); }

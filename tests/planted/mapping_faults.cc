@@ -100,11 +100,12 @@ class StoresAndSyncs {
   sync::Atomic<bool> synced_{false};
 };
 
-// Two mappings of one page, which is dirty by a store through the first and is being written back, when a program stores
-// through the second. That is a first store: it waits for whoever copies the page, and makes it dirty again.
+// Two mappings of one page, which is dirty by a store through the first and is being written back, when a program
+// stores through the second. That is a first store: it waits for whoever copies the page, and makes it dirty again.
 class TwoMappings {
  public:
-  // The store comes when the page has been copied. What the file's store has after another sync: 'b', unless it is lost.
+  // The store comes when the page has been copied. What the file's store has after another sync: 'b', unless it is
+  // lost.
   static char after_the_copy(Locking locking) {
     TwoMappings two(locking);
     two.store_->set_hook(cache::when(StoreOp::kWrite, cache::held()));

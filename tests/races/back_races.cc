@@ -1,5 +1,5 @@
-// Races of pages that come back into frames after their file was unmapped, and of those that leave them. As in mapping_races.cc, what a processor does
-// with the memory stands in for programs.
+// Races of pages that come back into frames after their file was unmapped, and of those that leave them. As in
+// mapping_races.cc, what a processor does with the memory stands in for programs.
 #include <algorithm>
 #include <array>
 
@@ -26,8 +26,8 @@ void leave_stored(QuietEngine& engine, std::uint64_t page, char with) {
 
 // A reader has found that nobody maps the file, and takes the page to move it, when a program has mapped the file again
 // and stores into the page, without a fault. It is out of the program's sight before it is copied: what is stored then
-// waits until the page is where it goes, and moves it again. Fails with kComeBackInSight: FilePages::move_to_frame() hides
-// nothing.
+// waits until the page is where it goes, and moves it again. Fails with kComeBackInSight: FilePages::move_to_frame()
+// hides nothing.
 RACE(ComeBackVsMap, kComeBackInSight) {
   QuietEngine engine(mapped_once(locking));
   engine.write(0, kPage, 'a');
@@ -56,9 +56,9 @@ RACE(ComeBackVsMap, kComeBackInSight) {
   engine.expect_all(pages_of(std::string(1, last)));
 }
 
-// A program stored behind the end of the file, as it may, and unmapped it; the page comes back, and the file grows. Fails
-// with kComeBackWithTail: FilePages::move_to_frame() copies what lies behind the end, and who makes the file longer settles
-// no tails of frames.
+// A program stored behind the end of the file, as it may, and unmapped it; the page comes back, and the file grows.
+// Fails with kComeBackWithTail: FilePages::move_to_frame() copies what lies behind the end, and who makes the file
+// longer settles no tails of frames.
 RACE(ComeBackPostEofExposure, kComeBackWithTail) {
   QuietEngine engine(mapped_once(locking));
   engine.write(0, 100, 'a');
@@ -74,8 +74,8 @@ RACE(ComeBackPostEofExposure, kComeBackWithTail) {
 }
 
 // Two read a page that nobody maps any more: one has not copied it yet when the other, who has, would move it. It stays
-// where it is. Fails with kComeBackWhileRead: FilePages::come_back() asks no hazard slots, and the one reads where the page
-// was.
+// where it is. Fails with kComeBackWhileRead: FilePages::come_back() asks no hazard slots, and the one reads where the
+// page was.
 RACE(ComeBackVsReader, kComeBackWhileRead) {
   QuietEngine engine(mapped_once(locking));
   engine.write(0, 2 * kPage, 'a');
@@ -96,7 +96,8 @@ RACE(ComeBackVsReader, kComeBackWhileRead) {
 
 // The other way. A program looks at a page of a file that was cached before it was mapped, and the neighbours are about
 // to be moved with it, when somebody reads one of them who has not copied it yet. It stays where it is, and so do those
-// behind it. Fails with kMoveWhileRead: MoveTogether::take() asks no hazard slots, and the one reads a frame that was lent.
+// behind it. Fails with kMoveWhileRead: MoveTogether::take() asks no hazard slots, and the one reads a frame that was
+// lent.
 RACE(MoveTogetherVsReader, kMoveWhileRead) {
   QuietEngine engine({.frames = 64, .dirty_max_pages = 16, .locking = locking});
   engine.write(0, 4 * kPage, 'a');
