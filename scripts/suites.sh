@@ -123,7 +123,8 @@ part_races() {
   other_races
 }
 
-# The races of the table, each under each strategy, with the code as it is and with the race's planted fault: a test each.
+# The races of the table, each under each strategy, with the code as it is and with the race's planted fault: a test
+# each.
 race_table() {
   local output line status=0
   output=$("$(build_dir sim)/bin/sim_suite" --seeds "$race_seeds" --races "$case_name" 2>&1) || status=$?

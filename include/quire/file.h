@@ -35,10 +35,10 @@
 // by piece, each of 1 MiB or a sixteenth of the cache, and what is said of atomicity holds of each piece, not of the
 // whole. An append of more than a piece extends the file by zeros first, which others may see until it has ended; if
 // somebody cuts the file short, collapses it or inserts into it meanwhile, it ends there (ECANCELED). One that ends
-// early cuts off what it has not filled, unless somebody changed the file meanwhile: then zeros stay. Direct IO needs
-// no aligned memory there. A page of the buffer that cannot be had ends the call: what went before counts, else EFAULT
-// or why it cannot. CacheOptions::deadlock can make an error of direct IO from bytes of a file to themselves
-// (EDEADLK).
+// early cuts off what it has not filled, unless somebody changed the file meanwhile, or there is no time left to: then
+// zeros stay. Direct IO needs no aligned memory there. A page of the buffer that cannot be had ends the call: what went
+// before counts, else EFAULT or why it cannot. CacheOptions::deadlock can make an error of direct IO from bytes of a
+// file to themselves (EDEADLK).
 //
 // Errors that every call can give, beside those it names: Errc::kForked in the child of a fork,
 // Errc::kClosed after close(), Errc::kInterrupted and Errc::kTimedOut as the CallOptions ask.

@@ -141,9 +141,9 @@ class QUIRE_EXPORT Mapping {
   Status unmap();
 
   // Why the last access that raised SIGBUS did; zero if none has. Beyond the last page of the file: EFAULT for a
-  // mapping with MapOptions::in_thread, and for an access that met a truncate under way. Of others the kernel refuses
-  // those accesses by itself, without asking anybody, and they are not said here: a program's handler can tell by
-  // si_addr.
+  // mapping with MapOptions::in_thread, and for an access that met a truncate under way. For other mappings the kernel
+  // refuses such accesses by itself, without asking anybody, and they are not said here: a program's handler can tell
+  // by si_addr.
   std::error_code last_error() const noexcept;
 
  private:

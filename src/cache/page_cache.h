@@ -91,7 +91,7 @@ class PageCache {
   // The same for who holds a lock of any kind, a page among them: the flusher says it. Without memory, or past
   // limits::kUnsaidMax, nobody does.
   void log_soon(LogLevel level, const std::function<std::string()>& message) noexcept;
-  // Says what there is. By the flusher, under no lock.
+  // Says what there is. By the flusher, and when it has ended; under no lock.
   void say();
 
  private:

@@ -230,11 +230,12 @@ void FileView::hold_ahead(std::uint64_t first, std::size_t pages_max,
 map::Stop FileView::let_store(std::uint64_t page, bool in_sight,
                               cache::ParkedWrite& held) noexcept {
   inode_->stamp_change();
-  inode_->append_places().note_change();
   const bool watches = view_->watches();
   cache::WriteRun ahead(*inode_);
   if (!watches) hold_ahead(page + 1, stores_ahead(page), ahead);
   const std::size_t pages = 1 + ahead.pages();
+  // When all are held: who makes the place of an append, and is not seen here, waits for them.
+  inode_->append_places().note_change();
   if (fault::planted(fault::Planted::kStoresAheadForgotten)) {
     inode_->cache().dirty().give(ahead.pages());
     ahead.shrink(0);

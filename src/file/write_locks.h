@@ -37,8 +37,9 @@ class WriteLocks {
   WriteLocks& operator=(const WriteLocks&) = delete;
 
   // For `bytes` bytes at `*offset`, or at the end of the file where that is kAtEnd: it is set then. REQUIRES:
-  // bytes > 0. With `cuts`, only if Inode::cuts() is that number still: else ECANCELED. Errors: EIO if the file is
-  // broken (Inode::broken); those of settle_tail(); Errc::kTimedOut, Errc::kInterrupted.
+  // bytes > 0. With `cuts`, which an append gives for its own place alone, only if Inode::cuts() is that number still,
+  // else ECANCELED; and it is no change to AppendPlaces. Errors: EIO if the file is broken (Inode::broken); those of
+  // settle_tail(); Errc::kTimedOut, Errc::kInterrupted.
   std::error_code lock(std::uint64_t* offset, std::size_t bytes, Extent extent,
                        const sync::WaitLimit& limit, const std::uint64_t* cuts = nullptr);
   // The pages that are held from end to end. REQUIRES: held.
