@@ -55,6 +55,7 @@ struct Holder {
   unsigned forks = 0;  // in whose list it is
   pid_t thread = 0;
   sync::Atomic<int> blocks{0};
+  sync::Atomic<std::uint64_t> times{0};
   Holder* next = nullptr;  // guarded by the list's mutex
 };
 
@@ -67,6 +68,7 @@ void BlockHolders::enter() noexcept {
   if (holder == nullptr) return;
   // The thread that forked has another number in the child.
   if (holder->forks != holder_forks.load()) holder->join();
+  if (holder->blocks.load() == 0) holder->times.fetch_add(1);
   holder->blocks.fetch_add(1);
 }
 
@@ -75,12 +77,12 @@ void BlockHolders::leave() noexcept {
   if (holder != nullptr) QUIRE_CHECK(holder->blocks.fetch_sub(1) > 0);
 }
 
-bool BlockHolders::holds(pid_t thread) noexcept {
+std::uint64_t BlockHolders::time_of(pid_t thread) noexcept {
   sync::MutexLock lock(holder_list.mutex);
   for (const Holder* holder = holder_list.first; holder != nullptr; holder = holder->next) {
-    if (holder->thread == thread && holder->blocks.load() > 0) return true;
+    if (holder->thread == thread && holder->blocks.load() > 0) return holder->times.load();
   }
-  return false;
+  return 0;
 }
 
 sync::Mutex& BlockHolders::mutex() noexcept {

@@ -11,6 +11,8 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+
 #include "sync/mutex.h"
 
 namespace quire::cache {
@@ -26,7 +28,9 @@ class BlockHolders {
     Scope& operator=(const Scope&) = delete;
   };
   // By a thread's kernel id.
-  static bool holds(pid_t thread) noexcept;
+  static bool holds(pid_t thread) noexcept { return time_of(thread) != 0; }
+  // Which of the thread's times at work this is: each has another number. 0: it is not at work.
+  static std::uint64_t time_of(pid_t thread) noexcept;
 
  private:
   friend struct BlockHoldersPeer;  // lets the tests hold the mutex

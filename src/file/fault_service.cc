@@ -12,6 +12,7 @@
 #include "file/fork_guard.h"
 #include "file/mapping_table.h"
 #include "file/page_fault.h"
+#include "quire/limits.h"
 #include "sync/check.h"
 #include "sync/thread.h"
 
@@ -152,6 +153,23 @@ void FaultService::note_failed(const std::shared_ptr<FileView>& view) noexcept {
     failed_[view.get()] = view;
   } catch (const std::bad_alloc&) {
     // It fails until another page of the view does, File has copied something there, or it is unmapped.
+  }
+}
+
+bool FaultService::said_before(pid_t thread, const std::byte* page, std::uint64_t time) noexcept {
+  const std::pair said(page, time);
+  try {
+    if (said_.size() >= limits::kBlockFaultsMax) said_.clear();
+    const auto [known, is_new] = said_.try_emplace(thread, said);
+    if (!is_new && known->second == said) {
+      said_.erase(known);
+      return true;
+    }
+    known->second = said;
+    return false;
+  } catch (const std::bad_alloc&) {
+    // Better a signal for nothing than a thread that waits for itself.
+    return true;
   }
 }
 

@@ -26,6 +26,15 @@ bool would_wait_for_itself(const FaultService& service, pid_t thread) noexcept {
   return cache::BlockHolders::holds(thread) || thread == service.thread_id();
 }
 
+// The same of an access that the kernel has told of, and that may be over. `again`: to be repeated, if it is not.
+bool would_wait_for_itself(FaultService& service, const map::Fault& fault, bool* again) noexcept {
+  if (fault.thread == 0) return false;
+  const std::uint64_t time = cache::BlockHolders::time_of(fault.thread);
+  if (time == 0) return fault.thread == service.thread_id();
+  *again = !service.said_before(fault.thread, fault.page, time);
+  return true;
+}
+
 }  // namespace
 
 std::error_code PageFault::Awaited::wait(const sync::WaitLimit& limit) noexcept {
@@ -75,8 +84,12 @@ void PageFault::answer(FaultService& service, const std::shared_ptr<FileView>& v
     view->fail(page, std::make_error_code(error));
     service.note_failed(view);
   };
-  if (fault.thread != 0 && would_wait_for_itself(service, fault.thread)) {
-    refuse(std::errc::resource_deadlock_would_occur);
+  if (bool again = false; would_wait_for_itself(service, fault, &again)) {
+    if (again) {
+      view->view().wake(view->place(page), 1);
+    } else {
+      refuse(std::errc::resource_deadlock_would_occur);
+    }
     return;
   }
   auto* const made = new (std::nothrow) PageFault(service, view, page, fault.store, fault.kind);
