@@ -89,10 +89,6 @@ inline constexpr std::uint32_t kStripedGatesMax = 1024;
 // File::submit: requests accepted and not yet completed, per cache.
 inline constexpr std::size_t kSubmitMax = 4096;
 
-// Threads remembered that have accessed mapped memory while they were at work under a lock that keeps the access
-// waiting; with more all are forgotten, and asked once more.
-inline constexpr std::size_t kBlockFaultsMax = 256;
-
 // Messages for the program's log that wait for a thread that holds no lock, per cache; more are left out, and counted.
 inline constexpr std::size_t kUnsaidMax = 64;
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <new>
+#include <utility>
 
 #include "sync/atomic.h"
 #include "sync/check.h"
@@ -55,9 +56,19 @@ struct Holder {
   unsigned forks = 0;  // in whose list it is
   pid_t thread = 0;
   sync::Atomic<int> blocks{0};
-  sync::Atomic<std::uint64_t> times{0};
-  Holder* next = nullptr;  // guarded by the list's mutex
+  sync::Atomic<std::uint64_t> times{0};  // that it has gone to work
+  // Guarded by the list's mutex.
+  std::pair<const std::byte*, std::uint64_t> told;  // of which access, and in which of `times`
+  Holder* next = nullptr;
 };
+
+Holder* find_at_work(pid_t thread) noexcept REQUIRES(holder_list.mutex) {
+  Holder* holder = holder_list.first;
+  while (holder != nullptr && !(holder->thread == thread && holder->blocks.load() > 0)) {
+    holder = holder->next;
+  }
+  return holder;
+}
 
 struct Tag {};
 
@@ -77,12 +88,17 @@ void BlockHolders::leave() noexcept {
   if (holder != nullptr) QUIRE_CHECK(holder->blocks.fetch_sub(1) > 0);
 }
 
-std::uint64_t BlockHolders::time_of(pid_t thread) noexcept {
+bool BlockHolders::holds(pid_t thread) noexcept {
   sync::MutexLock lock(holder_list.mutex);
-  for (const Holder* holder = holder_list.first; holder != nullptr; holder = holder->next) {
-    if (holder->thread == thread && holder->blocks.load() > 0) return holder->times.load();
-  }
-  return 0;
+  return find_at_work(thread) != nullptr;
+}
+
+BlockHolders::Access BlockHolders::note_access(pid_t thread, const std::byte* page) noexcept {
+  sync::MutexLock lock(holder_list.mutex);
+  Holder* const holder = find_at_work(thread);
+  if (holder == nullptr) return Access::kNotAtWork;
+  const std::pair told(page, holder->times.load());
+  return std::exchange(holder->told, told) == told ? Access::kAgain : Access::kFirst;
 }
 
 sync::Mutex& BlockHolders::mutex() noexcept {

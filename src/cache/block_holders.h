@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #include "sync/mutex.h"
@@ -28,9 +29,13 @@ class BlockHolders {
     Scope& operator=(const Scope&) = delete;
   };
   // By a thread's kernel id.
-  static bool holds(pid_t thread) noexcept { return time_of(thread) != 0; }
-  // Which of the thread's times at work this is: each has another number. 0: it is not at work.
-  static std::uint64_t time_of(pid_t thread) noexcept;
+  static bool holds(pid_t thread) noexcept;
+
+  enum class Access : std::uint8_t { kNotAtWork, kFirst, kAgain };
+  // The kernel tells of an access of the thread to the page. kFirst: the access may be over, and the thread has gone to
+  // work since: it is to be repeated, if it is not. kAgain: it is told of once more while the thread is at work as it
+  // was then, so it waits for that.
+  static Access note_access(pid_t thread, const std::byte* page) noexcept;
 
  private:
   friend struct BlockHoldersPeer;  // lets the tests hold the mutex

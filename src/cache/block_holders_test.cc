@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstddef>
 #include <new>
 
@@ -34,6 +35,23 @@ TEST(BlockHolders, AThreadCountsWhileItHasABlock) {
     EXPECT_TRUE(BlockHolders::holds(self));
   }
   EXPECT_FALSE(BlockHolders::holds(self));
+}
+
+// Fails if what was told of an access before the thread went to work counts in its next time at work.
+TEST(BlockHolders, AnAccessIsToldOfTwiceInOneTimeAtWork) {
+  using Access = BlockHolders::Access;
+  const pid_t self = ::gettid();
+  const std::array<std::byte, 2> pages{};
+  EXPECT_EQ(BlockHolders::note_access(self, &pages[0]), Access::kNotAtWork);
+  for (int time = 0; time < 2; ++time) {
+    const BlockHolders::Scope scope;
+    EXPECT_EQ(BlockHolders::note_access(self, &pages[0]), Access::kFirst);
+    EXPECT_EQ(BlockHolders::note_access(self, &pages[1]), Access::kFirst);
+    EXPECT_EQ(BlockHolders::note_access(self, &pages[0]), Access::kFirst);
+    const BlockHolders::Scope within;
+    EXPECT_EQ(BlockHolders::note_access(self, &pages[0]), Access::kAgain);
+  }
+  EXPECT_EQ(BlockHolders::note_access(self, &pages[0]), Access::kNotAtWork);
 }
 
 TEST(BlockHolders, NobodyElseDoes) {

@@ -156,23 +156,6 @@ void FaultService::note_failed(const std::shared_ptr<FileView>& view) noexcept {
   }
 }
 
-bool FaultService::said_before(pid_t thread, const std::byte* page, std::uint64_t time) noexcept {
-  const std::pair said(page, time);
-  try {
-    if (said_.size() >= limits::kBlockFaultsMax) said_.clear();
-    const auto [known, is_new] = said_.try_emplace(thread, said);
-    if (!is_new && known->second == said) {
-      said_.erase(known);
-      return true;
-    }
-    known->second = said;
-    return false;
-  } catch (const std::bad_alloc&) {
-    // Better a signal for nothing than a thread that waits for itself.
-    return true;
-  }
-}
-
 sync::Clock::time_point FaultService::tick() noexcept {
   if (failed_.empty()) return sync::Clock::kNever;
   const sync::Clock::time_point now = sync::Clock::now();

@@ -19,7 +19,6 @@
 #define QUIRE_FILE_FAULT_SERVICE_H_
 
 #include <cstddef>
-#include <cstdint>
 #include <map>
 #include <memory>
 #include <utility>
@@ -83,11 +82,6 @@ class FaultService final : public map::FaultSink {
   pid_t thread_id() const noexcept { return thread_->id(); }
   // A page of the view failed: it is asked to retry when that is due. On the service's thread.
   void note_failed(const std::shared_ptr<FileView>& view) noexcept;
-  // A fault says that a thread, in that time at work under a Block (block_holders.h), has accessed the page. True: one
-  // has said so before. Else it may tell of an access that is over, since when the thread has gone to work: it is to be
-  // repeated, if it is not. On the service's thread.
-  bool said_before(pid_t thread, const std::byte* page, std::uint64_t time) noexcept;
-
   void fault(const map::Fault& fault) noexcept override;
   sync::Clock::time_point tick() noexcept override;
 
@@ -106,7 +100,6 @@ class FaultService final : public map::FaultSink {
   std::unique_ptr<map::Userfault> userfault_;
   // Of the service's thread.
   std::map<const FileView*, std::weak_ptr<FileView>> failed_;
-  std::map<pid_t, std::pair<const std::byte*, std::uint64_t>> said_;
   sync::Atomic<std::size_t> under_way_{0};
   std::unique_ptr<map::FaultThread> thread_;
 };

@@ -26,15 +26,6 @@ bool would_wait_for_itself(const FaultService& service, pid_t thread) noexcept {
   return cache::BlockHolders::holds(thread) || thread == service.thread_id();
 }
 
-// The same of an access that the kernel has told of, and that may be over. `again`: to be repeated, if it is not.
-bool would_wait_for_itself(FaultService& service, const map::Fault& fault, bool* again) noexcept {
-  if (fault.thread == 0) return false;
-  const std::uint64_t time = cache::BlockHolders::time_of(fault.thread);
-  if (time == 0) return fault.thread == service.thread_id();
-  *again = !service.said_before(fault.thread, fault.page, time);
-  return true;
-}
-
 }  // namespace
 
 std::error_code PageFault::Awaited::wait(const sync::WaitLimit& limit) noexcept {
@@ -84,12 +75,14 @@ void PageFault::answer(FaultService& service, const std::shared_ptr<FileView>& v
     view->fail(page, std::make_error_code(error));
     service.note_failed(view);
   };
-  if (bool again = false; would_wait_for_itself(service, fault, &again)) {
-    if (again) {
-      view->view().wake(view->place(page), 1);
-    } else {
-      refuse(std::errc::resource_deadlock_would_occur);
-    }
+  using Access = cache::BlockHolders::Access;
+  const Access told = cache::BlockHolders::note_access(fault.thread, fault.page);
+  if (told == Access::kFirst) {
+    view->view().wake(view->place(page), 1);
+    return;
+  }
+  if (told == Access::kAgain || fault.thread == service.thread_id()) {
+    refuse(std::errc::resource_deadlock_would_occur);
     return;
   }
   auto* const made = new (std::nothrow) PageFault(service, view, page, fault.store, fault.kind);

@@ -22,8 +22,8 @@
 // Who calls: FaultService, on its thread. Who copies to or from a mapping for a read or write, or asks for its pages
 // ahead of use, makes one too (want()), from any thread, and waits for its end; so does an access that is answered in
 // its own thread (in_thread_fault.h). An access by a thread that is at work under a Block (block_holders.h), or by the
-// service's own, fails at once with EDEADLK; the first time that the kernel tells of it, it is only repeated, since what
-// it tells of may be over (FaultService::said_before()).
+// service's own, fails at once with EDEADLK; the first time that the kernel tells of it, it is only repeated, since
+// what it tells of may be over (BlockHolders::note_access()).
 //
 // Invariants:
 //  1. While it waits it holds its Operation, its credit, and the page that it waits to have for itself; and while the
