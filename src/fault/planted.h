@@ -81,6 +81,7 @@ enum class Planted : std::uint8_t {
   kSecondViewEarly,
   kShowUnpinned,
   kStoresAheadForgotten,
+  kStoresAheadCountedEarly,
   kStoreListedLate,
   kStoresAheadListedLate,
   kTrimKeepsPromises,

@@ -232,10 +232,15 @@ map::Stop FileView::let_store(std::uint64_t page, bool in_sight,
   inode_->stamp_change();
   const bool watches = view_->watches();
   cache::WriteRun ahead(*inode_);
+  const bool early = fault::planted(fault::Planted::kStoresAheadCountedEarly);
+  if (early) {
+    inode_->append_places().note_change();
+    fault::meet_between();
+  }
   if (!watches) hold_ahead(page + 1, stores_ahead(page), ahead);
   const std::size_t pages = 1 + ahead.pages();
   // When all are held: who makes the place of an append, and is not seen here, waits for them.
-  inode_->append_places().note_change();
+  if (!early) inode_->append_places().note_change();
   if (fault::planted(fault::Planted::kStoresAheadForgotten)) {
     inode_->cache().dirty().give(ahead.pages());
     ahead.shrink(0);

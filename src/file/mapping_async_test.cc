@@ -38,7 +38,8 @@ class AsyncMapping : public MappedFile {
   void SetUp() override {
     MappedFile::SetUp();
     if (IsSkipped()) return;
-    if (!map::kernel_offers(map::abi::kFeatureWpAsync)) GTEST_SKIP() << "no UFFD_FEATURE_WP_ASYNC here";
+    if (!map::kernel_offers(map::abi::kFeatureWpAsync))
+      GTEST_SKIP() << "no UFFD_FEATURE_WP_ASYNC here";
     make({}, 0);
   }
   // A file of pages of 'i', none of them cached, all of it mapped so.

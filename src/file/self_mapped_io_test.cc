@@ -18,6 +18,7 @@
 
 #include "file/test_cuts.h"
 #include "file/test_self_mapped.h"
+#include "map/userfault_abi.h"
 #include "quire/error.h"
 #include "quire/mapping.h"
 #include "sync/atomic.h"
@@ -381,14 +382,25 @@ TEST_P(SelfMapped, AppendsFromTheFileItself) {
 }
 
 // An append whose buffer cannot be read to its end cuts off what is missing, but not what another stored there
-// meanwhile, through a mapping. Fails if a first store is no change to AppendPlaces.
+// meanwhile through a mapping, himself or by a read() into it. Fails if a first store, of a view that watches too, or
+// PageFault's copy is no change to AppendPlaces.
 TEST_P(SelfMapped, AnAppendThatEndsEarlyLeavesWhatOthersStored) {
   constexpr std::size_t kMany = 256;  // two pieces
   begin(kMany);
+  enum Company { kNobody, kStores, kReads, kStoresUnheard };
+  ASSERT_TRUE(file(2).write(filled(1, 's'), 0).ok());
   StoreVerdict fails = failing(std::errc::io_error);
   fails.hold = true;
   for (const IoPath path : kPaths) {
-    for (const bool company : {false, true}) {
+    for (const Company company : {kNobody, kStores, kReads, kStoresUnheard}) {
+      if (company == kStoresUnheard && !map::kernel_offers(map::abi::kFeatureWpAsync)) continue;
+      const Mapping unheard =
+          company == kStoresUnheard
+              ? file(0)
+                    .map(0, kMany * kPage,
+                         {.async_stores = true, .in_thread = GetParam().in_thread})
+                    .value()
+              : Mapping();
       ASSERT_TRUE(file(0).truncate(0).ok());
       drop(1);
       store_->set_hook([&](const StoreRequest& request) {
@@ -402,8 +414,15 @@ TEST_P(SelfMapped, AnAppendThatEndsEarlyLeavesWhatOthersStored) {
       });
       until([&] { return store_->held() >= 1; });
       EXPECT_EQ(file(0).stat()->size_bytes, kMany * kPage);
-      if (company) {
-        EXPECT_EQ(map::store(memory(0, 250 * kPage, 1).data(), 's'), map::value('s'));
+      constexpr std::size_t kThere = 250 * kPage;
+      if (company == kStores) {
+        EXPECT_EQ(map::store(memory(0, kThere, 1).data(), 's'), map::value('s'));
+      } else if (company == kReads) {
+        EXPECT_EQ(file(2).read(memory(0, kThere, 1), 0).value(), 1u);
+      } else if (company == kStoresUnheard) {
+        std::byte* const there = unheard.data() + kThere;
+        EXPECT_EQ(map::load(there), map::value(0));
+        EXPECT_EQ(map::store(there, 's'), map::value('s'));
       }
       until([&] {
         store_->release_held();
@@ -412,8 +431,8 @@ TEST_P(SelfMapped, AnAppendThatEndsEarlyLeavesWhatOthersStored) {
       appender.join();
       store_->set_hook({});
       const std::vector<std::byte> now = contents(0);
-      EXPECT_EQ(now.size() == kMany * kPage, company) << now.size();
-      EXPECT_TRUE(!company || now.at(250 * kPage) == std::byte{'s'});
+      EXPECT_EQ(now.size() == kMany * kPage, company != kNobody) << now.size() << ' ' << company;
+      EXPECT_TRUE(company == kNobody || now.at(kThere) == std::byte{'s'}) << company;
     }
   }
 }

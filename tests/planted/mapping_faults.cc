@@ -178,6 +178,101 @@ class TwoMappings {
   sync::Atomic<bool> stored_{false};
 };
 
+// An append makes its place just when a first store lets the file's last page through with its own. A program stores
+// there, into the place, without a fault; then the append finds that its buffer cannot be read.
+class StoresIntoAPlace {
+ public:
+  // Whether the store is cut off with the place. `waits`: the append need not wait for those pages.
+  static bool loses_the_store(Locking locking, bool waits) {
+    StoresIntoAPlace one(locking);
+    return one.play(waits);
+  }
+
+ private:
+  static constexpr std::size_t kThird = 2;  // as above; the last page comes with it
+  static constexpr std::size_t kSize = (kThird + 1) * limits::kPageBytes + 100;
+  static constexpr std::size_t kPlace = std::size_t{2} << 20;  // more than a piece
+
+  explicit StoresIntoAPlace(Locking locking)
+      : store_(MemoryStore::create()),
+        cache_(Cache::create(store_, {.memory_bytes = limits::kMemoryMinBytes, .locking = locking})
+                   .value()) {
+    store_->poke("f", cache::filled(kSize, 'f'));
+    store_->poke("g", cache::filled(kPlace, 'g'));
+    file_ = cache_->open("f", OpenFlags::kReadWrite).value();
+    other_ = cache_->open("g", OpenFlags::kReadWrite).value();
+  }
+
+  bool play(bool waits) {
+    Mapping mapping = file_.map(0, kSize).value();
+    Mapping buffer = other_.map(0, kPlace).value();
+    EXPECT_TRUE(mapping.advise(0, 0, Advice::kSequential).ok());
+    std::vector<std::byte> all(kSize);
+    EXPECT_EQ(file_.read(all, 0).value(), kSize);
+    const auto store_at = [&](std::size_t offset) {
+      *reinterpret_cast<volatile char*>(mapping.data() + offset) = 'x';
+    };
+    StoreVerdict fails = cache::failing(std::errc::io_error);
+    fails.hold = true;
+    store_->set_hook([fails](const StoreRequest& request) {
+      return request.op == StoreOp::kRead && request.path == "g" ? fails : StoreVerdict{};
+    });
+    sync::Thread appender;
+    sync::Atomic<bool> ended{false};
+    const auto grown = [&] { return file_.stat()->size_bytes == kSize + kPlace; };
+    playing = [&] {
+      fault::between = nullptr;
+      appender = cache::start_thread("appender", [&] {
+        EXPECT_EQ(file_.append(buffer.bytes()).code(), std::errc::io_error);
+        ended = true;
+      });
+      if (waits) cache::until(grown);
+    };
+    for (std::size_t page = 0; page < kThird; ++page) store_at(page * limits::kPageBytes);
+    {
+      // What answered them would meet it too.
+      const auto service = FaultService::of_process();
+      cache::until([&] { return (*service)->under_way() == 0; });
+    }
+    fault::between = []() noexcept { playing(); };
+    store_at(kThird * limits::kPageBytes);
+    cache::until(grown);
+    store_at(kSize + 1000);
+    cache::until([&] {
+      store_->release_held();
+      return ended.load();
+    });
+    appender.join();
+    store_->set_hook({});
+    const bool lost = file_.stat()->size_bytes == kSize;
+    EXPECT_TRUE(lost || grown());
+    EXPECT_TRUE(mapping.unmap().ok());
+    EXPECT_TRUE(buffer.unmap().ok());
+    EXPECT_TRUE(file_.close().ok());
+    EXPECT_TRUE(other_.close().ok());
+    EXPECT_TRUE(cache_->close().ok());
+    return lost;
+  }
+
+  static inline std::function<void()> playing;
+  const std::shared_ptr<MemoryStore> store_;
+  const std::unique_ptr<Cache> cache_;
+  File file_;
+  File other_;
+};
+
+TEST(MappingFaults, StoresAheadCountedEarly) {
+  if (map::userfault_refused()) GTEST_SKIP() << map::kUserfaultRefused;
+  // Under `inode` no append comes between.
+  for (const Locking locking : {Locking::kGate, Locking::kRange, Locking::kInvalidate}) {
+    EXPECT_FALSE(StoresIntoAPlace::loses_the_store(locking, false));
+    fault::plant(fault::Planted::kStoresAheadCountedEarly);
+    EXPECT_TRUE(StoresIntoAPlace::loses_the_store(locking, true)) << "the fault goes unnoticed";
+    fault::plant(fault::Planted::kNone);
+  }
+  FaultService::refuse({});
+}
+
 TEST(MappingFaults, SecondViewEarly) {
   if (map::userfault_refused()) GTEST_SKIP() << map::kUserfaultRefused;
   for (const Locking locking : kStrategies) {
